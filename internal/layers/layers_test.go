@@ -1,0 +1,96 @@
+// Package layers holds one test: who may import whom.
+package layers
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed lists, for each package, the packages of this module that it may import. Readers
+// know no stages, stages know no files, the engine knows no YOLO; only the commands and
+// the library face see many. Test files are free, since a stage is checked against others.
+const allowed = `
+tensor            :
+box               :
+picture           :
+graph             : tensor
+pass              : graph tensor
+pt                : tensor
+onnx              : graph tensor
+safetensors       : graph tensor
+ort               : tensor
+engine            : graph pass tensor
+yolo              : box graph picture pt tensor
+dataset           : box picture tensor yolo
+train             : box dataset graph picture safetensors tensor yolo
+train/torch       : dataset graph tensor train
+train/backendtest : dataset graph tensor train
+prune             : graph tensor
+detect            : box engine graph picture tensor yolo
+report            : box
+scene             : picture
+internal/layers   :
+.                 : box detect engine graph onnx pass picture pt safetensors tensor yolo
+cmd/ultrafast     : *
+`
+
+func TestImports(t *testing.T) {
+	rules := map[string][]string{}
+	for line := range strings.Lines(strings.TrimSpace(allowed)) {
+		pkg, list, ok := strings.Cut(line, ":")
+		if !ok {
+			t.Fatalf("rule %q has no colon", line)
+		}
+		rules[strings.TrimSpace(pkg)] = strings.Fields(list)
+	}
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "runs") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		pkg := path.Clean(filepath.ToSlash(rel))
+		may, ok := rules[pkg]
+		if !ok {
+			t.Errorf("%s: package %s has no line in the table of allowed imports", file, pkg)
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, imp := range f.Imports {
+			name, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				return err
+			}
+			ours, ok := strings.CutPrefix(name+"/", "ultrafast/")
+			if ours = strings.TrimSuffix(ours, "/"); ours == "" {
+				ours = "."
+			}
+			if ok && !slices.Contains(may, ours) && !slices.Contains(may, "*") {
+				t.Errorf("%s imports %s, which %s may not", file, ours, pkg)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
