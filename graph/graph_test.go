@@ -1,0 +1,133 @@
+package graph
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// small uses every op and every attribute that the text form has.
+const small = `ultrafast graph 1
+names ["face","mask \"worn\" 中"]
+block model.0 Focus
+block model.1 C3
+images = input shape=2,3,64,96
+model.0.row0 = slice images axis=2 start=0 end=0 step=2
+model.0.row1 = slice images axis=2 start=1 end=64 step=2
+model.0.cat = concat model.0.row0 model.0.row1
+model.0.conv = conv model.0.cat w=f32[8,3,3,5] bias stride=1,2 pad=1,2 dilation=1 groups=2
+model.0.bn = batchnorm model.0.conv c=8 eps=0.001 momentum=0.03
+model.0.act = leakyrelu model.0.bn slope=0.1
+model.1.a = silu model.0.act
+model.1.b = hardswish model.1.a
+model.1.c = relu model.1.b
+model.1.d = relu6 model.1.c
+model.1.e = mish model.1.d
+model.1.f = sigmoid model.1.e
+model.1.add = add model.1.a model.1.f model.1.f
+model.1.pool = maxpool model.1.add kernel=5 stride=1 pad=2
+model.1.up = upsample model.1.pool scale=2
+model.1.part = slice model.1.up axis=1 start=1 end=8 step=1
+model.1.head = conv model.1.part w=f32[14,7,1,1]
+model.2 = detect model.1.head classes=2 strides=1 anchors=10,13,16.5,30
+output model.2
+`
+
+func TestTextReadsAndPrintsBack(t *testing.T) {
+	want := strings.Replace(small, " dilation=1", "", 1) // a default is not printed
+	g, err := Parse(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.String(); got != want {
+		t.Errorf("prints\n%s\nwant\n%s", got, want)
+	}
+	c := g.Clone()
+	if c.String() != want || !reflect.DeepEqual(c.Names, g.Names) {
+		t.Error("the clone prints differently")
+	}
+	c.Node("model.0.conv").Op.(*Conv).Weight.Shape[0] = 99
+	c.Detect().Op.(*Detect).Anchors[0][0][0] = 99
+	if g.String() != want {
+		t.Error("changing the clone changed the original")
+	}
+	if n := g.ParamCount(); n != 8*3*3*5+8+8+8+14*7 {
+		t.Errorf("counts %d parameters", n)
+	}
+	shapes, err := g.Shapes(1, 64, 96)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := g.Node("model.0.conv").MACs(shapes), int64(8*32*48*3*3*5); got != want {
+		t.Errorf("counts %d MACs, want %d", got, want)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"ultrafast graph 1", "ultrafast graph 2", "line 1"},
+		{"conv model.0.cat", "conv model.9.cat", "line 9: model.0.conv takes model.9.cat, which is not a node above"},
+		{"w=f32[8,3,3,5]", "w=f32[8,4,3,5]", "model.0.conv (conv of [[2 6 32 96]])"},
+		{"w=f32[8,3,3,5]", "w=f32[8,3,3,-5]", "whole number"},
+		{"w=f32[8,3,3,5]", "w=f32[65536,65536,3,3]", "2^31"},
+		{"w=f32[8,3,3,5]", "w=f16[8,3,3,5]", "want f32"},
+		{"w=f32[8,3,3,5]", "w=f32[8,3,3,0]", "at least one channel"},
+		{"w=f32[8,3,3,5]", "w=f32[8,3,15]", "4 dimensions"},
+		{"c=8", "c=9", "9 channels, input has 8"},
+		{"eps=0.001", "eps=NaN", "want a number"},
+		{"stride=1,2", "stride=0", "out of range"},
+		{"stride=1,2", "stride=1,2,3", "want 1 to 2"},
+		{"groups=2", "groups=2 groups=2", "twice"},
+		{"groups=2", "grops=2", "grops is unknown to conv"},
+		{"kernel=5", "kernel=500000", "out of range"},
+		{"scale=2", "scale=0", "out of range"},
+		{"start=1 end=8", "start=8 end=8", "empty"},
+		{"axis=1", "axis=0", "axis 0"},
+		{"classes=2", "classes=3", "14 channels"},
+		{"strides=1", "strides=1,2", "1 inputs"},
+		{"13,16.5", "-13,16.5", "want a width or height"},
+		{"10,13,16.5,30", "10,13,16.5", "odd count"},
+		{"model.1.e = mish", "model.1.d = mish", "defined twice"},
+		{"model.1.a = silu model.0.act\n", "model.1.a = silu model.0.act\nbias = relu model.1.a\n", "word of the text form"},
+		{"output model.2", "output model.3", "not a node above"},
+		{"output model.2", "", "no outputs"},
+		{"images = input shape=2,3,64,96", "images = input shape=2,3,64", "want 4 to 4"},
+		{"add model.1.a model.1.f model.1.f", "add model.1.a images", "adds"},
+		{"relu model.1.b", "tanh model.1.b", `unknown op "tanh"`},
+		{`names ["face"`, `names ["face`, "line 2"},
+	} {
+		if _, err := Parse(strings.Replace(small, c.old, c.new, 1)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("with %q: %v, want an error with %q", c.new, err, c.want)
+		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	g, err := Parse(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := g.Layers()
+	if len(layers) != 3 || layers[1].Kind != "C3" || !reflect.DeepEqual(layers[1].From, []string{"model.0"}) || layers[2].Name != "model.2" {
+		t.Errorf("layers are %+v", layers)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(small)
+	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\noutput x\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		g, err := Parse(text)
+		if err != nil {
+			return
+		}
+		once := g.String()
+		again, err := Parse(once)
+		if err != nil {
+			t.Fatalf("does not read its own text: %v\n%s", err, once)
+		}
+		if twice := again.String(); twice != once {
+			t.Fatalf("prints\n%s\nthen\n%s", once, twice)
+		}
+	})
+}

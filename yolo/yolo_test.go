@@ -1,0 +1,66 @@
+package yolo
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"ultrafast/graph"
+)
+
+// Totals that YOLOv5 prints for its own models at 80 classes.
+func TestStandardTotals(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		params int
+		gflop  float64 // at 640x640, batch norms folded; 0 is not known
+	}{
+		{"yolov5n", 1872157, 4.5},
+		{"yolov5s", 7235389, 16.4},
+		{"yolov5m", 21190557, 48.9},
+		{"yolov5l", 46563709, 0},
+		{"yolov5s-v5", 7276605, 17.0},
+	} {
+		cfg, err := Standard(c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := New(cfg, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := g.ParamCount(); n != c.params {
+			t.Errorf("%s has %d parameters, want %d", c.name, n, c.params)
+		}
+		shapes, err := g.Shapes(1, 640, 640)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := int64(0)
+		for _, n := range g.Nodes {
+			sum += n.MACs(shapes)
+		}
+		if gflop := 2 * float64(sum) / 1e9; c.gflop > 0 && math.Abs(gflop-c.gflop) > 0.06 {
+			t.Errorf("%s needs %.2f GFLOP, want %.1f", c.name, gflop, c.gflop)
+		}
+		if s := shapes[g.Detect()]; s[1] != 25200 || s[2] != 85 {
+			t.Errorf("%s gives %v, want 25200 boxes of 85", c.name, s)
+		}
+		text := g.String()
+		back, err := graph.Parse(text)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if again := back.String(); again != text {
+			t.Errorf("%s: text form reads back differently", c.name)
+		}
+	}
+}
+
+func TestStandardRefuses(t *testing.T) {
+	for _, name := range []string{"", "yolov5", "yolov8n", "yolov5n-v9", "../yolov5n"} {
+		if _, err := Standard(name); err == nil || !strings.Contains(err.Error(), "yolov5n, yolov5s") {
+			t.Errorf("Standard(%q) = %v, want an error that lists the names", name, err)
+		}
+	}
+}
