@@ -38,8 +38,8 @@ func TestNMS(t *testing.T) {
 	}
 	in := []Box{
 		at(0, .5, 0), at(1, .9, 0), // 9/11 = .82 shared
-		at(2, .8, 1),               // another class in the same place
-		at(6, .7, 0),               // a third shared with 1
+		at(2, .8, 1), // another class in the same place
+		at(6, .7, 0), // a third shared with 1
 		at(100, .1, 2), at(100, .1, 2),
 	}
 	for _, c := range []struct {

@@ -50,7 +50,7 @@ func TestDecodeFormats(t *testing.T) {
 // Cut short anywhere, a file is an error and never a panic. What may be missing is what
 // holds no pixels: the last bytes.
 func TestDecodeTruncated(t *testing.T) {
-	p := pattern(19, 23)
+	p := pattern(7, 5)
 	for _, name := range formatNames {
 		file := encode(t, p, name)
 		for n := range len(file) * 9 / 10 {

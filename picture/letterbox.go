@@ -12,9 +12,10 @@ type Fit struct {
 	W, H       int     // size of the picture
 }
 
-// Letterbox scales p so that it just fits w x h, keeping its aspect, enlarging it where
-// there is room, and puts it in the middle of grey 114. Sizes round as in YOLOv5: halves
-// of the scaled size to even, an odd row or column of padding goes below or right.
+// Letterbox scales p, which has a pixel at least, so that it just fits w x h, keeping its
+// aspect, enlarging it where there is room, and puts it in the middle of grey 114. Sizes
+// round as in YOLOv5: halves of the scaled size to even, an odd row or column of padding
+// goes below or right.
 func Letterbox(p *RGB, w, h int) (*RGB, Fit) {
 	scale := min(float64(h)/float64(p.H), float64(w)/float64(p.W))
 	nw := max(1, int(math.RoundToEven(float64(p.W)*scale)))

@@ -21,10 +21,13 @@ type RGB struct {
 // checked by Decode first.
 func New(w, h int) *RGB { return &RGB{Pix: make([]uint8, 3*w*h), W: w, H: h} }
 
+// ColorModel is color.RGBAModel: At gives color.RGBA without transparency.
 func (p *RGB) ColorModel() color.Model { return color.RGBAModel }
 
+// Bounds begins at (0, 0).
 func (p *RGB) Bounds() image.Rectangle { return image.Rect(0, 0, p.W, p.H) }
 
+// At returns one pixel, and transparent black outside the picture.
 func (p *RGB) At(x, y int) color.Color {
 	if uint(x) >= uint(p.W) || uint(y) >= uint(p.H) {
 		return color.RGBA{}

@@ -29,13 +29,13 @@ func openZip(r io.ReaderAt, size int64) *file {
 			top = dir + "/"
 		}
 	}
+	if top == "" {
+		panic(UnsupportedError("this is a zip archive, but not one of torch.save (it has no data.pkl)"))
+	}
 	for name := range entries {
 		if name == top+"constants.pkl" || strings.HasPrefix(name, top+"code/") {
 			panic(UnsupportedError("this is a TorchScript archive: its network is code. Give the checkpoint it was exported from (best.pt as train.py wrote it), or an ONNX export"))
 		}
-	}
-	if top == "" {
-		panic(UnsupportedError("this is a zip archive, but not one of torch.save (it has no data.pkl)"))
 	}
 	if e, ok := entries[top+"byteorder"]; ok && string(readAt(r, e.offset, min(e.size, 16))) == "big" {
 		panic(UnsupportedError("the checkpoint was saved on a big-endian machine: save it again on another"))
