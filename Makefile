@@ -1,0 +1,52 @@
+# `make demo` shows the main job, `make test` runs every test. Both say what they are
+# about to install, and install it only where it is missing.
+DEPS := .deps
+ORT_VERSION := 1.30.0
+ORT := $(DEPS)/node_modules/onnxruntime-node/package.json
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export CGO_ENABLED = 0
+
+.PHONY: all demo test check torch onnxruntime fuzz clean
+
+all: ultrafast
+
+ultrafast: FORCE
+	go build -trimpath -o $@ ./cmd/ultrafast
+
+FORCE:
+
+# The bridge to libtorch, which training needs.
+torch: ultrafast
+	@dpkg -s libtorch-dev libopenblas0-pthread libgloo-dev g++ >/dev/null 2>&1 || { \
+	  echo "installing Debian's libtorch-dev, libopenblas0-pthread, libgloo-dev and g++ (about 135 MB to fetch, 570 MB on disk)"; \
+	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends libtorch-dev libopenblas0-pthread libgloo-dev g++; }
+	./ultrafast engine build
+
+# The peer that our results are compared with.
+onnxruntime: $(ORT)
+
+$(ORT):
+	@echo "installing ONNX Runtime's library from npm's onnxruntime-node $(ORT_VERSION) (about 90 MB) into $(DEPS)"
+	npm install --ignore-scripts --no-audit --no-fund --prefix $(DEPS) onnxruntime-node@$(ORT_VERSION)
+
+demo: torch
+	./ultrafast demo
+
+test: torch onnxruntime check
+	go test ./...
+	CGO_ENABLED=1 go test -race -short ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+
+# Every fuzz target for FUZZTIME each.
+FUZZTIME ?= 2m
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+	    echo "$$pkg $$f"; go test $$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); \
+	  done; done
+
+clean:
+	rm -rf ultrafast $(DEPS)

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/box"
+	"ultrafast/detect"
+	"ultrafast/graph"
+	"ultrafast/picture"
+)
+
+type detectFlags struct {
+	weights, source, img string
+	conf, iou            float32
+	maxDet               int
+	classes              []int
+	agnostic             bool
+	saveTxt, saveConf    bool
+	asJSON               bool
+	project, name        string
+}
+
+func detectCommand() *cobra.Command {
+	f := &detectFlags{}
+	c := &cobra.Command{
+		Use:   "detect --weights MODEL --source FILE|DIR",
+		Short: "Find objects in pictures",
+		Long: `Find objects in pictures and write annotated copies below runs/detect/exp.
+
+The network's input is exactly --img: pictures are scaled to fit and the rest is
+grey. Pictures that cannot be read are named and skipped; the exit code is then 1.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
+	fl.StringVar(&f.source, "source", "", "a picture, or a folder of pictures (required)")
+	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
+	fl.Float32Var(&f.conf, "conf", 0.25, "confidence that boxes must exceed")
+	fl.Float32Var(&f.iou, "iou", 0.45, "overlap above which the less confident box goes")
+	fl.IntVar(&f.maxDet, "max-det", 300, "boxes per picture, at most")
+	fl.IntSliceVar(&f.classes, "classes", nil, "only these classes, by number: 0,2")
+	fl.BoolVar(&f.agnostic, "agnostic-nms", false, "let boxes of different classes suppress each other")
+	fl.BoolVar(&f.saveTxt, "save-txt", false, "write labels too: class cx cy w h, as fractions")
+	fl.BoolVar(&f.saveConf, "save-conf", false, "with --save-txt, append the confidence")
+	fl.BoolVar(&f.asJSON, "json", false, "print the boxes as JSON")
+	fl.StringVar(&f.project, "project", "runs/detect", "where run folders are made")
+	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
+	must(c.MarkFlagRequired("weights"))
+	must(c.MarkFlagRequired("source"))
+	return c
+}
+
+// must panics on an error that only a mistake in this program can cause.
+func must(err error) {
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+}
+
+func (f *detectFlags) check(g *graph.Graph) error {
+	switch {
+	case !(f.conf > 0 && f.conf < 1):
+		return fmt.Errorf("--conf %v: want above 0 and below 1", f.conf)
+	case !(f.iou > 0 && f.iou <= 1):
+		return fmt.Errorf("--iou %v: want above 0 and at most 1", f.iou)
+	case f.maxDet < 1:
+		return fmt.Errorf("--max-det %d: want at least 1", f.maxDet)
+	case f.saveConf && !f.saveTxt:
+		return errors.New("--save-conf adds to --save-txt, which is not given")
+	}
+	for _, c := range f.classes {
+		if c < 0 || c >= len(g.Names) {
+			return fmt.Errorf("--classes %d: the model has classes 0 to %d", c, len(g.Names)-1)
+		}
+	}
+	return nil
+}
+
+// found is one picture's result as --json prints it.
+type found struct {
+	Path   string      `json:"path"`
+	Width  int         `json:"width"`
+	Height int         `json:"height"`
+	Boxes  []foundBox  `json:"boxes"`
+	Ms     foundMillis `json:"ms"`
+}
+
+type foundBox struct {
+	Class      int     `json:"class"`
+	Name       string  `json:"name"`
+	Confidence float32 `json:"confidence"`
+	X1         float32 `json:"x1"`
+	Y1         float32 `json:"y1"`
+	X2         float32 `json:"x2"`
+	Y2         float32 `json:"y2"`
+}
+
+type foundMillis struct {
+	Before  float64 `json:"before"`
+	Network float64 `json:"network"`
+	After   float64 `json:"after"`
+}
+
+func (f *detectFlags) run(c *cobra.Command) error {
+	w, h, err := parseSize(f.img)
+	if err != nil {
+		return err
+	}
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
+		return err
+	}
+	if err := f.check(g); err != nil {
+		return err
+	}
+	w, h, note := fitSize(g, w, h)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf,
+		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	files, err := detect.Pictures(f.source)
+	if err != nil {
+		return err
+	}
+	dir := "" // made with the first result, so that bad input leaves nothing behind
+	var all []found
+	bad := 0
+	start := time.Now()
+	for i, file := range files {
+		if err := c.Context().Err(); err != nil {
+			return fmt.Errorf("%d of %d pictures done: %w", i, len(files), err)
+		}
+		p, err := picture.Open(file)
+		if err != nil {
+			if len(files) == 1 {
+				return err
+			}
+			bad++
+			fmt.Fprintf(c.ErrOrStderr(), "ultrafast: %v\n", err)
+			continue
+		}
+		boxes, times, err := d.Detect(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if dir == "" {
+			if dir, err = newRun(f.project, f.name); err != nil {
+				return err
+			}
+		}
+		if err := f.save(dir, file, p, boxes, g.Names); err != nil {
+			return err
+		}
+		all = append(all, describe(file, p, boxes, g.Names, times))
+		if !f.asJSON {
+			eta := ""
+			if left := len(files) - i - 1; left > 0 && time.Since(start) > 2*time.Second {
+				eta = fmt.Sprintf("  (%s to go)", (time.Since(start) / time.Duration(i+1) * time.Duration(left)).Round(time.Second))
+			}
+			fmt.Fprintf(c.OutOrStdout(), "picture %d/%d %s: %dx%d %s, %.1f ms%s\n", i+1, len(files), file, p.W, p.H,
+				tally(boxes, g.Names), millis(times.Before+times.Network+times.After), eta)
+		}
+	}
+	if f.asJSON {
+		e := json.NewEncoder(c.OutOrStdout())
+		e.SetIndent("", " ")
+		if err := e.Encode(map[string]any{"folder": dir, "img": [2]int{w, h}, "pictures": all}); err != nil {
+			return err
+		}
+	} else if dir != "" {
+		fmt.Fprintf(c.OutOrStdout(), "results are in %s\n", dir)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d pictures could not be read", bad, len(files))
+	}
+	return nil
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func describe(file string, p *picture.RGB, boxes []box.Box, names []string, t detect.Times) found {
+	r := found{Path: file, Width: p.W, Height: p.H, Boxes: []foundBox{},
+		Ms: foundMillis{millis(t.Before), millis(t.Network), millis(t.After)}}
+	for _, b := range boxes {
+		r.Boxes = append(r.Boxes, foundBox{b.Class, detect.Name(names, b.Class), b.Conf, b.X1, b.Y1, b.X2, b.Y2})
+	}
+	return r
+}
+
+// tally says "2 face, 1 mask", in the order of classes.
+func tally(boxes []box.Box, names []string) string {
+	count := map[int]int{}
+	most := -1
+	for _, b := range boxes {
+		count[b.Class]++
+		most = max(most, b.Class)
+	}
+	var parts []string
+	for class := range most + 1 {
+		if n := count[class]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, detect.Name(names, class)))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing found"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// save writes the annotated picture and, where asked, the labels. A name keeps its
+// extension unless that is .jpg, so that a.png and a.jpg do not meet.
+func (f *detectFlags) save(dir, file string, p *picture.RGB, boxes []box.Box, names []string) error {
+	base := filepath.Base(file)
+	stem := strings.TrimSuffix(base, ".jpg")
+	if f.saveTxt {
+		labels := filepath.Join(dir, "labels")
+		if err := os.MkdirAll(labels, 0o755); err != nil {
+			return err
+		}
+		var text strings.Builder
+		w, h := float32(p.W), float32(p.H)
+		for _, b := range boxes {
+			fmt.Fprintf(&text, "%d %.6f %.6f %.6f %.6f", b.Class, (b.X1+b.X2)/2/w, (b.Y1+b.Y2)/2/h, (b.X2-b.X1)/w, (b.Y2-b.Y1)/h)
+			if f.saveConf {
+				fmt.Fprintf(&text, " %.6f", b.Conf)
+			}
+			text.WriteByte('\n')
+		}
+		if err := os.WriteFile(filepath.Join(labels, stem+".txt"), []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	detect.Draw(p, boxes, names)
+	return p.SaveJPEG(filepath.Join(dir, stem+".jpg"), 95)
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast/train/torch"
+)
+
+func engineCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "engine",
+		Short: "Build what training stands on",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var dir string
+	build := &cobra.Command{
+		Use:   "build [--torch DIR]",
+		Short: "Compile the bridge to libtorch",
+		Long: `Compile the bridge to libtorch, once per libtorch, into the user's cache folder.
+
+It needs g++ and libtorch with its headers. On Debian:
+  apt-get install -y --no-install-recommends libtorch-dev libopenblas0-pthread g++
+Another libtorch, such as one for CUDA, is named by --torch: its folder holds
+include and lib.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			path, err := torch.Build(c.Context(), torch.BuildOptions{Torch: dir, Log: c.ErrOrStderr()})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), path)
+			return err
+		},
+	}
+	build.Flags().StringVar(&dir, "torch", "", "folder of a libtorch; empty means the system's")
+	c.AddCommand(build)
+	return c
+}

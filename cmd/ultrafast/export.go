@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/onnx"
+	"ultrafast/pass"
+)
+
+type exportFlags struct {
+	weights, img, out string
+	include           []string
+	opset, batch      int
+	dynamic, heads    bool
+}
+
+func exportCommand() *cobra.Command {
+	f := &exportFlags{}
+	c := &cobra.Command{
+		Use:   "export --weights MODEL --include onnx",
+		Short: "Write a model as ONNX",
+		Long: `Write a model as ONNX, with batch norms folded, and class names, stride and anchors
+in the metadata. The output is YOLOv5's: one tensor of decoded boxes; --heads gives
+the raw maps instead.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
+	fl.StringSliceVar(&f.include, "include", []string{"onnx"}, "formats to write: onnx")
+	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
+	fl.IntVar(&f.batch, "batch", 1, "pictures at a time")
+	fl.IntVar(&f.opset, "opset", onnx.DefaultOpset, "ONNX opset, 12 to 17")
+	fl.BoolVar(&f.dynamic, "dynamic", false, "leave batch, height and width open")
+	fl.BoolVar(&f.heads, "heads", false, "raw maps as outputs, without decoding")
+	fl.StringVarP(&f.out, "output", "o", "", "file to write (default: the model's name with .onnx)")
+	must(c.MarkFlagRequired("weights"))
+	return c
+}
+
+func (f *exportFlags) run(c *cobra.Command) error {
+	for _, format := range f.include {
+		if format != "onnx" {
+			return fmt.Errorf("--include %s: this program writes onnx", format)
+		}
+	}
+	if !slices.Contains(f.include, "onnx") {
+		return errors.New("--include names no format: this program writes onnx")
+	}
+	if f.batch < 1 || f.batch > 1024 {
+		return fmt.Errorf("--batch %d: want 1 to 1024", f.batch)
+	}
+	w, h, err := parseSize(f.img)
+	if err != nil {
+		return err
+	}
+	out := f.out
+	if out == "" {
+		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + ".onnx"
+	}
+	if same, err := filepath.Abs(out); err != nil {
+		return err
+	} else if in, err := filepath.Abs(f.weights); err == nil && in == same {
+		return fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+	}
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
+		return err
+	}
+	w, h, note := fitSize(g, w, h)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	if err := pass.Run(g, pass.Inference...); err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
+	defer file.Cleanup()
+	b := bufio.NewWriter(file)
+	if err := onnx.Write(b, g, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version}); err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	if err := b.Flush(); err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
+	st, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d parameters, %.2f MB, input %dx%d, opset %d\n", out, g.ParamCount(), float64(st.Size())/1e6, w, h, f.opset)
+	return err
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/safetensors"
+	"ultrafast/tensor"
+	"ultrafast/train"
+)
+
+type pruneFlags struct {
+	weights, data, img, out, score, device string
+	keep                                   float64
+	floor, round, batch, pictures          int
+}
+
+func pruneCommand() *cobra.Command {
+	f := &pruneFlags{}
+	c := &cobra.Command{
+		Use:   "prune --weights MODEL --data data.yaml --keep 0.5 -o small.safetensors",
+		Short: "Cut the least important channels out of a model",
+		Long: `Cut whole channels, those that matter least, until the given share of the
+parameters is left. Channels that shortcuts and joins tie together leave together.
+The statistics of the batch norms are then measured anew on training pictures.
+
+What comes out is a smaller model, not a sparse one: train it on to win back accuracy
+(ultrafast train --weights small.safetensors).`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx with batch norms (required)")
+	fl.StringVar(&f.data, "data", "", "data.yaml whose training pictures renew the statistics (required)")
+	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
+	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
+	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
+	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
+	fl.IntVar(&f.round, "round", 1, "round kept channels up to a multiple, such as 8")
+	fl.StringVar(&f.img, "img", "640", "side of the network's input while statistics are measured")
+	fl.IntVar(&f.batch, "batch", 16, "pictures at a time")
+	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on")
+	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	for _, name := range []string{"weights", "data", "output"} {
+		must(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
+func (f *pruneFlags) run(c *cobra.Command) error {
+	switch {
+	case filepath.Ext(f.out) != ".safetensors":
+		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
+	case f.batch < 1 || f.pictures < 1:
+		return errors.New("--batch and --pictures: want at least 1")
+	}
+	side, _, err := parseSize(f.img)
+	if err != nil {
+		return err
+	}
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
+		return err
+	}
+	side, _, note := fitSize(g, side, side)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	plan, err := prune.New(g, prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)})
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	small, err := plan.Apply(g)
+	if err != nil {
+		return err
+	}
+	data, err := dataset.Open(f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	if err != nil {
+		return err
+	}
+	be, err := openBackend(f.device, 0)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	if small, err = f.recalibrate(c.Context(), be, small, data, side, c.ErrOrStderr()); err != nil {
+		return err
+	}
+	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
+		return err
+	}
+	before, after := g.ParamCount(), small.ParamCount()
+	gb, err := gflop(g, side, side)
+	if err != nil {
+		return err
+	}
+	ga, err := gflop(small, side, side)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
+		100*float64(after)/float64(before), side, gb, ga, f.out)
+	return err
+}
+
+// gflop is what a model needs for one picture.
+func gflop(g *graph.Graph, w, h int) (float64, error) {
+	shapes, err := g.Shapes(1, h, w)
+	if err != nil {
+		return 0, err
+	}
+	sum := int64(0)
+	for _, n := range g.Nodes {
+		sum += n.MACs(shapes)
+	}
+	return 2 * float64(sum) / 1e9, nil
+}
+
+// recalibrate measures the statistics of the batch norms anew, on training pictures spread
+// evenly over the set, as they will be seen at work: letterboxed, not augmented.
+func (f *pruneFlags) recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side int, progress io.Writer) (*graph.Graph, error) {
+	step := max(len(data.Train)/f.pictures, 1)
+	var items []dataset.Item
+	for i := 0; i < len(data.Train) && len(items) < f.pictures; i += step {
+		items = append(items, data.Train[i])
+	}
+	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: f.batch, CacheBytes: -1})
+	if err != nil {
+		return nil, err
+	}
+	net, err := be.Load(g, train.LoadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer net.Close()
+	bar := newBar(progress, loader.Batches(), "statistics")
+	defer bar.Close()
+	batches := func(yield func(*tensor.Tensor, error) bool) {
+		for b, err := range loader.Epoch(ctx, 0) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(b.X, nil) {
+				return
+			}
+			bar.Add(1)
+		}
+	}
+	if err := net.Recalibrate(iter.Seq2[*tensor.Tensor, error](batches)); err != nil {
+		return nil, err
+	}
+	return net.Graph(train.Live)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+type trainFlags struct {
+	weights, cfg, data, hyp, device, project, name, resume string
+	img, epochs, batch, patience                           int
+	seed                                                   uint64
+	cosLR, bf16                                            bool
+}
+
+// latest is what --resume means without a folder.
+const latest = "latest"
+
+func trainCommand() *cobra.Command {
+	f := &trainFlags{}
+	c := &cobra.Command{
+		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data data.yaml",
+		Short: "Train a model as YOLOv5 does",
+		Long: `Train a model as YOLOv5 v7.0 does: a new one from a description (--weights '' --cfg),
+or exactly the given one, pruned or not (--weights).
+
+The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
+weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
+--resume goes on with the latest run below --project, --resume=DIR with another.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
+	fl.StringVar(&f.cfg, "cfg", "", "description of a new model: yolov5n, s, m, l, x or a YAML file")
+	fl.StringVar(&f.data, "data", "", "data.yaml")
+	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
+	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
+	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
+	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters, a YAML file with YOLOv5's names; empty means its scratch-low")
+	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
+	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
+	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
+	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
+	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
+	fl.StringVar(&f.resume, "resume", "", "go on with a run that was stopped")
+	fl.Lookup("resume").NoOptDefVal = latest
+	return c
+}
+
+func (f *trainFlags) run(c *cobra.Command) error {
+	if f.resume != "" {
+		return f.goOn(c)
+	}
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	data, err := dataset.Open(f.data, dataset.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	g, err := f.model(data.Names)
+	if err != nil {
+		return err
+	}
+	be, err := openBackend(f.device, 0)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	if cfg.Dir, err = newRun(f.project, f.name); err != nil {
+		return err
+	}
+	return runTraining(c.Context(), c.OutOrStdout(), be, g, data, cfg)
+}
+
+func (f *trainFlags) config() (train.Config, error) {
+	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
+		Patience: f.patience, Seed: f.seed, BF16: f.bf16, Weights: f.weights, Data: f.data}
+	if cfg.Patience == 0 {
+		cfg.Patience = -1
+	}
+	switch {
+	case f.data == "":
+		return cfg, errors.New("--data is missing: want a data.yaml")
+	case f.epochs < 1 || f.batch < 1:
+		return cfg, errors.New("--epochs and --batch: want at least 1")
+	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
+		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
+	}
+	path, err := filepath.Abs(f.data)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Data = path // so that a run can be resumed from another folder
+	if f.hyp != "" {
+		if cfg.Hyp, err = train.OpenHyp(f.hyp); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// model loads or makes what is to be trained.
+func (f *trainFlags) model(names []string) (*graph.Graph, error) {
+	switch {
+	case f.weights != "" && f.cfg != "":
+		return nil, errors.New("--weights and --cfg are both given: a model is trained as it is, or made new from a description")
+	case f.weights != "":
+		return ultrafast.Load(f.weights)
+	case f.cfg == "":
+		return nil, errors.New("neither --weights nor --cfg is given: name a model to train on, or a description such as yolov5n")
+	}
+	var cfg *yolo.Config
+	var err error
+	if strings.HasSuffix(f.cfg, ".yaml") || strings.HasSuffix(f.cfg, ".yml") {
+		if _, missing := os.Stat(f.cfg); missing == nil {
+			cfg, err = openConfig(f.cfg)
+		}
+	}
+	if cfg == nil && err == nil {
+		cfg, err = yolo.Standard(f.cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return yolo.New(cfg, names, f.seed)
+}
+
+// goOn resumes a run by the recipe that it was started with.
+func (f *trainFlags) goOn(c *cobra.Command) error {
+	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
+	if f.resume == latest {
+		var err error
+		if dir, err = latestRun(f.project); err != nil {
+			return err
+		}
+	}
+	cfg, err := train.ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	data, err := dataset.Open(cfg.Data, dataset.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	be, err := openBackend(f.device, 0)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	return runTraining(c.Context(), c.OutOrStdout(), be, nil, data, cfg)
+}
+
+// latestRun finds the run below project that was at work last.
+func latestRun(project string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(project, "*", "weights", "last.safetensors"))
+	if err != nil {
+		return "", err
+	}
+	dir, when := "", time.Time{}
+	for _, path := range found {
+		if st, err := os.Stat(path); err == nil && st.ModTime().After(when) {
+			dir, when = filepath.Dir(filepath.Dir(path)), st.ModTime()
+		}
+	}
+	if dir == "" {
+		return "", fmt.Errorf("--resume: no run below %s has finished an epoch", project)
+	}
+	return dir, nil
+}
+
+// runTraining trains and says how it goes: a bar on a terminal, a line an epoch.
+func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.Graph, data *dataset.Data, cfg train.Config) error {
+	cfg.Log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: dropTime}))
+	fmt.Fprintf(out, "%s\n%d training and %d validation pictures, %d classes\n", be, len(data.Train), len(data.Val), len(data.Names))
+	if g != nil {
+		fmt.Fprintf(out, "model of %d parameters\n", g.ParamCount())
+	}
+	fmt.Fprintf(out, "run folder %s\n", cfg.Dir)
+	cfg.Progress = trainingProgress(out)
+	r, err := train.Run(ctx, be, g, data, cfg)
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("go on with: ultrafast train --resume=%s: %w", cfg.Dir, err)
+		}
+		return err
+	}
+	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
+	printReport(out, data.Names, r.Report)
+	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\n", r.Best, r.Last)
+	return err
+}
+
+// dropTime keeps log lines short; the run is on a screen or in a file with a date.
+func dropTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// trainingProgress prints a line an epoch, with a bar in between.
+func trainingProgress(out io.Writer) func(train.Progress) {
+	bar := newBar(out, 1, "")
+	head := true
+	return func(p train.Progress) {
+		if head {
+			head = false
+			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %9s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
+		}
+		what := fmt.Sprintf("%d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
+		if p.Validating {
+			what = fmt.Sprintf("%d/%d validation", p.Epoch, p.Epochs)
+		}
+		bar.ChangeMax(p.Steps)
+		bar.Describe(what)
+		bar.Set(p.Step)
+		if p.Validated == nil {
+			return
+		}
+		bar.Clear()
+		bar.Reset()
+		r, best := p.Validated.Report, ""
+		if p.Best {
+			best = " *"
+		}
+		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %9.1f %8s%s\n", p.Epoch, p.Epochs,
+			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.Left.Round(time.Second), best)
+	}
+}

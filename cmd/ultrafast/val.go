@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/box"
+	"ultrafast/dataset"
+	"ultrafast/detect"
+	"ultrafast/engine"
+	"ultrafast/graph"
+	"ultrafast/tensor"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+type valFlags struct {
+	weights, data, split, img string
+	batch                     int
+	conf, iou                 float32
+	rect, asJSON              bool
+}
+
+func valCommand() *cobra.Command {
+	f := &valFlags{}
+	c := &cobra.Command{
+		Use:   "val --weights MODEL --data data.yaml",
+		Short: "Measure a model's accuracy as YOLOv5 does",
+		Long: `Measure precision, recall and average precision on labelled pictures, with YOLOv5's
+definitions, for each class and for small (below 32 pixels), medium (below 96) and
+large objects, and the time that each stage takes.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
+	fl.StringVar(&f.data, "data", "", "data.yaml (required)")
+	fl.StringVar(&f.split, "task", "val", "split to measure on: train, val or test")
+	fl.StringVar(&f.img, "img", "640", "longer side of the network's input")
+	fl.IntVar(&f.batch, "batch", 32, "with --rect, pictures that share a shape")
+	fl.BoolVar(&f.rect, "rect", false, "pad pictures only as far as their batch needs, as YOLOv5 does, instead of to a square")
+	fl.Float32Var(&f.conf, "conf", 0.001, "confidence that candidates must exceed")
+	fl.Float32Var(&f.iou, "iou", 0.6, "overlap above which the less confident box goes")
+	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
+	must(c.MarkFlagRequired("weights"))
+	must(c.MarkFlagRequired("data"))
+	return c
+}
+
+func (f *valFlags) run(c *cobra.Command) error {
+	side, other, err := parseSize(f.img)
+	switch {
+	case err != nil:
+		return err
+	case side != other:
+		return fmt.Errorf("--img %s: validation takes the longer side alone; --rect pads less", f.img)
+	case f.batch < 1:
+		return errors.New("--batch: want at least 1")
+	case !(f.conf > 0 && f.conf < 1) || !(f.iou > 0 && f.iou <= 1):
+		return errors.New("--conf and --iou: want above 0 and at most 1")
+	}
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
+		return err
+	}
+	raw, head, err := yolo.Raw(g)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	data, err := dataset.Open(f.data, dataset.OpenOptions{Splits: []string{f.split}})
+	if err != nil {
+		return err
+	}
+	if len(data.Names) != head.Classes {
+		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, head.Classes, f.data, len(data.Names))
+	}
+	items := map[string][]dataset.Item{"train": data.Train, "val": data.Val, "test": data.Test}[f.split]
+	side, _, note := fitSize(g, side, side)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	bar := newBar(c.ErrOrStderr(), 1, "validation")
+	defer bar.Close()
+	p := &predictor{g: raw, sessions: map[[2]int]*engine.Session{}}
+	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
+		Conf: f.conf, IoU: f.iou, Progress: func(done, batches int) {
+			bar.ChangeMax(batches)
+			bar.Set(done)
+		}})
+	if err != nil {
+		return err
+	}
+	bar.Clear()
+	if f.asJSON {
+		e := json.NewEncoder(c.OutOrStdout())
+		e.SetIndent("", " ")
+		return e.Encode(reportJSON(data.Names, v))
+	}
+	printReport(c.OutOrStdout(), data.Names, v.Report)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "milliseconds a picture: load %.1f, network %.1f, decoding and NMS %.1f (input %d, rect %v, IoU %.2f)\n",
+		v.Speed.Load, v.Speed.Inference, v.Speed.NMS, side, f.rect, f.iou)
+	return err
+}
+
+// A predictor runs batches of any shape picture by picture in the engine, which keeps the
+// memory small; all cores work on each picture.
+type predictor struct {
+	g        *graph.Graph
+	sessions map[[2]int]*engine.Session // by height and width
+}
+
+func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
+	h, w := x.Shape[2], x.Shape[3]
+	s := p.sessions[[2]int{h, w}]
+	if s == nil {
+		prog, err := engine.Compile(p.g, engine.Options{Batch: 1, Height: h, Width: w})
+		if err != nil {
+			return nil, err
+		}
+		s = prog.NewSession()
+		p.sessions[[2]int{h, w}] = s
+	}
+	var all []*tensor.Tensor
+	size := x.Shape[1] * h * w
+	for i := range x.Shape[0] {
+		one, err := tensor.From(x.Data[i*size:(i+1)*size], 1, x.Shape[1], h, w)
+		if err != nil {
+			return nil, err
+		}
+		maps, err := s.Run(one)
+		if err != nil {
+			return nil, err
+		}
+		for k, m := range maps {
+			if i == 0 {
+				all = append(all, tensor.New(append([]int{x.Shape[0]}, m.Shape[1:]...)...))
+			}
+			copy(all[k].Data[i*m.Len():], m.Data)
+		}
+	}
+	return all, nil
+}
+
+// printReport prints YOLOv5's table and the averages by object size.
+func printReport(out io.Writer, names []string, r box.Report) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "class\tlabels\tprecision\trecall\tF1\tmAP50\tmAP50-95\t")
+	fmt.Fprintf(w, "all\t%d\t%.3f\t%.3f\t%.3f\t%.4f\t%.4f\t\n", r.Labels, r.Precision, r.Recall, r.F1, r.MAP50, r.MAP5095)
+	for _, c := range r.Classes {
+		fmt.Fprintf(w, "%s\t%d\t%.3f\t%.3f\t%.3f\t%.4f\t%.4f\t\n", detect.Name(names, c.Class), c.Labels, c.Precision, c.Recall, c.F1, c.AP50, c.AP5095)
+	}
+	for size, name := range sizeNames {
+		s := r.Sizes[size]
+		fmt.Fprintf(w, "%s\t%d\t\t\t\t%.4f\t%.4f\t\n", name, s.Labels, s.MAP50, s.MAP5095)
+	}
+	w.Flush()
+	fmt.Fprintf(out, "precision, recall and F1 are at confidence %.3f, where the mean F1 is best; %d pictures\n", r.Confidence, r.Pictures)
+}
+
+// sizeNames are by the root of a box's area in pixels of the picture.
+var sizeNames = [...]string{box.Small: "small < 32 px", box.Medium: "medium < 96 px", box.Large: "large"}
+
+func reportJSON(names []string, v train.Validation) map[string]any {
+	r := v.Report
+	var classes []map[string]any
+	for _, c := range r.Classes {
+		classes = append(classes, map[string]any{"class": c.Class, "name": detect.Name(names, c.Class), "labels": c.Labels,
+			"precision": c.Precision, "recall": c.Recall, "f1": c.F1, "ap": c.AP, "map50": c.AP50, "map50_95": c.AP5095})
+	}
+	sizes := map[string]any{}
+	for size, name := range []string{box.Small: "small", box.Medium: "medium", box.Large: "large"} {
+		s := r.Sizes[size]
+		sizes[name] = map[string]any{"labels": s.Labels, "map50": s.MAP50, "map50_95": s.MAP5095}
+	}
+	return map[string]any{"pictures": r.Pictures, "labels": r.Labels, "precision": r.Precision, "recall": r.Recall, "f1": r.F1,
+		"map50": r.MAP50, "map50_95": r.MAP5095, "confidence": r.Confidence, "classes": classes, "sizes": sizes,
+		"ms": map[string]float64{"load": v.Speed.Load, "network": v.Speed.Inference, "nms": v.Speed.NMS}}
+}

@@ -1,0 +1,146 @@
+package dataset
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// What is refused in a label file, before memory is taken for it.
+const (
+	maxLabelBytes = 10 << 20
+	maxLabels     = 100_000
+)
+
+// columns are the names of a row's columns, for errors.
+var columns = [5]string{"class", "cx", "cy", "w", "h"}
+
+// parseLabels reads a label file, which errors call name. A row is either
+//
+//	class cx cy w h
+//	class x y x y x y …       a polygon of three points or more, which becomes its bounding box
+//
+// with all but the class as fractions of the picture, 0..1. Blank lines do not count. Rows
+// that are the same box are kept once, and the number left out is returned.
+func parseLabels(name string, r io.Reader, classes int) (labels []Label, duplicates int, err error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxLabelBytes+1))
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(data) > maxLabelBytes {
+		return nil, 0, fmt.Errorf("%s: a label file is at most %d MB", name, maxLabelBytes>>20)
+	}
+	seen := make(map[Label]bool)
+	line := 0
+	for text := range strings.Lines(string(data)) {
+		line++
+		fields := strings.Fields(text)
+		if len(fields) == 0 {
+			continue
+		}
+		l, err := parseLabel(fields, classes)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%s:%d: %w", name, line, err)
+		}
+		if seen[l] {
+			duplicates++
+			continue
+		}
+		if len(labels) == maxLabels {
+			return nil, 0, fmt.Errorf("%s:%d: more than %d boxes in one picture", name, line, maxLabels)
+		}
+		seen[l] = true
+		labels = append(labels, l)
+	}
+	return labels, duplicates, nil
+}
+
+func parseLabel(fields []string, classes int) (Label, error) {
+	n := len(fields)
+	switch {
+	case n == 5:
+	case n < 7:
+		return Label{}, fmt.Errorf("%d columns, a box has 5: class cx cy w h", n)
+	case n%2 == 0:
+		return Label{}, fmt.Errorf("%d columns, a polygon has the class and pairs of x and y", n)
+	}
+	class, err := parseClass(fields[0], classes)
+	if err != nil {
+		return Label{}, err
+	}
+	if n == 5 {
+		var v [5]float32
+		for i := 1; i < 5; i++ {
+			if v[i], err = parseFraction(columns[i], fields[i]); err != nil {
+				return Label{}, err
+			}
+		}
+		return Label{class, v[1], v[2], v[3], v[4]}, nil
+	}
+	lo, hi := [2]float32{1, 1}, [2]float32{}
+	for i, field := range fields[1:] {
+		v, err := parseFraction([2]string{"x", "y"}[i%2], field)
+		if err != nil {
+			return Label{}, err
+		}
+		lo[i%2], hi[i%2] = min(lo[i%2], v), max(hi[i%2], v)
+	}
+	return Label{class, (lo[0] + hi[0]) / 2, (lo[1] + hi[1]) / 2, hi[0] - lo[0], hi[1] - lo[1]}, nil
+}
+
+// parseClass takes "3" and, because some tools write it so, "3.0".
+func parseClass(s string, classes int) (int, error) {
+	v, err := parseNumber("class", s)
+	switch {
+	case err != nil:
+		return 0, err
+	case v != math.Trunc(v):
+		return 0, fmt.Errorf("class %s is not a whole number", s)
+	case v < 0 || v >= float64(classes):
+		return 0, fmt.Errorf("class %s, the data set has %s", s, describeClasses(classes))
+	}
+	return int(v), nil
+}
+
+func describeClasses(n int) string {
+	if n == 1 {
+		return "1 class (0)"
+	}
+	return fmt.Sprintf("%d classes (0..%d)", n, n-1)
+}
+
+// parseFraction compares after rounding to float32, as YOLOv5 does: 1.00000001 is 1.
+func parseFraction(column, s string) (float32, error) {
+	v, err := parseNumber(column, s)
+	f := float32(v)
+	switch {
+	case err != nil:
+		return 0, err
+	case f < 0:
+		return 0, fmt.Errorf("%s %s is below 0", column, s)
+	case f > 1:
+		return 0, fmt.Errorf("%s %s is above 1: coordinates are fractions of the picture", column, s)
+	}
+	return f, nil
+}
+
+func parseNumber(column, s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil && !math.IsInf(v, 0) { // out of range is infinite
+		return 0, fmt.Errorf("%s %s is not a number", column, quote(s))
+	}
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%s %s is not finite", column, quote(s))
+	}
+	return v, nil
+}
+
+// quote shows text from a file, which may be anything and of any length, in an error.
+func quote(s string) string {
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return strconv.Quote(s)
+}

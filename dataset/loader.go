@@ -1,0 +1,158 @@
+package dataset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"runtime"
+	"slices"
+
+	"ultrafast/picture"
+	"ultrafast/tensor"
+)
+
+// LoaderOptions says what batches are made. Size must be given; the rest is good at zero,
+// for validation with square batches.
+type LoaderOptions struct {
+	Size  int // longer side of the picture in the network's input, a multiple of 32
+	Batch int // pictures in a batch; 0 means 16
+
+	// Train gives shuffled, augmented, square samples. Without it pictures are letterboxed,
+	// in the order of the items.
+	Train   bool
+	Augment Augment // for Train
+	Seed    uint64  // for Train
+
+	// Rect gives each batch of a validation the shape that its pictures need; they come
+	// sorted by aspect.
+	Rect bool
+
+	Workers    int   // goroutines that decode and augment; 0 is one for each core
+	CacheBytes int64 // memory for decoded pictures; 0 is half of what is available, below 0 none
+}
+
+// A Batch is a network's input with what is to be found in it. It is valid until the loop
+// that got it asks for the next one, which may be written to the same memory.
+type Batch struct {
+	X       *tensor.Tensor // [N, 3, H, W], RGB, 0..1
+	Targets []Target       // by picture
+	Items   []int          // of each picture: its index in the loader's items
+	Fits    []picture.Fit  // of each picture, in validation: takes boxes back to the picture
+}
+
+// A Target is a box to be found. The centre and the size are fractions of the network's
+// input.
+type Target struct {
+	Image        int // 0..N-1
+	Class        int
+	CX, CY, W, H float32
+}
+
+// Stride is what the sides of a batch are multiples of: the coarsest step of a YOLOv5.
+const Stride = 32
+
+// rectPad is the room around the pictures of a rectangular batch, in strides. YOLOv5's
+// validation has it too.
+const rectPad = 0.5
+
+// A Loader makes batches of items. It is safe for use by several goroutines.
+type Loader struct {
+	items []Item
+	o     LoaderOptions
+	cache *cache
+}
+
+// NewLoader returns a loader of items, which are not copied and must not change.
+func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
+	if o.Batch == 0 {
+		o.Batch = 16
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	switch {
+	case len(items) == 0:
+		return nil, errors.New("there are no pictures to load")
+	case o.Size < Stride || o.Size%Stride != 0:
+		return nil, fmt.Errorf("picture size %d is not a multiple of %d", o.Size, Stride)
+	case o.Batch < 0:
+		return nil, fmt.Errorf("a batch of %d pictures", o.Batch)
+	case o.Train && o.Rect:
+		return nil, errors.New("rectangular batches are for validation")
+	}
+	if _, err := tensor.Count([]int{o.Batch, 3, o.Size + Stride, o.Size + Stride}); err != nil {
+		return nil, fmt.Errorf("batch %d at size %d: %w", o.Batch, o.Size, err)
+	}
+	if err := o.Augment.check(); err != nil {
+		return nil, err
+	}
+	limit := o.CacheBytes
+	if limit == 0 {
+		limit = availableMemory() / 2
+	}
+	return &Loader{items: items, o: o, cache: newCache(len(items), limit)}, nil
+}
+
+// Batches returns the number of batches in an epoch. A short last batch of a training
+// epoch is left out, unless it is the only one: a new input shape costs libtorch time, and
+// batch norm's statistics of few pictures are noise. Its pictures are others in each epoch.
+func (l *Loader) Batches() int {
+	n := len(l.items) / l.o.Batch
+	if len(l.items)%l.o.Batch != 0 && (n == 0 || !l.o.Train) {
+		n++
+	}
+	return n
+}
+
+// A plan is a batch to be made.
+type plan struct {
+	items []int
+	size  image.Point
+}
+
+// plan lays out an epoch.
+func (l *Loader) plan(epoch int) []plan {
+	order := make([]int, len(l.items))
+	for i := range order {
+		order[i] = i
+	}
+	switch {
+	case l.o.Train:
+		rng := random(l.o.Seed, epoch, -1) // no item has index -1
+		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	case l.o.Rect:
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(l.items[a].aspect(), l.items[b].aspect()) })
+	}
+	plans := make([]plan, 0, l.Batches())
+	for chunk := range slices.Chunk(order, l.o.Batch) {
+		if len(plans) == cap(plans) {
+			break
+		}
+		size := image.Pt(l.o.Size, l.o.Size)
+		if l.o.Rect {
+			size = rectSize(l.items[chunk[0]].aspect(), l.items[chunk[len(chunk)-1]].aspect(), l.o.Size)
+		}
+		plans = append(plans, plan{chunk, size})
+	}
+	return plans
+}
+
+func (i *Item) aspect() float64 { return float64(i.H) / float64(i.W) }
+
+// rectSize returns the shape of a batch whose pictures have aspects (height by width) from
+// low to high. The longer side is size plus the room of rectPad, in whole strides.
+func rectSize(low, high float64, size int) image.Point {
+	w, h := 1.0, 1.0
+	switch {
+	case high < 1:
+		h = high
+	case low > 1:
+		w = 1 / low
+	}
+	strides := func(side float64) int {
+		return int(math.Ceil(side*float64(size)/Stride+rectPad)) * Stride
+	}
+	return image.Pt(strides(w), strides(h))
+}

@@ -1,0 +1,68 @@
+// Package ultrafast loads detectors from any file that this program reads.
+package ultrafast
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"ultrafast/graph"
+	"ultrafast/onnx"
+	"ultrafast/pt"
+	"ultrafast/safetensors"
+	"ultrafast/yolo"
+)
+
+// Load reads a model: a YOLOv5 checkpoint (.pt, any release), a checkpoint of this program
+// (.safetensors) or an ONNX. The content decides, not the name. Errors name the file.
+func Load(path string) (*graph.Graph, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			return nil, fmt.Errorf("%s: %w", path, pe.Err)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() {
+		return nil, fmt.Errorf("%s: is a folder, want a model (.pt, .safetensors or .onnx)", path)
+	}
+	g, err := read(f, st.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return g, nil
+}
+
+func read(r io.ReaderAt, size int64) (*graph.Graph, error) {
+	head := make([]byte, 16)
+	n, err := r.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	head = head[:n]
+	switch {
+	case n < len(head):
+		return nil, fmt.Errorf("has %d bytes: not a model", size)
+	case bytes.HasPrefix(head, []byte("PK")), head[0] == 0x80: // zip or pickle
+		ck, err := pt.Read(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return yolo.FromModule(ck.Model)
+	case head[8] == '{': // after the header's length
+		file, err := safetensors.Read(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return file.Graph, nil
+	}
+	return onnx.Read(r, size)
+}

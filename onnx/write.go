@@ -1,0 +1,319 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// DefaultOpset is what WriteOptions.Opset 0 means, and YOLOv5's own default: everything in
+// these networks can be said in it, and the TensorRT of a Jetson Nano (8.2, its last) ends
+// at opset 13.
+const DefaultOpset = 12
+
+// WriteOptions says how a network is written. The zero value writes it for the size that
+// its input has, with decoded boxes.
+type WriteOptions struct {
+	Opset                int    // 12 to 17; 0 means DefaultOpset
+	Batch, Height, Width int    // 0 means the input's own
+	Dynamic              bool   // batch, height and width are left open; the above are then recorded as the usual size
+	Heads                bool   // the outputs are Detect's inputs, the raw maps, instead of boxes
+	Version              string // of this program, for the metadata
+}
+
+const (
+	inputName  = "images"
+	outputName = "output0"
+)
+
+// Write writes g as an ONNX model. Its input is "images", [N, 3, H, W] in 0..1. A Detect
+// node becomes the output "output0", [N, boxes, 5+classes] as in YOLOv5's export; other
+// outputs are called as their nodes. Batch norms are written as they are: fold them before
+// (pass.FoldBatchNorm) for speed. Weights need data.
+func Write(w io.Writer, g *graph.Graph, o WriteOptions) error {
+	m, err := build(g, o)
+	if err != nil {
+		return fmt.Errorf("write ONNX: %w", err)
+	}
+	return m.encode(w)
+}
+
+func build(g *graph.Graph, o WriteOptions) (*model, error) {
+	if err := g.Verify(); err != nil {
+		return nil, err
+	}
+	in := g.Input().Op.(*graph.Input)
+	for i, side := range []*int{&o.Batch, &o.Height, &o.Width} {
+		if *side == 0 {
+			*side = in.Shape[[]int{0, 2, 3}[i]]
+		}
+	}
+	if o.Opset == 0 {
+		o.Opset = DefaultOpset
+	}
+	if o.Opset < 12 || o.Opset > 17 {
+		return nil, fmt.Errorf("opset %d, want 12 to 17", o.Opset)
+	}
+	shapes, err := g.Shapes(o.Batch, o.Height, o.Width)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range g.Params() {
+		if p.Tensor().Data == nil {
+			return nil, fmt.Errorf("%s has no data", p.Name)
+		}
+	}
+	wr := &writer{o: o, shapes: shapes, names: map[*graph.Node]string{}, taken: map[string]bool{}}
+	err = wr.graph(g)
+	return &wr.m, err
+}
+
+type writer struct {
+	m      model
+	o      WriteOptions
+	shapes map[*graph.Node]graph.Shape
+	names  map[*graph.Node]string // of each node's value
+	taken  map[string]bool        // names of values
+}
+
+func (w *writer) graph(g *graph.Graph) error {
+	ir := int64(7) // opset 12 to 14 came with version 7 of the format, 15 to 17 with 8
+	if w.o.Opset >= 15 {
+		ir = 8
+	}
+	w.m = model{ir: ir, producer: "ultrafast", version: w.o.Version, opset: int64(w.o.Opset), name: "yolov5"}
+	outs := outputs(g, w.o.Heads)
+	for i, n := range outs {
+		if slices.Contains(outs[:i], n) {
+			return fmt.Errorf("%s is an output twice", n.Name)
+		}
+		if n == g.Input() {
+			return errors.New("the input is also an output")
+		}
+	}
+	live := reaching(g, outs)
+	w.names[g.Input()] = w.unique(inputName)
+	for _, n := range live {
+		if _, ok := n.Op.(*graph.Detect); ok {
+			w.names[n] = w.unique(outputName)
+			w.taken[n.Name] = true // its last ONNX node is called so
+		}
+	}
+	for _, n := range live { // before any name within a node is made
+		if w.names[n] == "" {
+			w.names[n] = w.unique(n.Name)
+		}
+	}
+	for _, n := range live {
+		if err := w.node(n); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
+	}
+	w.m.inputs = []value{w.value(g.Input(), "")}
+	for i, n := range outs {
+		w.m.outputs = append(w.m.outputs, w.value(n, fmt.Sprint(i)))
+	}
+	w.m.meta = metadata(g, w.o)
+	return nil
+}
+
+// outputs returns what the model gives: the graph's outputs, or with heads the inputs of
+// Detect in its place.
+func outputs(g *graph.Graph, heads bool) []*graph.Node {
+	var outs []*graph.Node
+	for _, n := range g.Outputs {
+		if _, ok := n.Op.(*graph.Detect); ok && heads {
+			outs = append(outs, n.In...)
+		} else {
+			outs = append(outs, n)
+		}
+	}
+	return outs
+}
+
+// value describes an input or output; in a dynamic model only channels are fixed.
+func (w *writer) value(n *graph.Node, suffix string) value {
+	v := value{name: w.names[n], kind: float32s}
+	open := []string{"batch", "", "height" + suffix, "width" + suffix}
+	if len(w.shapes[n]) == 3 {
+		open = []string{"batch", "boxes", ""}
+	}
+	for i, d := range w.shapes[n] {
+		if w.o.Dynamic && open[i] != "" {
+			v.dims = append(v.dims, dim{name: open[i]})
+		} else {
+			v.dims = append(v.dims, dim{size: int64(d)})
+		}
+	}
+	return v
+}
+
+// unique reserves the name of a value, with a number behind it if there is one already.
+func (w *writer) unique(name string) string {
+	u := name
+	for i := 1; w.taken[u]; i++ {
+		u = fmt.Sprintf("%s_%d", name, i)
+	}
+	w.taken[u] = true
+	return u
+}
+
+// emit adds an ONNX node whose name and output are both out.
+func (w *writer) emit(op, out string, in []string, attrs ...attr) {
+	w.m.nodes = append(w.m.nodes, &node{name: out, op: op, in: in, out: []string{out}, attrs: attrs})
+}
+
+// part emits a node for an inner step of a graph node and returns its value.
+func (w *writer) part(of, op string, in []string, attrs ...attr) string {
+	out := w.unique(of + "/" + op)
+	w.emit(op, out, in, attrs...)
+	return out
+}
+
+func (w *writer) weight(name string, t *tensor.Tensor) string {
+	c := &constant{name: w.unique(name), kind: float32s, f: t.Data}
+	for _, d := range t.Shape {
+		c.dims = append(c.dims, int64(d))
+	}
+	w.m.constants = append(w.m.constants, c)
+	return c.name
+}
+
+// scalar, floats and integers add small constants; floats has shape dims.
+func (w *writer) scalar(name string, v float32) string { return w.floats(name, []float32{v}) }
+
+func (w *writer) floats(name string, v []float32, dims ...int64) string {
+	c := &constant{name: w.unique(name), kind: float32s, f: v, dims: dims}
+	w.m.constants = append(w.m.constants, c)
+	return c.name
+}
+
+func (w *writer) integers(name string, v ...int64) string {
+	c := &constant{name: w.unique(name), kind: int64s, i: v, dims: []int64{int64(len(v))}}
+	w.m.constants = append(w.m.constants, c)
+	return c.name
+}
+
+func ints(name string, v ...int64) attr {
+	return attr{name: name, kind: kindInts, ints: v}
+}
+
+func integer(name string, v int) attr { return attr{name: name, kind: kindInt, i: int64(v)} }
+
+func float(name string, v float64) attr {
+	return attr{name: name, kind: kindFloat, f: float32(v)}
+}
+
+func text(name, v string) attr { return attr{name: name, kind: kindString, s: v} }
+
+func (w *writer) node(n *graph.Node) error {
+	out := w.names[n]
+	in := make([]string, len(n.In))
+	for i, p := range n.In {
+		in[i] = w.names[p]
+	}
+	switch op := n.Op.(type) {
+	case *graph.Input:
+	case *graph.Conv:
+		in = append(in, w.weight(n.Name+".weight", op.Weight))
+		if op.Bias != nil {
+			in = append(in, w.weight(n.Name+".bias", op.Bias))
+		}
+		h, v := int64(op.Pad[0]), int64(op.Pad[1])
+		w.emit("Conv", out, in,
+			ints("dilations", int64(op.Dilation[0]), int64(op.Dilation[1])),
+			integer("group", op.Groups),
+			ints("kernel_shape", int64(op.Weight.Shape[2]), int64(op.Weight.Shape[3])),
+			ints("pads", h, v, h, v),
+			ints("strides", int64(op.Stride[0]), int64(op.Stride[1])))
+	case *graph.BatchNorm:
+		in = append(in, w.weight(n.Name+".weight", op.Gamma), w.weight(n.Name+".bias", op.Beta),
+			w.weight(n.Name+".running_mean", op.Mean), w.weight(n.Name+".running_var", op.Var))
+		// ONNX's momentum is the weight of the old statistics, PyTorch's of the new.
+		w.emit("BatchNormalization", out, in, float("epsilon", op.Eps), float("momentum", 1-op.Momentum))
+	case *graph.Activation:
+		return w.activation(n, op, in, out)
+	case *graph.Add:
+		sum := in[0]
+		for _, x := range in[1 : len(in)-1] {
+			sum = w.part(out, "Add", []string{sum, x})
+		}
+		w.emit("Add", out, []string{sum, in[len(in)-1]})
+	case *graph.Concat:
+		w.emit("Concat", out, in, integer("axis", 1))
+	case *graph.MaxPool:
+		k, s, p := int64(op.Kernel), int64(op.Stride), int64(op.Pad)
+		w.emit("MaxPool", out, in, ints("kernel_shape", k, k), ints("pads", p, p, p, p), ints("strides", s, s))
+	case *graph.Upsample:
+		s := float32(op.Scale)
+		roi := ""
+		if w.o.Opset < 13 { // it may not be left out yet
+			roi = w.floats(out+"/roi", nil, 0)
+		}
+		scales := w.floats(out+"/scales", []float32{1, 1, s, s}, 4)
+		w.emit("Resize", out, []string{in[0], roi, scales}, text("coordinate_transformation_mode", "asymmetric"),
+			text("mode", "nearest"), text("nearest_mode", "floor"))
+	case *graph.Slice:
+		end := int64(op.End)
+		if end == 0 {
+			end = math.MaxInt64
+		}
+		w.emit("Slice", out, []string{in[0], w.integers(out+"/starts", int64(op.Start)), w.integers(out+"/ends", end),
+			w.integers(out+"/axes", int64(op.Axis)), w.integers(out+"/steps", int64(op.Step))})
+	case *graph.Detect:
+		w.detect(n, op, in, out)
+	default:
+		return fmt.Errorf("op %s has no ONNX form", n.Op.Word())
+	}
+	return nil
+}
+
+func (w *writer) activation(n *graph.Node, op *graph.Activation, in []string, out string) error {
+	x := in[0]
+	switch op.Kind {
+	case graph.SiLU:
+		w.emit("Mul", out, []string{x, w.part(out, "Sigmoid", in)})
+	case graph.Hardswish:
+		if w.o.Opset >= 14 {
+			w.emit("HardSwish", out, in)
+			break
+		}
+		gate := w.part(out, "HardSigmoid", in, float("alpha", 1./6), float("beta", .5))
+		w.emit("Mul", out, []string{x, gate})
+	case graph.LeakyReLU:
+		w.emit("LeakyRelu", out, in, float("alpha", op.Slope))
+	case graph.ReLU:
+		w.emit("Relu", out, in)
+	case graph.ReLU6:
+		w.emit("Clip", out, []string{x, w.scalar(out+"/min", 0), w.scalar(out+"/max", 6)})
+	case graph.Sigmoid:
+		w.emit("Sigmoid", out, in)
+	case graph.Mish:
+		gate := w.part(out, "Tanh", []string{w.part(out, "Softplus", in)})
+		w.emit("Mul", out, []string{x, gate})
+	default:
+		return fmt.Errorf("activation %s has no ONNX form", op.Kind)
+	}
+	return nil
+}
+
+// reaching lists the nodes that the outputs need, in order.
+func reaching(g *graph.Graph, outs []*graph.Node) []*graph.Node {
+	need := map[*graph.Node]bool{g.Input(): true}
+	for _, n := range outs {
+		need[n] = true
+	}
+	for _, n := range slices.Backward(g.Nodes) {
+		if need[n] {
+			for _, p := range n.In {
+				need[p] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *graph.Node) bool { return !need[n] })
+}

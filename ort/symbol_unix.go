@@ -1,0 +1,14 @@
+//go:build !windows
+
+package ort
+
+import "github.com/ebitengine/purego"
+
+// symbol loads a library and returns the address of one of its functions.
+func symbol(library, name string) (uintptr, error) {
+	handle, err := purego.Dlopen(library, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return 0, err
+	}
+	return purego.Dlsym(handle, name)
+}

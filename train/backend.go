@@ -1,0 +1,96 @@
+package train
+
+import (
+	"iter"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// A Backend runs networks forward and backward on some library or device. train/torch
+// implements it on libtorch; Drift is an honest fake. One suite checks every Backend.
+type Backend interface {
+	// String names library, version and device: "libtorch 1.13.1, CPU AVX2, 2 workers".
+	String() string
+	// Load copies the graph's tensors to the device. g itself is not kept or changed.
+	// Every op of the graph must be known; the error names the first node that is not.
+	Load(g *graph.Graph, o LoadOptions) (Network, error)
+	Close() error
+}
+
+// LoadOptions says how a network computes. The zero value is right.
+type LoadOptions struct {
+	BF16 bool // multiply in bfloat16, keep weights and statistics in fp32
+}
+
+// Weights selects one of the two sets that a Network holds.
+type Weights int
+
+const (
+	Live     Weights = iota // what the optimizer moves
+	Averaged                // their exponential moving average, which is what gets saved
+)
+
+// A Loss takes the raw maps of the whole batch, one per detection level in the order of
+// the Detect node's inputs, each [N, anchors*(5+classes), h, w], and returns the gradient
+// of the loss with respect to each, of the same shapes.
+type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
+
+// A Network is a graph's weights, their average, gradients and optimizer state on a
+// device. Its methods are called from one goroutine at a time.
+type Network interface {
+	// Step runs x [N,3,H,W] forward in training mode (batch statistics, running
+	// statistics updated), calls loss once, runs its gradients backward and adds the
+	// result to the accumulated gradients.
+	Step(x *tensor.Tensor, loss Loss) error
+	// Update moves the live weights by the accumulated gradients, clears these, and
+	// moves the average.
+	Update(u Update) error
+	// Predict runs x forward in evaluation mode and returns the raw maps.
+	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)
+	// Recalibrate replaces the running statistics of every batch norm, live and averaged,
+	// by the mean over the batches, the live weights being as they are.
+	Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error
+	// Graph returns the loaded graph with the selected weights.
+	Graph(w Weights) (*graph.Graph, error)
+	// Momentum returns the optimizer's state by parameter name; SetState puts live
+	// weights, average and momentum back as they were.
+	Momentum() (map[string]*tensor.Tensor, error)
+	SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error
+	Close() error
+}
+
+// An Update is one step of SGD with Nesterov momentum (PyTorch's definition):
+// g += Decay*w for weights; v = Momentum*v + g; w -= Rate * (g + Momentum*v).
+type Update struct {
+	Rate     [3]float64 // per Group
+	Decay    float64    // of the group Weight only
+	Momentum float64
+	MaxNorm  float64 // gradients are scaled down to this total L2 norm; 0 is no limit
+	Average  float64 // decay of the moving average: avg = Average*avg + (1-Average)*live
+}
+
+// A Group is a set of parameters that share a learning rate: YOLOv5 decays the weights of
+// convolutions only and warms biases up from a higher rate.
+type Group int
+
+const (
+	Bias   Group = iota // every bias, batch norm's shift included
+	Gamma               // batch norm's scale
+	Weight              // weights of convolutions, the only ones with decay
+)
+
+// GroupOf returns the group of a trainable parameter.
+func GroupOf(p graph.Param) Group {
+	switch op := p.Node.Op.(type) {
+	case *graph.Conv:
+		if p.At == &op.Weight {
+			return Weight
+		}
+	case *graph.BatchNorm:
+		if p.At == &op.Gamma {
+			return Gamma
+		}
+	}
+	return Bias
+}

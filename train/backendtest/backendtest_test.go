@@ -1,0 +1,9 @@
+package backendtest
+
+import (
+	"testing"
+
+	"ultrafast/train"
+)
+
+func TestDrift(t *testing.T) { Suite(t, train.Drift) }

@@ -1,0 +1,121 @@
+package train
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"ultrafast/box"
+)
+
+// Config says how to train. Only Dir must be given; the rest is YOLOv5's at zero.
+type Config struct {
+	Dir    string // the run's folder, which is made
+	Resume bool   // the run in Dir goes on, by the recipe that it was started with; see ReadConfig
+
+	Epochs   int    // 0 means 100
+	Batch    int    // pictures; 0 means 16
+	Size     int    // side of the network's input, a multiple of 32; 0 means 640
+	Hyp      Hyp    // the zero Hyp means DefaultHyp
+	CosLR    bool   // the learning rate falls along a cosine instead of a straight line
+	Patience int    // epochs without a better fitness before the run ends; 0 means 100, below 0 for ever
+	Seed     uint64 // of order and augmentation
+	BF16     bool   // see LoadOptions
+
+	Weights, Data string // where model and data came from: written down, not read
+
+	Workers    int   // goroutines that load pictures; 0 is one for each core
+	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
+
+	Log      *slog.Logger   // nil means silent
+	Progress func(Progress) // is told each step, if not nil
+}
+
+// Progress is how far a run is, counted from 1.
+type Progress struct {
+	Epoch, Epochs int
+	Step, Steps   int // batches, of training or of validation
+	Validating    bool
+	Loss          Parts         // mean of the epoch's training so far; Total and Matches are the step's
+	PerSecond     float64       // pictures, since the epoch's training began
+	Left          time.Duration // until the last epoch, as this session has gone so far
+
+	Validated *Validation // at the end of an epoch, when its files are in place
+	Fitness   float64     // of that epoch
+	Best      bool        // that epoch is the best so far
+}
+
+// A Result is what a finished run leaves.
+type Result struct {
+	Last, Best string // files: the averaged weights after the last epoch and after the best
+	Epochs     int    // trained in all
+	BestEpoch  int    // counted from 1
+	Fitness    float64
+	Report     box.Report // after the last epoch
+}
+
+// options is opt.yaml: the part of a Config that makes the result, under YOLOv5's names.
+type options struct {
+	Weights   string `yaml:"weights"`
+	Data      string `yaml:"data"`
+	Epochs    int    `yaml:"epochs"`
+	BatchSize int    `yaml:"batch_size"`
+	ImgSz     int    `yaml:"imgsz"`
+	CosLR     bool   `yaml:"cos_lr"`
+	Patience  int    `yaml:"patience"`
+	Seed      uint64 `yaml:"seed"`
+	BF16      bool   `yaml:"bf16"`
+}
+
+func (c Config) withDefaults() Config {
+	fill := func(v *int, value int) {
+		if *v == 0 {
+			*v = value
+		}
+	}
+	fill(&c.Epochs, 100)
+	fill(&c.Batch, 16)
+	fill(&c.Size, 640)
+	fill(&c.Patience, 100)
+	if c.Hyp == (Hyp{}) {
+		c.Hyp = DefaultHyp()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Dir == "":
+		return fmt.Errorf("train: no folder for the run is given")
+	case c.Epochs < 1 || c.Batch < 1 || c.Size < 1:
+		return fmt.Errorf("train: %d epochs of batches of %d pictures of %d pixels: want at least 1 of each", c.Epochs, c.Batch, c.Size)
+	}
+	return c.Hyp.check()
+}
+
+// options returns the text of opt.yaml.
+func (c Config) options() ([]byte, error) {
+	return yaml.Marshal(options{
+		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
+		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
+	})
+}
+
+// setOptions takes over what options wrote.
+func (c *Config) setOptions(text string) error {
+	var o options
+	if err := yaml.UnmarshalWithOptions([]byte(text), &o, yaml.Strict()); err != nil {
+		return fmt.Errorf("%s", yaml.FormatError(err, false, false))
+	}
+	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
+	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
+	return nil
+}

@@ -1,0 +1,123 @@
+package train
+
+import (
+	"fmt"
+	"iter"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// Drift returns a Backend that learns nothing: every raw map is zero, and every update
+// moves every weight by a thousandth. With it the whole pipeline runs in a test, with no
+// libtorch and no GPU.
+func Drift() Backend { return drift{} }
+
+type drift struct{}
+
+func (drift) String() string { return "drift: learns nothing" }
+func (drift) Close() error   { return nil }
+
+func (drift) Load(g *graph.Graph, _ LoadOptions) (Network, error) {
+	if err := g.Verify(); err != nil {
+		return nil, err
+	}
+	n := &driftNet{velocity: map[string]*tensor.Tensor{}}
+	n.weights[Live], n.weights[Averaged] = g.Clone(), g.Clone()
+	for _, p := range g.Params() {
+		if p.Tensor().Data == nil {
+			return nil, fmt.Errorf("drift: %s has no numbers", p.Name)
+		}
+		if p.Trainable {
+			n.velocity[p.Name] = tensor.New(p.Tensor().Shape...)
+		}
+	}
+	return n, nil
+}
+
+type driftNet struct {
+	weights  [2]*graph.Graph
+	velocity map[string]*tensor.Tensor
+}
+
+func (n *driftNet) Step(x *tensor.Tensor, loss Loss) error {
+	raw, err := n.Predict(x, Live)
+	if err != nil {
+		return err
+	}
+	_, err = loss(raw)
+	return err
+}
+
+func (n *driftNet) Update(u Update) error {
+	average := n.weights[Averaged].Params()
+	for i, p := range n.weights[Live].Params() {
+		live, avg := p.Tensor().Data, average[i].Tensor().Data
+		for k := range live {
+			if p.Trainable {
+				live[k] += 0.001
+				v := &n.velocity[p.Name].Data[k]
+				*v = float32(u.Momentum)**v + 0.001
+			}
+			avg[k] = float32(u.Average*float64(avg[k]) + (1-u.Average)*float64(live[k]))
+		}
+	}
+	return nil
+}
+
+func (n *driftNet) Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error) {
+	g := n.weights[w]
+	if in := g.Input().Op.(*graph.Input); len(x.Shape) != 4 || x.Shape[1] != in.Shape[1] {
+		return nil, fmt.Errorf("drift: a batch is %v, want [n,%d,h,w]", x, in.Shape[1])
+	}
+	shapes, err := g.Shapes(x.Shape[0], x.Shape[2], x.Shape[3])
+	if err != nil {
+		return nil, err
+	}
+	outputs := g.Outputs
+	if d := g.Detect(); d != nil {
+		outputs = d.In
+	}
+	var raw []*tensor.Tensor
+	for _, o := range outputs {
+		raw = append(raw, tensor.New(shapes[o]...))
+	}
+	return raw, nil
+}
+
+func (n *driftNet) Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error {
+	for _, err := range batches {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *driftNet) Graph(w Weights) (*graph.Graph, error) { return n.weights[w].Clone(), nil }
+
+func (n *driftNet) Momentum() (map[string]*tensor.Tensor, error) {
+	m := map[string]*tensor.Tensor{}
+	for name, v := range n.velocity {
+		m[name] = v.Clone()
+	}
+	return m, nil
+}
+
+func (n *driftNet) SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error {
+	if live.String() != n.weights[Live].String() || averaged.String() != n.weights[Live].String() {
+		return fmt.Errorf("drift: the state is of another network")
+	}
+	for name, v := range n.velocity {
+		if m := momentum[name]; m == nil || m.Len() != v.Len() {
+			return fmt.Errorf("drift: the state has no momentum of %s", name)
+		}
+	}
+	n.weights[Live], n.weights[Averaged] = live.Clone(), averaged.Clone()
+	for name := range n.velocity {
+		n.velocity[name] = momentum[name].Clone()
+	}
+	return nil
+}
+
+func (n *driftNet) Close() error { return nil }

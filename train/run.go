@@ -1,0 +1,264 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// A run is one training.
+type run struct {
+	c       Config
+	options string // opt.yaml
+	data    *dataset.Data
+	head    *graph.Detect
+	net     Network
+
+	train, val    *dataset.Loader
+	loss, valLoss *Criterion
+	plan          schedule
+	results       *results
+	at            position
+
+	started time.Time
+	first   int // epochs done when this session began
+}
+
+// Run trains g on data as YOLOv5 v7.0 does, and leaves opt.yaml, hyp.yaml, results.csv and
+// the weights in c.Dir. g is not changed; it may be nil where c.Resume is set. After every
+// epoch the folder holds all that a later Run with Resume needs to end as this one would
+// have. When ctx ends Run stops after the current step; the error says where the run
+// stands, and wraps the context's.
+func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c Config) (*Result, error) {
+	r := &run{c: c.withDefaults(), data: data}
+	var s *snapshot
+	if c.Resume {
+		var err error
+		if s, err = openRun(c.Dir); err != nil {
+			return nil, err
+		}
+		if r.c, err = s.config(r.c); err != nil {
+			return nil, err
+		}
+		if s.pictures != len(data.Train) || !slices.Equal(s.live.Names, data.Names) {
+			return nil, fmt.Errorf("train: the run in %s was started on %d pictures with the classes %v, and now there are %d with %v: start a new one from %s",
+				c.Dir, s.pictures, s.live.Names, len(data.Train), data.Names, weightsFile(c.Dir, "last"))
+		}
+		g, r.at = s.live, s.position
+	}
+	if err := r.prepare(g); err != nil {
+		return nil, err
+	}
+	g = g.Clone()
+	g.Names = slices.Clone(data.Names)
+	var err error
+	if r.net, err = be.Load(g, LoadOptions{BF16: r.c.BF16}); err != nil {
+		return nil, err
+	}
+	defer r.net.Close()
+	if s != nil {
+		if err := r.net.SetState(s.live, s.averaged, s.momentum); err != nil {
+			return nil, err
+		}
+	} else if err := r.start(); err != nil {
+		return nil, err
+	}
+	if err := sweep(c.Dir); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	r.c.Log.Info("training", "backend", be.String(), "parameters", g.ParamCount(), "pictures", len(data.Train),
+		"validation", len(data.Val), "from", r.at.epochs, "epochs", r.c.Epochs, "folder", c.Dir)
+	return r.epochs(ctx)
+}
+
+// prepare checks that model, data and recipe fit, and makes what the epochs need.
+func (r *run) prepare(g *graph.Graph) error {
+	if err := r.c.check(); err != nil {
+		return err
+	}
+	last := weightsFile(r.c.Dir, "last")
+	if _, err := os.Stat(last); err == nil && !r.c.Resume {
+		return fmt.Errorf("train: %s is there already: resume that run, or choose another folder", last)
+	}
+	n := g.Detect()
+	if n == nil {
+		return fmt.Errorf("train: the model has no detection head")
+	}
+	r.head = n.Op.(*graph.Detect)
+	if r.head.Classes != len(r.data.Names) {
+		return fmt.Errorf("train: the model has %d classes %v and the data %d %v", r.head.Classes, g.Names, len(r.data.Names), r.data.Names)
+	}
+	if s := slices.Max(r.head.Strides); r.c.Size%s != 0 {
+		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
+	}
+	cache, valCache := r.c.CacheBytes, r.c.CacheBytes
+	if cache >= 0 { // each loader would take half of what is free
+		valCache = max(cache/4, 1<<30)
+		cache -= cache / 4
+	}
+	var err error
+	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
+		Size: r.c.Size, Batch: r.c.Batch, Train: true, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
+		Workers: r.c.Workers, CacheBytes: cache,
+	})
+	if err != nil {
+		return fmt.Errorf("train: training data: %w", err)
+	}
+	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
+		Size: r.c.Size, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache,
+	})
+	if err != nil {
+		return fmt.Errorf("train: validation data: %w", err)
+	}
+	h := r.c.Hyp.Loss(r.head, r.c.Size)
+	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
+	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR}
+	options, err := r.c.options()
+	if err != nil {
+		return err
+	}
+	r.options = string(options)
+	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
+	return err
+}
+
+// start makes the folder of a new run.
+func (r *run) start() error {
+	if err := os.MkdirAll(filepath.Join(r.c.Dir, "weights"), 0o777); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	err := errors.Join(
+		replace(filepath.Join(r.c.Dir, "opt.yaml"), []byte(r.options)),
+		replace(filepath.Join(r.c.Dir, "hyp.yaml"), []byte(r.c.Hyp.String())))
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+// epochs trains until the last epoch, or until patience ends.
+func (r *run) epochs(ctx context.Context) (*Result, error) {
+	r.started, r.first = time.Now(), r.at.epochs
+	var report Validation
+	for r.at.epochs < r.c.Epochs {
+		if r.c.Patience > 0 && r.at.epochs-r.at.bestEpoch >= r.c.Patience {
+			r.c.Log.Info("stopping early", "epochs without a better one", r.c.Patience, "best", r.at.bestEpoch)
+			break
+		}
+		done := r.at.epochs
+		v, err := r.epoch(ctx)
+		if err != nil {
+			return nil, r.stopped(done, err)
+		}
+		report = v
+	}
+	if err := r.finish(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return &Result{
+		Last: weightsFile(r.c.Dir, "last"), Best: weightsFile(r.c.Dir, "best"),
+		Epochs: r.at.epochs, BestEpoch: r.at.bestEpoch, Fitness: r.at.fitness, Report: report.Report,
+	}, nil
+}
+
+// stopped says where the run stands after an error in the epoch after done.
+func (r *run) stopped(done int, err error) error {
+	if done == 0 {
+		return fmt.Errorf("train: stopped in epoch 1 of %d, before anything was saved: %w", r.c.Epochs, err)
+	}
+	return fmt.Errorf("train: stopped in epoch %d of %d: %w; %s holds the run up to epoch %d and can be resumed", done+1, r.c.Epochs, err, r.c.Dir, done)
+}
+
+// epoch trains one epoch, validates and saves.
+func (r *run) epoch(ctx context.Context) (Validation, error) {
+	number := r.at.epochs
+	p := Progress{Epoch: number + 1, Epochs: r.c.Epochs, Steps: r.plan.steps}
+	rate, err := r.steps(ctx, &p)
+	if err != nil {
+		return Validation{}, err
+	}
+	p.Validating = true
+	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
+		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
+			p.Step, p.Steps = done, batches
+			r.c.Progress(p)
+		}})
+	if err != nil {
+		return v, err
+	}
+	r.at.epochs++
+	p.Validated, p.Fitness = &v, fitness(v.Report)
+	if p.Best = r.at.bestEpoch == 0 || p.Fitness >= r.at.fitness; p.Best { // of equals the later one, as YOLOv5
+		r.at.bestEpoch, r.at.fitness = r.at.epochs, p.Fitness
+	}
+	err = r.save(p.Fitness, p.Best, func() error { return r.results.add(number, p.Loss, v, rate) })
+	if err != nil {
+		return v, fmt.Errorf("saving: %w", err)
+	}
+	r.c.Progress(p)
+	return v, nil
+}
+
+// steps trains on every batch of an epoch, and returns the last learning rates. p is kept
+// up to date.
+//
+// YOLOv5 lets gradients that have not reached their number of batches at an epoch's end
+// fall; here the last batch of an epoch always ends in an update, so that no picture is
+// wasted and an epoch's end is all the state there is.
+func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err error) {
+	epoch, pending, pictures := r.at.epochs, 0, 0
+	begun := time.Now()
+	for b, err := range r.train.Epoch(ctx, epoch) {
+		if err != nil {
+			return rate, err
+		}
+		var parts Parts
+		err := r.net.Step(b.X, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
+			gradients, parts, err = r.loss.Eval(maps, b.Targets)
+			return gradients, err
+		})
+		if err != nil {
+			return rate, fmt.Errorf("step %d: %w", p.Step+1, err)
+		}
+		if math.IsNaN(parts.Total) || math.IsInf(parts.Total, 0) {
+			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0", p.Step+1, parts.Total)
+		}
+		update, accumulate := r.plan.at(epoch, p.Step)
+		rate = update.Rate
+		p.Step++
+		if pending++; pending >= accumulate || p.Step == p.Steps {
+			r.at.updates++
+			update.Average = averageDecay(r.at.updates)
+			if err := r.net.Update(update); err != nil {
+				return rate, fmt.Errorf("step %d: %w", p.Step, err)
+			}
+			pending = 0
+		}
+		n := float64(p.Step)
+		p.Loss.Box += (parts.Box - p.Loss.Box) / n
+		p.Loss.Obj += (parts.Obj - p.Loss.Obj) / n
+		p.Loss.Cls += (parts.Cls - p.Loss.Cls) / n
+		p.Loss.Total, p.Loss.Matches = parts.Total, parts.Matches
+		pictures += b.X.Shape[0]
+		p.PerSecond = float64(pictures) / time.Since(begun).Seconds()
+		p.Left = r.left(epoch, p.Step)
+		r.c.Progress(*p)
+	}
+	return rate, nil
+}
+
+// left estimates the time to the end from this session's pace.
+func (r *run) left(epoch, step int) time.Duration {
+	done := float64(epoch-r.first) + float64(step)/float64(r.plan.steps)
+	all := float64(r.c.Epochs - r.first)
+	return time.Duration(float64(time.Since(r.started)) * (all - done) / done)
+}

@@ -1,0 +1,127 @@
+package torch
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/cpu"
+
+	"ultrafast/graph"
+	"ultrafast/train"
+)
+
+// OpenOptions says which libtorch computes where. The zero value is right on a CPU.
+type OpenOptions struct {
+	Workers int    // threads that share a batch on the CPU; 0 is one a core
+	Device  string // "cpu" or empty, "cuda", "cuda:1"
+	Library string // a shim that Build made; empty is what Find finds
+}
+
+type backend struct {
+	lib     *library
+	name    string
+	device  int64
+	workers []*worker
+}
+
+// Open loads libtorch and starts the workers. The error says what to install or build if
+// something is missing.
+func Open(o OpenOptions) (train.Backend, error) {
+	device, err := parseDevice(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	path := o.Library
+	if path == "" {
+		if path, err = Find(); err != nil {
+			return nil, err
+		}
+	}
+	lib, err := loadLibrary(path)
+	if err != nil {
+		return nil, err
+	}
+	count := o.Workers
+	if count <= 0 {
+		count = runtime.GOMAXPROCS(0)
+	}
+	if device >= 0 {
+		count = 1
+	}
+	b := &backend{lib: lib, device: device}
+	for range count {
+		w, err := startWorker(lib)
+		if err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		b.workers = append(b.workers, w)
+	}
+	if err := b.probe(o.Device); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func parseDevice(name string) (int64, error) {
+	if name == "" || name == "cpu" {
+		return -1, nil
+	}
+	kind, index, has := strings.Cut(name, ":")
+	n := 0
+	var err error
+	if has {
+		n, err = strconv.Atoi(index)
+	}
+	if kind != "cuda" || err != nil || n < 0 || n > 127 {
+		return 0, fmt.Errorf("device %q: want cpu, cuda or cuda:0", name)
+	}
+	return int64(n), nil
+}
+
+// probe puts a number on the device, which fails if there is none, and makes the name.
+func (b *backend) probe(device string) error {
+	return each(b.workers, 1, func(int) error {
+		s := b.lib.scope()
+		defer s.close()
+		if _, err := s.new(place{device: b.device}, []float32{1}, []int{1}); err != nil {
+			return fmt.Errorf("device %s: %w", device, err)
+		}
+		var text message
+		if err := b.lib.err(b.lib.describe(&text)); err != nil {
+			return err
+		}
+		b.name = b.lib.take(text)
+		if b.device >= 0 {
+			version, _, _ := strings.Cut(b.name, ",")
+			b.name = fmt.Sprintf("%s, cuda:%d", version, b.device)
+			return nil
+		}
+		b.name += fmt.Sprintf(", %d workers", len(b.workers))
+		return nil
+	})
+}
+
+func (b *backend) String() string { return b.name }
+
+// Load makes one replica of the network per worker: its weights are views of the one set,
+// with gradients and batch statistics of its own.
+func (b *backend) Load(g *graph.Graph, o train.LoadOptions) (train.Network, error) {
+	if o.BF16 && b.device < 0 && !cpu.X86.HasAVX512BF16 && !cpu.X86.HasAMXBF16 {
+		return nil, errors.New("train: bf16 needs a CPU with AVX512-BF16 or AMX, and this one has neither: train in fp32")
+	}
+	if err := g.Verify(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return newNetwork(b, g.Clone(), o.BF16)
+}
+
+func (b *backend) Close() error {
+	for _, w := range b.workers {
+		w.stop()
+	}
+	b.workers = nil
+	return nil
+}

@@ -1,0 +1,224 @@
+package torch
+
+import (
+	"fmt"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+	"ultrafast/train"
+)
+
+// network holds three sets of tensors in the order of params (weights and running
+// statistics): live, averaged and, for what is trained, velocity. The replicas' sets are
+// in the same order.
+type network struct {
+	b      *backend
+	g      *graph.Graph // the structure; its numbers are those it was loaded with
+	params []graph.Param
+	plan   *plan
+	place  place
+	owned  *scope
+
+	live, averaged []handle
+	replicas       [][]handle // per worker: leaves over live's storage, statistics of its own
+	trained        []int      // numbers of the trained tensors
+	velocity       []handle   // of those
+	statistics     []int      // numbers of the running statistics
+}
+
+func newNetwork(b *backend, g *graph.Graph, bf16 bool) (*network, error) {
+	params := g.Params()
+	p, err := newPlan(g, params)
+	if err != nil {
+		return nil, err
+	}
+	p.bf16 = bf16
+	n := &network{
+		b: b, g: g, params: params, plan: p, owned: b.lib.scope(),
+		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in bf16.
+		place: place{b.device, b.device < 0 || bf16},
+	}
+	for i, p := range params {
+		if p.Trainable {
+			n.trained = append(n.trained, i)
+		} else {
+			n.statistics = append(n.statistics, i)
+		}
+	}
+	if err := n.fill(); err != nil {
+		n.owned.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// fill makes every tensor.
+func (n *network) fill() error {
+	fresh := func(p graph.Param, data []float32) (handle, error) {
+		h, err := n.owned.new(n.place, data, p.Tensor().Shape)
+		if err != nil {
+			err = fmt.Errorf("train: %s: %w", p.Name, err)
+		}
+		return h, err
+	}
+	n.replicas = make([][]handle, len(n.b.workers))
+	for _, p := range n.params {
+		data := p.Tensor().Data
+		live, err := fresh(p, data)
+		if err != nil {
+			return err
+		}
+		averaged, err := fresh(p, data)
+		if err != nil {
+			return err
+		}
+		n.live, n.averaged = append(n.live, live), append(n.averaged, averaged)
+		if p.Trainable {
+			v, err := fresh(p, make([]float32, len(data)))
+			if err != nil {
+				return err
+			}
+			n.velocity = append(n.velocity, v)
+		}
+		for i := range n.replicas {
+			h, err := n.replica(p, live)
+			if err != nil {
+				return err
+			}
+			n.replicas[i] = append(n.replicas[i], h)
+		}
+	}
+	return nil
+}
+
+func (n *network) replica(p graph.Param, live handle) (handle, error) {
+	if !p.Trainable {
+		return n.owned.new(n.place, p.Tensor().Data, p.Tensor().Shape)
+	}
+	var h handle
+	m := n.b.lib.leaf(&h, live)
+	return n.owned.keep(h, m)
+}
+
+// pick returns some tensors of a set.
+func pick(set []handle, numbers []int) []handle {
+	some := make([]handle, len(numbers))
+	for i, k := range numbers {
+		some[i] = set[k]
+	}
+	return some
+}
+
+// set returns the tensors of one kind of weights.
+func (n *network) set(w train.Weights) []handle {
+	if w == train.Averaged {
+		return n.averaged
+	}
+	return n.live
+}
+
+func (n *network) Graph(w train.Weights) (*graph.Graph, error) {
+	g := n.g.Clone()
+	for i, p := range g.Params() {
+		if err := n.b.lib.readTo(p.Tensor().Data, n.set(w)[i]); err != nil {
+			return nil, fmt.Errorf("train: %s: %w", p.Name, err)
+		}
+	}
+	return g, nil
+}
+
+func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
+	all := make(map[string]*tensor.Tensor, len(n.trained))
+	for i, k := range n.trained {
+		p := n.params[k]
+		t := tensor.New(p.Tensor().Shape...)
+		if err := n.b.lib.readTo(t.Data, n.velocity[i]); err != nil {
+			return nil, fmt.Errorf("train: %s: %w", p.Name, err)
+		}
+		all[p.Name] = t
+	}
+	return all, nil
+}
+
+// SetState checks everything before it changes anything. Accumulated gradients are lost.
+func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error {
+	byName := func(g *graph.Graph) map[string]*tensor.Tensor {
+		m := map[string]*tensor.Tensor{}
+		for _, p := range g.Params() {
+			m[p.Name] = p.Tensor()
+		}
+		return m
+	}
+	type write struct {
+		to   handle
+		from *tensor.Tensor
+	}
+	var writes []write
+	plan := func(what string, to []handle, numbers []int, from map[string]*tensor.Tensor) error {
+		for i, k := range numbers {
+			p := n.params[k]
+			t := from[p.Name]
+			if t == nil || len(t.Data) != p.Tensor().Len() {
+				return fmt.Errorf("train: state has no %s %s of %v", what, p.Name, p.Tensor())
+			}
+			writes = append(writes, write{to[i], t})
+		}
+		return nil
+	}
+	all := make([]int, len(n.params))
+	for i := range all {
+		all[i] = i
+	}
+	if err := plan("live", n.live, all, byName(live)); err != nil {
+		return err
+	}
+	if err := plan("averaged", n.averaged, all, byName(averaged)); err != nil {
+		return err
+	}
+	if err := plan("momentum", n.velocity, n.trained, momentum); err != nil {
+		return err
+	}
+	for _, w := range writes {
+		if err := n.b.lib.writeFrom(w.to, w.from.Data); err != nil {
+			return fmt.Errorf("train: restore state: %w", err)
+		}
+	}
+	if err := n.clearGradients(); err != nil {
+		return err
+	}
+	return n.shareStatistics()
+}
+
+// clearGradients forgets what Steps have accumulated.
+func (n *network) clearGradients() error {
+	leaves := n.leaves()
+	if len(leaves) == 0 {
+		return nil
+	}
+	return n.b.lib.err(n.b.lib.clear(&leaves[0], int64(len(leaves))))
+}
+
+// leaves lists the trained tensors of every replica, replica by replica.
+func (n *network) leaves() []handle {
+	var all []handle
+	for _, r := range n.replicas {
+		all = append(all, pick(r, n.trained)...)
+	}
+	return all
+}
+
+// shareStatistics gives every replica the live running statistics.
+func (n *network) shareStatistics() error {
+	live := pick(n.live, n.statistics)
+	for _, r := range n.replicas {
+		if err := n.b.lib.mixInto(pick(r, n.statistics), []float64{1}, live); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *network) Close() error {
+	n.owned.close()
+	return nil
+}

@@ -1,0 +1,207 @@
+package torch
+
+import (
+	"fmt"
+	"unsafe"
+
+	"ultrafast/graph"
+)
+
+// A plan is a graph as a list of calls. Values are numbered as the graph's nodes are.
+type plan struct {
+	calls []call
+	input int   // the value that is the picture
+	maps  []int // the values that are the raw maps
+	bf16  bool
+}
+
+type call struct {
+	node    *graph.Node
+	norm    *graph.BatchNorm // with SiLU behind it: node is the SiLU, computed as one
+	in      []int
+	out     int
+	weights []int // into the network's tensors, in the order of the op's parameters; -1 none
+	last    []int // values nobody needs after this call
+}
+
+// A mode says what batch norm does.
+type mode int
+
+const (
+	evaluate mode = iota // use the running statistics
+	learn                // use those of the batch, move the running ones, record the way back
+	measure              // use those of the batch and make them the running ones
+)
+
+// newPlan orders a graph into calls; params are g.Params(). Detect is the end: its inputs
+// are the maps. A graph without one gives its outputs.
+func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
+	number := make(map[*graph.Node]int, len(g.Nodes))
+	for i, n := range g.Nodes {
+		number[n] = i
+	}
+	ends := g.Outputs
+	if d := g.Detect(); d != nil {
+		ends = d.In
+	}
+	p := &plan{input: number[g.Input()]}
+	isMap := map[*graph.Node]bool{}
+	for _, n := range ends {
+		p.maps = append(p.maps, number[n])
+		isMap[n] = true
+	}
+	slots := slotsOf(params)
+	users := g.Consumers()
+	for _, n := range g.Nodes {
+		switch n.Op.(type) {
+		case *graph.Input, *graph.Detect:
+			continue
+		case *graph.BatchNorm:
+			if len(users[n]) == 1 && !isMap[n] && isSiLU(users[n][0]) {
+				continue // computed with its SiLU
+			}
+		case *graph.Conv, *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
+		default:
+			return nil, fmt.Errorf("train: %s: libtorch has no call for %s", n.Name, n.Op.Word())
+		}
+		c := call{node: n, out: number[n]}
+		source := n
+		if isSiLU(n) {
+			before := n.In[0]
+			if bn, ok := before.Op.(*graph.BatchNorm); ok && len(users[before]) == 1 && !isMap[before] {
+				c.norm, source = bn, before
+			}
+		}
+		for _, in := range source.In {
+			c.in = append(c.in, number[in])
+		}
+		c.weights = slots.of(source.Op)
+		p.calls = append(p.calls, c)
+	}
+	p.findLast()
+	return p, nil
+}
+
+func isSiLU(n *graph.Node) bool {
+	a, ok := n.Op.(*graph.Activation)
+	return ok && a.Kind == graph.SiLU
+}
+
+// slots finds the number of a tensor by where its op keeps it.
+type slots map[any]int
+
+func slotsOf(params []graph.Param) slots {
+	s := make(slots, len(params))
+	for i, p := range params {
+		s[p.At] = i
+	}
+	return s
+}
+
+func (s slots) of(op graph.Op) []int {
+	switch op := op.(type) {
+	case *graph.Conv:
+		bias, ok := s[&op.Bias]
+		if !ok {
+			bias = -1
+		}
+		return []int{s[&op.Weight], bias}
+	case *graph.BatchNorm:
+		return []int{s[&op.Gamma], s[&op.Beta], s[&op.Mean], s[&op.Var]}
+	}
+	return nil
+}
+
+// findLast notes at each call which values it is the last to need. Maps stay to the end.
+func (p *plan) findLast() {
+	needed := map[int]bool{}
+	for _, m := range p.maps {
+		needed[m] = true
+	}
+	for i := len(p.calls) - 1; i >= 0; i-- {
+		c := &p.calls[i]
+		for _, v := range append([]int{c.out}, c.in...) {
+			if !needed[v] {
+				needed[v] = true
+				c.last = append(c.last, v)
+			}
+		}
+	}
+}
+
+// run computes the maps of x, a tensor of s. Everything it makes belongs to s.
+func (p *plan) run(s *scope, weights []handle, x handle, m mode) ([]handle, error) {
+	if err := s.lib.err(s.lib.gradMode(flag(m == learn))); err != nil {
+		return nil, err
+	}
+	values := map[int]handle{p.input: x}
+	for _, c := range p.calls {
+		in := make([]handle, len(c.in))
+		for i, v := range c.in {
+			in[i] = values[v]
+		}
+		w := make([]handle, len(c.weights))
+		for i, k := range c.weights {
+			if k >= 0 {
+				w[i] = weights[k]
+			}
+		}
+		out, err := p.call(s, c, in, w, m)
+		if err != nil {
+			return nil, fmt.Errorf("train: %s (%s): %w", c.node.Name, c.node.Op.Word(), err)
+		}
+		values[c.out] = out
+		for _, v := range c.last {
+			s.drop(values[v])
+		}
+	}
+	maps := make([]handle, len(p.maps))
+	for i, v := range p.maps {
+		maps[i] = values[v]
+	}
+	return maps, nil
+}
+
+func (p *plan) call(s *scope, c call, in, w []handle, m mode) (out handle, err error) {
+	l, n := s.lib, int64(len(in))
+	var msg message
+	switch op := c.node.Op.(type) {
+	case *graph.Conv:
+		geometry := []int64{
+			int64(op.Stride[0]), int64(op.Stride[1]), int64(op.Pad[0]), int64(op.Pad[1]),
+			int64(op.Dilation[0]), int64(op.Dilation[1]), int64(op.Groups),
+		}
+		msg = l.conv(&out, in[0], w[0], w[1], &geometry[0], flag(p.bf16))
+	case *graph.BatchNorm:
+		msg = batchNorm(l, &out, in[0], w, op, false, m)
+	case *graph.Activation:
+		if c.norm != nil {
+			msg = batchNorm(l, &out, in[0], w, c.norm, true, m)
+		} else {
+			msg = l.activation(&out, in[0], string(op.Kind), op.Slope)
+		}
+	case *graph.Add:
+		msg = l.add(&out, unsafe.SliceData(in), n)
+	case *graph.Concat:
+		msg = l.concat(&out, unsafe.SliceData(in), n)
+	case *graph.MaxPool:
+		msg = l.maxPool(&out, in[0], int64(op.Kernel), int64(op.Stride), int64(op.Pad))
+	case *graph.Upsample:
+		msg = l.upsample(&out, in[0], int64(op.Scale))
+	case *graph.Slice:
+		end := int64(op.End)
+		if end == 0 {
+			end = 1 << 40 // libtorch cuts it to the length
+		}
+		msg = l.slice(&out, in[0], int64(op.Axis), int64(op.Start), end, int64(op.Step))
+	}
+	return s.keep(out, msg)
+}
+
+func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNorm, silu bool, m mode) message {
+	momentum := op.Momentum
+	if m == measure {
+		momentum = 1
+	}
+	return l.batchNorm(out, x, &w[0], flag(m != evaluate), flag(silu), momentum, op.Eps)
+}

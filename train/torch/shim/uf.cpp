@@ -1,0 +1,5 @@
+// One translation unit: reading libtorch's headers takes most of the time of a build.
+#include "tensor.cpp"
+#include "bnsilu.cpp"
+#include "ops.cpp"
+#include "learn.cpp"

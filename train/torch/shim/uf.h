@@ -1,0 +1,71 @@
+// The C face of the shim: what the Go side calls in libtorch, and nothing else.
+//
+// Every function that can fail returns NULL, or a message that the caller frees with
+// uf_free_text. No exception leaves a function. A uf_tensor is a counted reference to a
+// libtorch tensor; who got it frees it. Grad mode and thread counts belong to the calling
+// thread: one network's calls come from threads that stay the same.
+#pragma once
+#include <stdint.h>
+
+extern "C" {
+
+typedef struct uf_tensor uf_tensor;
+typedef char* uf_error;
+
+void uf_free_text(char* text);
+
+// Library, version and instruction set: "libtorch 1.13.1, CPU AVX2".
+uf_error uf_describe(char** text);
+
+// Prepares the calling thread: one thread of work, memory kept for the next step.
+uf_error uf_start_thread(void);
+
+// Sets whether operations of the calling thread are recorded for backward.
+uf_error uf_grad_mode(int64_t on);
+
+// ---- tensors (tensor.cpp)
+
+// How many uf_tensor exist; constant from step to step, or something leaks.
+int64_t uf_live(void);
+void uf_free(uf_tensor** tensors, int64_t n);
+
+// A tensor of n dimensions, copied from data. Device -1 is the CPU, else a CUDA index.
+uf_error uf_new(uf_tensor** out, const float* data, const int64_t* dims, int64_t n, int64_t device,
+                int64_t channels_last);
+// Copies count numbers, row-major as float, to and from the host.
+uf_error uf_read(uf_tensor* t, float* data, int64_t count);
+uf_error uf_write(uf_tensor* t, const float* data, int64_t count);
+// A view of the same storage with a gradient of its own.
+uf_error uf_leaf(uf_tensor** out, uf_tensor* t);
+// dst[i] = sum over j < k of weights[j] * src[j*n + i]; a dst may be one of its sources.
+uf_error uf_mix(uf_tensor** dst, uf_tensor** src, const double* weights, int64_t n, int64_t k);
+
+// ---- operations (ops.cpp)
+
+// Geometry: stride, pad and dilation, each vertical and horizontal, then groups. The bias
+// may be NULL. With bf16 the operands are rounded to bfloat16 and so is the result.
+uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias, const int64_t* geometry,
+                 int64_t bf16);
+// Parameters: gamma, beta, running mean, running variance. With train, batch statistics
+// are used and the running ones move by momentum. With silu, SiLU follows.
+uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t train, int64_t silu,
+                       double momentum, double eps);
+uf_error uf_activation(uf_tensor** out, uf_tensor* x, const char* kind, double slope);
+uf_error uf_add(uf_tensor** out, uf_tensor** x, int64_t n);
+uf_error uf_concat(uf_tensor** out, uf_tensor** x, int64_t n);
+uf_error uf_max_pool(uf_tensor** out, uf_tensor* x, int64_t kernel, int64_t stride, int64_t pad);
+uf_error uf_upsample(uf_tensor** out, uf_tensor* x, int64_t scale);
+uf_error uf_slice(uf_tensor** out, uf_tensor* x, int64_t axis, int64_t start, int64_t end, int64_t step);
+
+// ---- learning (learn.cpp)
+
+// Runs gradients backward from n tensors and adds to those of the leaves.
+uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n);
+// Forgets the gradients of n leaves.
+uf_error uf_clear(uf_tensor** leaves, int64_t n);
+// One step of SGD with Nesterov momentum over n weights. Leaves holds k sets of n whose
+// gradients are summed, scaled down to max_norm (0: not at all), used and forgotten. A
+// weight without a gradient stays.
+uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, int64_t n, int64_t k,
+                const double* rate, const double* decay, double momentum, double max_norm);
+}

@@ -1,0 +1,39 @@
+package torch
+
+import (
+	"fmt"
+
+	"ultrafast/train"
+)
+
+// Update runs on one worker: it reads and writes each weight once.
+func (n *network) Update(u train.Update) error {
+	err := each(n.b.workers, 1, func(int) error {
+		if err := n.sgd(u); err != nil {
+			return err
+		}
+		return n.b.lib.mixInto(n.averaged, []float64{u.Average, 1 - u.Average}, n.averaged, n.live)
+	})
+	if err != nil {
+		return fmt.Errorf("train: update: %w", err)
+	}
+	return nil
+}
+
+func (n *network) sgd(u train.Update) error {
+	count := len(n.trained)
+	if count == 0 {
+		return nil
+	}
+	weights, leaves := pick(n.live, n.trained), n.leaves()
+	rate, decay := make([]float64, count), make([]float64, count)
+	for i, k := range n.trained {
+		group := train.GroupOf(n.params[k])
+		rate[i] = u.Rate[group]
+		if group == train.Weight {
+			decay[i] = u.Decay
+		}
+	}
+	return n.b.lib.err(n.b.lib.sgd(&weights[0], &n.velocity[0], &leaves[0], int64(count), int64(len(n.replicas)),
+		&rate[0], &decay[0], u.Momentum, u.MaxNorm))
+}
