@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -110,14 +111,16 @@ func (c *constant) header() []byte {
 func (c *constant) bytes() int { return 4*len(c.f) + 8*len(c.i) }
 
 func (c *constant) stream(w *bufio.Writer) {
-	var b [8]byte
-	for _, v := range c.f {
-		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
-		w.Write(b[:4])
+	var block []byte
+	for part := range slices.Chunk(c.f, 1<<12) {
+		block = block[:0]
+		for _, v := range part {
+			block = binary.LittleEndian.AppendUint32(block, math.Float32bits(v))
+		}
+		w.Write(block)
 	}
 	for _, v := range c.i {
-		binary.LittleEndian.PutUint64(b[:], uint64(v))
-		w.Write(b[:])
+		w.Write(binary.LittleEndian.AppendUint64(block[:0], uint64(v)))
 	}
 }
 

@@ -3,6 +3,8 @@ package pt
 import (
 	"encoding/binary"
 	"math"
+
+	"ultrafast/tensor"
 )
 
 // dtype is how one number lies in a file, little-endian.
@@ -13,9 +15,9 @@ type dtype struct {
 }
 
 var (
-	float16  = &dtype{'f', 2, func(b []byte) float64 { return float64(widen16(binary.LittleEndian.Uint16(b))) }}
+	float16  = &dtype{'f', 2, func(b []byte) float64 { return float64(tensor.FromHalf(binary.LittleEndian.Uint16(b))) }}
 	bfloat16 = &dtype{'f', 2, func(b []byte) float64 {
-		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
+		return float64(tensor.FromBFloat16(binary.LittleEndian.Uint16(b)))
 	}}
 	float32t = &dtype{'f', 4, func(b []byte) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))) }}
 	float64t = &dtype{'f', 8, func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }}
@@ -49,17 +51,4 @@ var arrayTypes = map[string]*dtype{
 	"f2": float16, "f4": float32t, "f8": float64t,
 	"i1": int8t, "i2": int16t, "i4": int32t, "i8": int64t,
 	"u1": uint8t, "u2": uint16t, "u4": uint32t, "u8": uint64t, "b1": boolt,
-}
-
-// widen16 turns an IEEE 754 half into the float32 of the same value.
-func widen16(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
-	switch exp {
-	case 0: // zero and subnormal: frac * 2^-24
-		f := float32(frac) * (1.0 / (1 << 24))
-		return math.Float32frombits(sign | math.Float32bits(f))
-	case 0x1f: // infinity and NaN
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }

@@ -158,24 +158,14 @@ func readTensor(r io.ReaderAt, start int64, e *entry) ([]float32, error) {
 			case "F32":
 				rest[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 			case "BF16":
-				rest[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+				rest[i] = tensor.FromBFloat16(binary.LittleEndian.Uint16(b[2*i:]))
 			case "F16":
-				rest[i] = half(binary.LittleEndian.Uint16(b[2*i:]))
+				rest[i] = tensor.FromHalf(binary.LittleEndian.Uint16(b[2*i:]))
 			}
 		}
 		rest = rest[n:]
 	}
 	return data, nil
-}
-
-// half widens an IEEE 754 half: shifted into float32's fields its exponent is 127-15 too
-// small, which a multiplication mends for subnormal numbers too.
-func half(h uint16) float32 {
-	sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
-	if rest >= 0x1f<<23 { // infinity and NaN
-		return math.Float32frombits(sign | 0xff<<23 | rest&(1<<23-1))
-	}
-	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*(1<<112)))
 }
 
 // readAt fills b. A file that is shorter than its size said is a FormatError.

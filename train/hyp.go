@@ -24,7 +24,8 @@ type Hyp struct {
 	LR0            float64 // learning rate after warm-up
 	LRF            float64 // last learning rate, as a share of LR0
 	Momentum       float64 // of SGD
-	WeightDecay    float64 // at a batch of 64
+	WeightDecay    float64 // at a batch of NBS
+	NBS            float64 // nominal batch: smaller ones add up to it before each update
 	WarmupEpochs   float64 // fractions are fine
 	WarmupMomentum float64 // at the first step
 	WarmupBiasLR   float64 // of biases at the first step; the others start from 0
@@ -57,7 +58,7 @@ type Hyp struct {
 // DefaultHyp returns the values that YOLOv5 v7.0 trains small models from scratch with.
 func DefaultHyp() Hyp {
 	return Hyp{
-		LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 0.0005,
+		LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 0.0005, NBS: 64,
 		WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1,
 		Box: 0.05, Cls: 0.5, ClsPW: 1, Obj: 1, ObjPW: 1, IoUT: 0.2, AnchorT: 4,
 		HSVH: 0.015, HSVS: 0.7, HSVV: 0.4, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, Mosaic: 1,
@@ -189,6 +190,7 @@ func (h *Hyp) fields() []hypField {
 		{"lrf", &h.LRF, 0, 10},
 		{"momentum", &h.Momentum, 0, 0.9999},
 		{"weight_decay", &h.WeightDecay, 0, 1},
+		{"nbs", &h.NBS, 1, 65536},
 		{"warmup_epochs", &h.WarmupEpochs, 0, 1000},
 		{"warmup_momentum", &h.WarmupMomentum, 0, 0.9999},
 		{"warmup_bias_lr", &h.WarmupBiasLR, 0, 10},
@@ -256,11 +258,7 @@ func (h Hyp) Augment() dataset.Augment {
 	}
 }
 
-// nominal is the batch that the learning rate and the weight decay hold for; smaller
-// batches add up until they reach it.
-const nominal = 64
-
 // accumulation is the number of batches before each update, after warm-up.
-func accumulation(batch int) int {
-	return max(int(math.RoundToEven(nominal/float64(batch))), 1)
+func (h Hyp) accumulation(batch int) int {
+	return max(int(math.RoundToEven(h.NBS/float64(batch))), 1)
 }

@@ -34,11 +34,11 @@ func (s schedule) share(epoch int) float64 {
 // rates rise, all in a straight line to where the epoch has them. Update.Average is left
 // to the caller.
 func (s schedule) at(epoch, step int) (u Update, accumulate int) {
-	full := accumulation(s.batch)
+	full := s.hyp.accumulation(s.batch)
 	rate := s.hyp.LR0 * s.share(epoch)
 	u = Update{
 		Rate:     [3]float64{rate, rate, rate},
-		Decay:    s.hyp.WeightDecay * float64(s.batch*full) / nominal,
+		Decay:    s.hyp.WeightDecay * float64(s.batch*full) / s.hyp.NBS,
 		Momentum: s.hyp.Momentum,
 		MaxNorm:  maxNorm,
 	}
@@ -50,7 +50,7 @@ func (s schedule) at(epoch, step int) (u Update, accumulate int) {
 	between := func(from, to float64) float64 { return from + (to-from)*x }
 	u.Rate = [3]float64{Bias: between(s.hyp.WarmupBiasLR, rate), Gamma: between(0, rate), Weight: between(0, rate)}
 	u.Momentum = between(s.hyp.WarmupMomentum, s.hyp.Momentum)
-	return u, max(int(math.RoundToEven(between(1, nominal/float64(s.batch)))), 1)
+	return u, max(int(math.RoundToEven(between(1, s.hyp.NBS/float64(s.batch)))), 1)
 }
 
 // averageDecay is the weight of the past in the moving average at the nth update, from 1:

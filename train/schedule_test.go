@@ -54,7 +54,7 @@ func TestSchedule(t *testing.T) {
 
 func TestAccumulation(t *testing.T) {
 	for batch, want := range map[int]int{1: 64, 2: 32, 16: 4, 24: 3, 40: 2, 48: 1, 64: 1, 128: 1, 300: 1} {
-		if got := accumulation(batch); got != want {
+		if got := DefaultHyp().accumulation(batch); got != want {
 			t.Errorf("batch %d: %d, want %d", batch, got, want)
 		}
 	}

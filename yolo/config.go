@@ -1,6 +1,7 @@
 package yolo
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -52,8 +53,9 @@ func Standard(name string) (*Config, error) {
 	return parse(text, m[1])
 }
 
-// maxConfig bounds a description; the released ones have 2 kB.
-const maxConfig = 1 << 20
+// maxConfig bounds a description; the released ones have 2 kB, and the library needs time
+// that grows with the square of the size.
+const maxConfig = 128 << 10
 
 // ParseConfig reads a description: a YAML file of YOLOv5 (nc, depth_multiple,
 // width_multiple, anchors, backbone, head) or one in this program's form, as in models/.
@@ -92,18 +94,13 @@ func parse(text []byte, size string) (c *Config, err error) {
 		return nil, fmt.Errorf("model description: %s", yaml.FormatError(err, false, false))
 	}
 	c = &Config{
-		Classes: max(f.Classes, f.NC), Depth: max(f.Depth, f.DepthMultiple), Width: max(f.Width, f.WidthMultiple),
+		Classes: max(f.Classes, f.NC), Depth: cmp.Or(f.Depth, f.DepthMultiple), Width: cmp.Or(f.Width, f.WidthMultiple),
 		Activation: strings.TrimSuffix(strings.TrimPrefix(f.Activation, "nn."), "()"),
 	}
 	if s, ok := f.Sizes[size]; ok {
 		c.Depth, c.Width = s.Depth, s.Width
 	}
-	if c.Depth == 0 {
-		c.Depth = 1
-	}
-	if c.Width == 0 {
-		c.Width = 1
-	}
+	c.Depth, c.Width = cmp.Or(c.Depth, 1), cmp.Or(c.Width, 1)
 	if !(c.Depth > 0 && c.Depth <= 10 && c.Width > 0 && c.Width <= 10) {
 		return nil, fmt.Errorf("model description: depth %v and width %v, want above 0 and at most 10", c.Depth, c.Width)
 	}
@@ -130,7 +127,7 @@ func parse(text []byte, size string) (c *Config, err error) {
 func parseAnchors(v any) ([][]float64, error) {
 	levels, ok := v.([]any)
 	if !ok || len(levels) == 0 || len(levels) > 8 {
-		return nil, fmt.Errorf("are %.40v, want a list of widths and heights for each of 1 to 8 levels", v)
+		return nil, fmt.Errorf("are %s, want a list of widths and heights for each of 1 to 8 levels", brief(v))
 	}
 	out := make([][]float64, len(levels))
 	for i, l := range levels {
@@ -141,7 +138,7 @@ func parseAnchors(v any) ([][]float64, error) {
 		for _, e := range list {
 			x, ok := float(e)
 			if !ok || !(x > 0 && x < 1e5) {
-				return nil, fmt.Errorf("level %d: %.40v is no size in pixels", i, e)
+				return nil, fmt.Errorf("level %d: %s is no size in pixels", i, brief(e))
 			}
 			out[i] = append(out[i], x)
 		}
@@ -170,20 +167,20 @@ func parseLayer(v any) (Layer, error) {
 			case "args":
 				args = value
 			default:
-				return Layer{}, fmt.Errorf("unknown key %.40q, want block, from, repeat, args", key)
+				return Layer{}, fmt.Errorf("unknown key %q, want block, from, repeat, args", brief(key))
 			}
 		}
 	default:
-		return Layer{}, fmt.Errorf("is %.40v, want {block, from, repeat, args}", v)
+		return Layer{}, fmt.Errorf("is %s, want {block, from, repeat, args}", brief(v))
 	}
 	l := Layer{}
 	var ok bool
 	if l.Block, ok = block.(string); !ok {
-		return l, fmt.Errorf("block %.40v is no name", block)
+		return l, fmt.Errorf("block %s is no name", brief(block))
 	}
 	l.Block = strings.TrimPrefix(l.Block, "nn.")
 	if l.Repeat, ok = whole(repeat); !ok || l.Repeat < 1 || l.Repeat > 100 {
-		return l, fmt.Errorf("%s: repeat %.40v, want 1 to 100", l.Block, repeat)
+		return l, fmt.Errorf("%s: repeat %s, want 1 to 100", l.Block, brief(repeat))
 	}
 	list, isList := from.([]any)
 	if !isList {
@@ -192,12 +189,12 @@ func parseLayer(v any) (Layer, error) {
 	for _, e := range list {
 		i, ok := whole(e)
 		if !ok || i < -1000 || i > 1000 {
-			return l, fmt.Errorf("%s: from %.40v is no layer", l.Block, e)
+			return l, fmt.Errorf("%s: from %s is no layer", l.Block, brief(e))
 		}
 		l.From = append(l.From, i)
 	}
 	if l.Args, ok = args.([]any); !ok {
-		return l, fmt.Errorf("%s: args %.40v is no list", l.Block, args)
+		return l, fmt.Errorf("%s: args %s is no list", l.Block, brief(args))
 	}
 	return l, nil
 }
@@ -219,4 +216,13 @@ func float(v any) (float64, bool) {
 		return v, true
 	}
 	return 0, false
+}
+
+// brief shows a value of a file in an error, without letting it fill the screen.
+func brief(v any) string {
+	s := strings.Join(strings.Fields(fmt.Sprint(v)), " ")
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return s
 }

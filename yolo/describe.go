@@ -145,6 +145,9 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 		return d.detect(in)
 	case "Conv", "DWConv", "Focus", "Bottleneck", "BottleneckCSP", "C3", "SPP", "SPPF":
 		out = d.width(a.int(0))
+		if a.err != nil {
+			return nil, 0, a.err
+		}
 		if out < 1 || out > 1<<14 {
 			return nil, 0, fmt.Errorf("has %d output channels, want 1 to %d", out, 1<<14)
 		}
@@ -352,7 +355,7 @@ func (a *arguments) next() (any, bool) {
 
 func (a *arguments) fail(v any, want string) {
 	if a.err == nil {
-		a.err = fmt.Errorf("argument %d is %.40v, want %s", a.at-1, v, want)
+		a.err = fmt.Errorf("argument %d is %s, want %s", a.at-1, brief(v), want)
 	}
 }
 

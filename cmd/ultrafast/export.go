@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ultrafast"
+	"ultrafast/graph"
 	"ultrafast/onnx"
 	"ultrafast/pass"
 )
@@ -80,28 +81,44 @@ func (f *exportFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	if err := pass.Run(g, pass.Inference...); err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
-	}
-	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("%s: %w", out, err)
-	}
-	defer file.Cleanup()
-	b := bufio.NewWriter(file)
-	if err := onnx.Write(b, g, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version}); err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
-	}
-	if err := b.Flush(); err != nil {
-		return fmt.Errorf("%s: %w", out, err)
-	}
-	st, err := file.Stat()
+	size, err := exportONNX(g, out, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version})
 	if err != nil {
 		return err
 	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("%s: %w", out, err)
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d parameters, %.2f MB, input %dx%d, opset %d\n", out, g.ParamCount(), float64(st.Size())/1e6, w, h, f.opset)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d parameters, %.2f MB, input %dx%d, opset %d\n", out, g.ParamCount(), float64(size)/1e6, w, h, f.opset)
 	return err
+}
+
+// exportOptions are those of a model for one size, as a device takes it.
+func exportOptions(batch, w, h int) onnx.WriteOptions {
+	return onnx.WriteOptions{Batch: batch, Width: w, Height: h, Version: version}
+}
+
+// exportONNX writes g, with batch norms folded, and returns the file's size. A file of
+// that name is replaced once the new one is whole.
+func exportONNX(g *graph.Graph, out string, o onnx.WriteOptions) (int64, error) {
+	g = g.Clone()
+	if err := pass.Run(g, pass.Inference...); err != nil {
+		return 0, err
+	}
+	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o644))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", out, err)
+	}
+	defer file.Cleanup()
+	b := bufio.NewWriter(file)
+	if err := onnx.Write(b, g, o); err != nil {
+		return 0, fmt.Errorf("%s: %w", out, err)
+	}
+	if err := b.Flush(); err != nil {
+		return 0, fmt.Errorf("%s: %w", out, err)
+	}
+	st, err := file.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", out, err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return 0, fmt.Errorf("%s: %w", out, err)
+	}
+	return st.Size(), nil
 }

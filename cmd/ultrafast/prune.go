@@ -94,7 +94,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
-	if small, err = f.recalibrate(c.Context(), be, small, data, side, c.ErrOrStderr()); err != nil {
+	if small, err = recalibrate(c.Context(), be, small, data, side, f.batch, f.pictures, c.ErrOrStderr()); err != nil {
 		return err
 	}
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
@@ -129,13 +129,13 @@ func gflop(g *graph.Graph, w, h int) (float64, error) {
 
 // recalibrate measures the statistics of the batch norms anew, on training pictures spread
 // evenly over the set, as they will be seen at work: letterboxed, not augmented.
-func (f *pruneFlags) recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side int, progress io.Writer) (*graph.Graph, error) {
-	step := max(len(data.Train)/f.pictures, 1)
+func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, progress io.Writer) (*graph.Graph, error) {
+	step := max(len(data.Train)/pictures, 1)
 	var items []dataset.Item
-	for i := 0; i < len(data.Train) && len(items) < f.pictures; i += step {
+	for i := 0; i < len(data.Train) && len(items) < pictures; i += step {
 		items = append(items, data.Train[i])
 	}
-	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: f.batch, CacheBytes: -1})
+	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	raw, head, err := yolo.Raw(g)
+	p, head, err := newPredictor(g)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
 	}
@@ -87,7 +87,6 @@ func (f *valFlags) run(c *cobra.Command) error {
 	}
 	bar := newBar(c.ErrOrStderr(), 1, "validation")
 	defer bar.Close()
-	p := &predictor{g: raw, sessions: map[[2]int]*engine.Session{}}
 	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
 		Conf: f.conf, IoU: f.iou, Progress: func(done, batches int) {
 			bar.ChangeMax(batches)
@@ -113,6 +112,12 @@ func (f *valFlags) run(c *cobra.Command) error {
 type predictor struct {
 	g        *graph.Graph
 	sessions map[[2]int]*engine.Session // by height and width
+}
+
+// newPredictor runs g up to the raw maps of the head that it returns.
+func newPredictor(g *graph.Graph) (*predictor, *graph.Detect, error) {
+	raw, head, err := yolo.Raw(g)
+	return &predictor{raw, map[[2]int]*engine.Session{}}, head, err
 }
 
 func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {

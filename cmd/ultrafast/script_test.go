@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ultrafast/safetensors"
+	"ultrafast/scene"
+	"ultrafast/train/torch"
+	"ultrafast/yolo"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ultrafast": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		// scene DIR TRAIN VAL SIDE draws a data set.
+		"scene": func() { os.Exit(drawScene(os.Args[1:])) },
+		// model FILE WIDTH CLASS… writes an untrained YOLOv5.
+		"model": func() { os.Exit(writeModel(os.Args[1:])) },
+	})
+}
+
+func drawScene(args []string) int {
+	var n [3]int
+	for i := range n {
+		v, err := strconv.Atoi(args[1+i])
+		must(err)
+		n[i] = v
+	}
+	_, err := scene.Write(args[0], scene.Set{Train: n[0], Val: n[1], Width: n[2], Height: n[2], Seed: 1})
+	must(err)
+	return 0
+}
+
+func writeModel(args []string) int {
+	cfg, err := yolo.Standard("yolov5n")
+	must(err)
+	cfg.Width, err = strconv.ParseFloat(args[1], 64)
+	must(err)
+	g, err := yolo.New(cfg, args[2:], 1)
+	must(err)
+	must(safetensors.Save(args[0], &safetensors.File{Graph: g}))
+	return 0
+}
+
+// TestScripts runs the command lines in testdata/script.
+func TestScripts(t *testing.T) {
+	shared, err := filepath.Abs(filepath.Join("..", "..", "..", "shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir() // where the bridge to libtorch is
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SHARED", shared)
+			e.Setenv("XDG_CACHE_HOME", cache)
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "shared":
+				_, err := os.Stat(shared)
+				return err == nil, nil
+			case "torch":
+				path, err := torch.Find()
+				return err == nil && path != "", nil
+			}
+			return false, nil
+		},
+	})
+}
