@@ -163,9 +163,9 @@ func widen(kind int64, bits uint64) float32 {
 	case float64s:
 		return float32(math.Float64frombits(bits))
 	case bfloat16s:
-		return math.Float32frombits(uint32(bits) << 16)
+		return tensor.FromBFloat16(uint16(bits))
 	case float16s:
-		return half(uint16(bits))
+		return tensor.FromHalf(uint16(bits))
 	}
 	return math.Float32frombits(uint32(bits))
 }
@@ -180,17 +180,4 @@ func signed(kind int64, bits uint64) int64 {
 		return int64(int8(bits))
 	}
 	return int64(bits)
-}
-
-// half widens an IEEE 754 half-precision number.
-func half(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch exp {
-	case 0: // zero or subnormal: frac * 2^-24
-		v := float32(frac) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }

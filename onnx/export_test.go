@@ -175,7 +175,7 @@ func (s *sketch) open(g *graph.Graph) {
 func (s *sketch) narrow() {
 	halves := map[float32]uint16{}
 	for h := range 1 << 16 {
-		halves[half(uint16(h))] = uint16(h)
+		halves[tensor.FromHalf(uint16(h))] = uint16(h)
 	}
 	for i, c := range s.constants {
 		a, err := c.numbers()

@@ -144,8 +144,8 @@ func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *da
 		return nil, err
 	}
 	defer net.Close()
-	bar := newBar(progress, loader.Batches(), "statistics")
-	defer bar.Close()
+	bar, done := newProgress(progress), 0
+	defer bar.clear()
 	batches := func(yield func(*tensor.Tensor, error) bool) {
 		for b, err := range loader.Epoch(ctx, 0) {
 			if err != nil {
@@ -155,7 +155,8 @@ func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *da
 			if !yield(b.X, nil) {
 				return
 			}
-			bar.Add(1)
+			done++
+			bar.set("statistics", done, loader.Batches())
 		}
 	}
 	if err := net.Recalibrate(iter.Seq2[*tensor.Tensor, error](batches)); err != nil {

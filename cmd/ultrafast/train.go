@@ -217,32 +217,32 @@ func dropTime(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// trainingProgress prints a line an epoch, with a bar in between.
+// trainingProgress prints a line an epoch, and the progress in between.
 func trainingProgress(out io.Writer) func(train.Progress) {
-	bar := newBar(out, 1, "")
+	bar := newProgress(out)
 	head := true
 	return func(p train.Progress) {
 		if head {
 			head = false
-			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %9s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
+			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
 		}
-		what := fmt.Sprintf("%d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
-		if p.Validating {
-			what = fmt.Sprintf("%d/%d validation", p.Epoch, p.Epochs)
-		}
-		bar.ChangeMax(p.Steps)
-		bar.Describe(what)
-		bar.Set(p.Step)
 		if p.Validated == nil {
+			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
+			if p.Validating {
+				what = fmt.Sprintf("epoch %d/%d validation", p.Epoch, p.Epochs)
+			}
+			if p.Step == 1 {
+				bar.clear()
+			}
+			bar.set(what, p.Step, p.Steps)
 			return
 		}
-		bar.Clear()
-		bar.Reset()
+		bar.clear()
 		r, best := p.Validated.Report, ""
 		if p.Best {
 			best = " *"
 		}
-		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %9.1f %8s%s\n", p.Epoch, p.Epochs,
+		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %8s%s\n", p.Epoch, p.Epochs,
 			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.Left.Round(time.Second), best)
 	}
 }

@@ -85,17 +85,14 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	bar := newBar(c.ErrOrStderr(), 1, "validation")
-	defer bar.Close()
+	bar := newProgress(c.ErrOrStderr())
+	defer bar.clear()
 	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
-		Conf: f.conf, IoU: f.iou, Progress: func(done, batches int) {
-			bar.ChangeMax(batches)
-			bar.Set(done)
-		}})
+		Conf: f.conf, IoU: f.iou, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
 	if err != nil {
 		return err
 	}
-	bar.Clear()
+	bar.clear()
 	if f.asJSON {
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", " ")
