@@ -131,8 +131,8 @@ func worst(got, want []float32) (at int, off float64) {
 	return at, off
 }
 
-// scene is a small random head, maps and targets; two targets share a cell.
-func scene(seed uint64, classes, batch int) (*graph.Detect, []*tensor.Tensor, []dataset.Target) {
+// problem is a small random head, maps and targets; two targets share a cell.
+func problem(seed uint64, classes, batch int) (*graph.Detect, []*tensor.Tensor, []dataset.Target) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	d := &graph.Detect{
 		Anchors: [][][2]float32{{{10, 13}, {30, 24}}, {{40, 60}, {90, 70}}},
@@ -168,7 +168,7 @@ func TestGradient(t *testing.T) {
 		for _, channel := range []string{"objectness", "class"} {
 			h := testHyp
 			h.FocalGamma = gamma
-			d, maps, targets := scene(1, 3, 2)
+			d, maps, targets := problem(1, 3, 2)
 			loss := NewLoss(d, h)
 			gradients, _, err := loss.Eval(maps, targets)
 			if err != nil {
@@ -301,7 +301,7 @@ func TestBoxGradient(t *testing.T) {
 }
 
 func TestLossIsTheSameOnAnyCores(t *testing.T) {
-	d, maps, targets := scene(3, 5, 6)
+	d, maps, targets := problem(3, 5, 6)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	want, parts, err := NewLoss(d, testHyp).Eval(maps, targets)
 	if err != nil {
@@ -326,7 +326,7 @@ func TestLossIsTheSameOnAnyCores(t *testing.T) {
 }
 
 func TestLossForgetsTheLastBatch(t *testing.T) {
-	d, maps, targets := scene(4, 2, 3)
+	d, maps, targets := problem(4, 2, 3)
 	used := NewLoss(d, testHyp)
 	if _, _, err := used.Eval(maps, targets); err != nil {
 		t.Fatal(err)
@@ -352,7 +352,7 @@ func TestLossForgetsTheLastBatch(t *testing.T) {
 }
 
 func TestLossRefuses(t *testing.T) {
-	d, maps, targets := scene(5, 2, 2)
+	d, maps, targets := problem(5, 2, 2)
 	loss := NewLoss(d, testHyp)
 	for name, try := range map[string]func() error{
 		"a map less":    func() error { _, _, err := loss.Eval(maps[:1], targets); return err },

@@ -28,9 +28,10 @@ const (
 	demoSide     = 256
 	demoPictures = 640
 	demoVal      = 160
-	demoEpochs   = 36
-	demoTune     = 12
+	demoEpochs   = 24
+	demoTune     = 10
 	demoKeep     = 0.45
+	demoBatch    = 8
 )
 
 func demoCommand() *cobra.Command {
@@ -124,13 +125,14 @@ func (d *demo) train(ctx context.Context) (*graph.Graph, error) {
 	return d.runTraining(ctx, "before the cut", "train", g, d.config(demoEpochs, 1))
 }
 
-// config is YOLOv5's recipe, with an update after every batch: a run this short would see
-// too few of them with the nominal batch of 64.
+// config is YOLOv5's recipe made for a short run: an update after every batch of 8, where
+// YOLOv5 waits for 64 pictures, and a class loss that tells two classes apart before the
+// run is over.
 func (d *demo) config(epochs int, rate float64) train.Config {
 	h := train.DefaultHyp()
-	h.NBS = 16
+	h.NBS, h.Cls = demoBatch, 10
 	h.LR0 *= rate
-	return train.Config{Epochs: epochs, Batch: 16, Size: demoSide, Hyp: h, Seed: d.seed}
+	return train.Config{Epochs: epochs, Batch: demoBatch, Size: demoSide, Hyp: h, Seed: d.seed}
 }
 
 func (d *demo) runTraining(ctx context.Context, what, folder string, g *graph.Graph, cfg train.Config) (*graph.Graph, error) {

@@ -16,6 +16,7 @@ import (
 	"ultrafast"
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/report"
 	"ultrafast/train"
 	"ultrafast/yolo"
 )
@@ -205,8 +206,29 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	}
 	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
-	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\n", r.Best, r.Last)
+	curves := filepath.Join(cfg.Dir, "results.png")
+	if err := drawResults(filepath.Join(cfg.Dir, "results.csv"), curves); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\ncurves %s\n", r.Best, r.Last, curves)
 	return err
+}
+
+// drawResults draws a results.csv.
+func drawResults(csv, png string) error {
+	f, err := os.Open(csv)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	run, err := report.ReadRun("", f)
+	if err == nil {
+		err = report.Curves(png, run)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", csv, err)
+	}
+	return nil
 }
 
 // dropTime keeps log lines short; the run is on a screen or in a file with a date.

@@ -34,11 +34,12 @@ train/torch       : dataset graph tensor train
 train/backendtest : dataset graph tensor train
 prune             : graph tensor
 detect            : box engine graph picture tensor yolo
-report            : box
+report            :
 scene             : picture
 internal/layers   :
 .                 : box detect engine graph onnx pass picture pt safetensors tensor yolo
 cmd/ultrafast     : *
+docs/results/curves : report
 `
 
 func TestImports(t *testing.T) {

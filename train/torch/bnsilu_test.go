@@ -2,9 +2,11 @@ package torch
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"ultrafast/graph"
+	"ultrafast/train"
 )
 
 // The fused batch norm + SiLU against ATen's two operations, forward and backward, in both
@@ -51,6 +53,28 @@ func TestFusedAgainstATen(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// The kernels are compiled as if there were no NaN; one must pass all the same.
+func TestFusedPassesNaN(t *testing.T) {
+	g := parse(t, "x = input shape=1,6,4,4\nb = batchnorm x c=6 eps=0.001 momentum=0.03\ny = silu b\noutput y\n")
+	n := load(t, open(t, 1), g)
+	x := random(1, 2, 6, 4, 4)
+	x.Data[17] = float32(math.NaN()) // of channel 1
+	maps, err := n.Predict(x, train.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range maps[0].Data {
+		if math.IsNaN(float64(v)) != (i == 17) {
+			t.Errorf("evaluation: element %d is %g", i, v)
+		}
+	}
+	for i, v := range step(t, n, x)[0].Data {
+		if math.IsNaN(float64(v)) != (i/16%6 == 1) {
+			t.Errorf("training: element %d is %g", i, v)
 		}
 	}
 }

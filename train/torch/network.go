@@ -154,7 +154,7 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 		from *tensor.Tensor
 	}
 	var writes []write
-	plan := func(what string, to []handle, numbers []int, from map[string]*tensor.Tensor) error {
+	check := func(what string, to []handle, numbers []int, from map[string]*tensor.Tensor) error {
 		for i, k := range numbers {
 			p := n.params[k]
 			t := from[p.Name]
@@ -169,13 +169,13 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 	for i := range all {
 		all[i] = i
 	}
-	if err := plan("live", n.live, all, byName(live)); err != nil {
+	if err := check("live", n.live, all, byName(live)); err != nil {
 		return err
 	}
-	if err := plan("averaged", n.averaged, all, byName(averaged)); err != nil {
+	if err := check("averaged", n.averaged, all, byName(averaged)); err != nil {
 		return err
 	}
-	if err := plan("momentum", n.velocity, n.trained, momentum); err != nil {
+	if err := check("momentum", n.velocity, n.trained, momentum); err != nil {
 		return err
 	}
 	for _, w := range writes {

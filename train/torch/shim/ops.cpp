@@ -68,16 +68,19 @@ uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, in
 
 uf_error uf_activation(uf_tensor** out, uf_tensor* x, const char* kind, double slope) {
   return guard([&] {
-    Tensor& a = get(x);
+    Tensor a = get(x), y;
+    auto type = a.scalar_type();
+    if (a.is_cpu()) a = a.to(at::kFloat);  // ATen lacks some of them in bfloat16
     std::string k = kind;
-    if (k == "silu") *out = give(at::silu(a));
-    else if (k == "hardswish") *out = give(at::hardswish(a));
-    else if (k == "leakyrelu") *out = give(at::leaky_relu(a, slope));
-    else if (k == "relu") *out = give(at::relu(a));
-    else if (k == "relu6") *out = give(at::hardtanh(a, 0, 6));
-    else if (k == "sigmoid") *out = give(at::sigmoid(a));
-    else if (k == "mish") *out = give(at::mish(a));
+    if (k == "silu") y = at::silu(a);
+    else if (k == "hardswish") y = at::hardswish(a);
+    else if (k == "leakyrelu") y = at::leaky_relu(a, slope);
+    else if (k == "relu") y = at::relu(a);
+    else if (k == "relu6") y = at::hardtanh(a, 0, 6);
+    else if (k == "sigmoid") y = at::sigmoid(a);
+    else if (k == "mish") y = at::mish(a);
     else throw std::invalid_argument("no activation is called " + k);
+    *out = give(y.to(type));
   });
 }
 

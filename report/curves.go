@@ -1,0 +1,126 @@
+// Package report draws what a person would rather look at than read.
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// A Run is a training's results by column, as results.csv has them.
+type Run struct {
+	Name    string
+	Columns map[string][]float64 // one number an epoch
+}
+
+// maxResults bounds a results.csv; a thousand epochs need 300 kB.
+const maxResults = 64 << 20
+
+// ReadRun reads a results.csv. Errors name the line.
+func ReadRun(name string, r io.Reader) (Run, error) {
+	c := csv.NewReader(io.LimitReader(r, maxResults))
+	c.TrimLeadingSpace = true
+	rows, err := c.ReadAll()
+	if err != nil {
+		return Run{}, err
+	}
+	run := Run{Name: name, Columns: map[string][]float64{}}
+	if len(rows) < 2 {
+		return run, fmt.Errorf("holds no epoch")
+	}
+	for _, row := range rows[1:] {
+		for i, cell := range row {
+			v, err := strconv.ParseFloat(strings.TrimSpace(cell), 64)
+			if err != nil {
+				return run, fmt.Errorf("column %q: %q is no number", rows[0][i], cell)
+			}
+			run.Columns[rows[0][i]] = append(run.Columns[rows[0][i]], v)
+		}
+	}
+	return run, nil
+}
+
+// panels are the figures of Curves: YOLOv5's columns, those of one panel in one figure.
+var panels = []struct {
+	title   string
+	columns []string
+}{
+	{"box loss", []string{"train/box_loss", "val/box_loss"}},
+	{"objectness loss", []string{"train/obj_loss", "val/obj_loss"}},
+	{"class loss", []string{"train/cls_loss", "val/cls_loss"}},
+	{"precision, recall", []string{"metrics/precision", "metrics/recall"}},
+	{"mAP50", []string{"metrics/mAP_0.5"}},
+	{"mAP50-95", []string{"metrics/mAP_0.5:0.95"}},
+}
+
+// Curves draws the runs over their epochs, losses above and accuracy below, as a PNG.
+func Curves(path string, runs ...Run) error {
+	const across = 3
+	plots := make([][]*plot.Plot, (len(panels)+across-1)/across)
+	for i, panel := range panels {
+		p := plot.New()
+		p.Title.Text = panel.title
+		p.X.Label.Text = "epoch"
+		p.Y.Min = 0
+		p.Add(plotter.NewGrid())
+		for r, run := range runs {
+			for k, column := range panel.columns {
+				line, err := plotter.NewLine(points(run.Columns[column]))
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", column, run.Name, err)
+				}
+				line.Color, line.Dashes, line.Width = plotutil.Color(r), plotutil.Dashes(k), vg.Points(1.5)
+				p.Add(line)
+				p.Legend.Add(strings.TrimSpace(run.Name+" "+short(column, panel.columns)), line)
+			}
+		}
+		p.Legend.Top = i/across == 0
+		plots[i/across] = append(plots[i/across], p)
+	}
+	canvas := vgimg.NewWith(vgimg.UseWH(14*vg.Inch, 8*vg.Inch), vgimg.UseDPI(96))
+	tiles := draw.Tiles{Rows: len(plots), Cols: across, PadX: vg.Points(12), PadY: vg.Points(12), PadTop: vg.Points(6), PadBottom: vg.Points(6), PadLeft: vg.Points(6), PadRight: vg.Points(6)}
+	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
+		for k, c := range row {
+			if plots[i][k] != nil {
+				plots[i][k].Draw(c)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&b); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, b.Bytes(), os.FileMode(0o644))
+}
+
+// short says which of several columns of a panel one is: "train", "recall".
+func short(column string, of []string) string {
+	if len(of) < 2 {
+		return ""
+	}
+	before, after, _ := strings.Cut(column, "/")
+	if before == "metrics" {
+		return after
+	}
+	return before
+}
+
+func points(y []float64) plotter.XYs {
+	p := make(plotter.XYs, len(y))
+	for i, v := range y {
+		p[i] = plotter.XY{X: float64(i + 1), Y: v}
+	}
+	return p
+}

@@ -1,0 +1,51 @@
+package torch
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/cpu"
+
+	"ultrafast/train"
+)
+
+func TestBF16NeedsTheCPU(t *testing.T) {
+	b := open(t, 1)
+	n, err := b.Load(parse(t, small), train.LoadOptions{BF16: true})
+	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Close()
+	} else if err == nil || !strings.Contains(err.Error(), "train in fp32") {
+		t.Errorf("error %v, want one that says what to do", err)
+	}
+}
+
+// The bfloat16 path itself runs on any CPU, slowly: maps and gradients are those of fp32
+// to about three digits a layer.
+func TestBF16IsNearFP32(t *testing.T) {
+	b := open(t, 2)
+	full := load(t, b, parse(t, small))
+	half, err := newNetwork(b, parse(t, small), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	x := random(1, 4, 3, 16, 16)
+	want, got := step(t, full, x), step(t, half, x)
+	for i, m := range want {
+		if off := worst(got[i].Data, wide(m.Data)); off > 0.03 {
+			t.Errorf("map %d is off by %.2g", i, off)
+		}
+	}
+	truth := gradients(t, full)
+	for name, g := range gradients(t, half) {
+		if name == "c1.bias" {
+			continue // before batch norm: zero but for rounding
+		}
+		if off := worst(g.Data, wide(truth[name].Data)); off > 0.1 || off == 0 {
+			t.Errorf("gradient of %s is off by %.2g", name, off)
+		}
+	}
+}
