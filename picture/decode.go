@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
@@ -32,7 +31,7 @@ type format struct {
 }
 
 var formats = []format{
-	{"JPEG", "\xff\xd8", jpeg.DecodeConfig, decodeJPEG},
+	{"JPEG", "\xff\xd8", configJPEG, decodeJPEG},
 	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, plain(png.Decode)},
 	{"WebP", "RIFF????WEBP", webp.DecodeConfig, decodeWebP},
 	{"BMP", "BM", bmp.DecodeConfig, plain(bmp.Decode)},
@@ -201,19 +200,4 @@ func decodeGIF(data []byte) (*RGB, error) {
 		copy(p.Pix[3*((at.Y+y)*p.W+at.X):][:3*frame.W], frame.Pix[3*y*frame.W:])
 	}
 	return p, nil
-}
-
-// decodeWebP differs from plain in lossy pictures: VP8 keeps luma in 16..235.
-func decodeWebP(data []byte) (*RGB, error) {
-	img, err := webp.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	switch img := img.(type) {
-	case *image.YCbCr:
-		return fromYCbCr(img, studioRange), nil
-	case *image.NYCbCrA:
-		return fromYCbCr(&img.YCbCr, studioRange), nil
-	}
-	return FromImage(img), nil
 }

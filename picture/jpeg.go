@@ -2,33 +2,32 @@ package picture
 
 import (
 	"bufio"
-	"bytes"
 	"image"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"io"
 	"os"
 	"path/filepath"
+
+	"ultrafast/picture/jpeg"
 )
 
-// decodeJPEG decodes and turns upright. The end marker is added because cameras and
-// scrapers lose it, and what was lost with it is nothing; one too many does no harm.
+func configJPEG(r io.Reader) (image.Config, error) {
+	w, h, err := jpeg.Size(r)
+	return image.Config{Width: w, Height: h}, err
+}
+
+// decodeJPEG decodes and turns upright.
 func decodeJPEG(data []byte) (*RGB, error) {
-	img, err := jpeg.Decode(io.MultiReader(bytes.NewReader(data), bytes.NewReader([]byte{0xff, 0xd9})))
+	pix, w, h, err := jpeg.Decode(data, MaxPixels)
 	if err != nil {
 		return nil, err
 	}
-	var p *RGB
-	if ycc, ok := img.(*image.YCbCr); ok {
-		p = fromYCbCr(ycc, fullRange)
-	} else {
-		p = FromImage(img)
-	}
-	return orientation(data).apply(p), nil
+	return orientation(data).apply(&RGB{Pix: pix, W: w, H: h}), nil
 }
 
 // EncodeJPEG writes the picture as a JPEG of the given quality, 1 to 100.
 func (p *RGB) EncodeJPEG(w io.Writer, quality int) error {
-	return jpeg.Encode(w, p.rgba(), &jpeg.Options{Quality: quality})
+	return stdjpeg.Encode(w, p.rgba(), &stdjpeg.Options{Quality: quality})
 }
 
 // SaveJPEG writes the picture to a file, which is there in full or not at all: the bytes

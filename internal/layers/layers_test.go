@@ -19,7 +19,8 @@ import (
 const allowed = `
 tensor            :
 box               :
-picture           :
+picture           : picture/jpeg
+picture/jpeg      :
 graph             : tensor
 pass              : graph tensor
 pt                : tensor

@@ -15,7 +15,6 @@ const (
 	jpg   = 0xc8
 	dac   = 0xcc
 	rst0  = 0xd0
-	rst7  = 0xd7
 	soi   = 0xd8
 	eoi   = 0xd9
 	sos   = 0xda // a scan
@@ -311,10 +310,11 @@ func (d *decoder) allocate() error {
 	if blocks > 8*(len(d.data)-d.pos) {
 		return FormatError(fmt.Sprintf("the file is too short for %d x %d pixels", d.w, d.h))
 	}
-	d.budget = visits*blocks + 8*len(d.data)
+	d.budget = 8 * len(d.data)
 	for i := range d.comps {
 		c := &d.comps[i]
 		n := c.stride / 8 * d.mcusY * c.v
+		d.budget += visits * n
 		c.plane = make([]uint8, 64*n)
 		if d.progressive {
 			c.coef = make([][64]int16, n)

@@ -19,16 +19,16 @@ var zigzag = [64]uint8{
 // A scan is one pass over some of the components.
 type scan struct {
 	bits
-	parts          []part
-	first, last    int  // coefficients, in zigzag order
-	high, low      uint // the bits of them known before, and those left for later
-	eobRun         int  // blocks that have no more coefficients, after this one
-	progressive    bool
-	mcusX, mcusY   int
-	blocks         int // in an MCU
-	rowsPerMCU     int // rows of the picture
-	block          [64]int16
-	interleaved    bool
+	parts        []part
+	first, last  int  // coefficients, in zigzag order
+	high, low    uint // the bits of them known before, and those left for later
+	eobRun       int  // blocks that have no more coefficients, after this one
+	progressive  bool
+	mcusX, mcusY int
+	blocks       int // in an MCU
+	rowsPerMCU   int // rows of the picture
+	block        [64]int16
+	interleaved  bool
 }
 
 // A part is a component in a scan.
@@ -240,31 +240,50 @@ func (s *scan) readBlock(p *part, x, y int) (ok bool) {
 	return true
 }
 
-// sequential reads a whole block and multiplies it with the quantization table.
+// sequential reads a whole block and multiplies it with the quantization table. It is
+// symbol in a loop, with the state in registers.
 func (s *scan) sequential(p *part, b *[64]int16) (ok bool) {
 	_, diff, ok := s.symbol(p.dc)
 	if !ok {
 		return false
 	}
 	p.pred += diff
-	q := p.quant
+	t, q := p.ac, p.quant
 	b[0] = int16(p.pred * int32(q[0]))
+	acc, n := s.acc, s.n
 	for k := 1; k < 64; k++ {
-		run, v, ok := s.symbol(p.ac)
-		if !ok {
-			return false
+		if n < 32 {
+			s.acc, s.n = acc, n
+			s.refill()
+			acc, n = s.acc, s.n
 		}
-		k += run
-		if v == 0 {
-			if run < 15 {
-				return true
+		e := t.look[acc>>(64-lookBits)]
+		if e == 0 {
+			if e = t.long(acc); e == 0 {
+				return false
 			}
-			continue
+		}
+		acc <<= e & 31
+		n -= uint(e & 31)
+		k += int(e >> 5 & 15)
+		v := int32(e) >> 16
+		if v == 0 {
+			size := uint(e >> 9 & 15)
+			if size == 0 {
+				if e>>5&15 < 15 {
+					break
+				}
+				continue
+			}
+			v = signed(acc, size)
+			acc <<= size
+			n -= size
 		}
 		if k > 63 {
 			return false
 		}
 		b[zigzag[k]] = int16(v * int32(q[k]))
 	}
+	s.acc, s.n = acc, n
 	return true
 }

@@ -1,0 +1,139 @@
+package jpeg
+
+import (
+	"runtime"
+	"sync"
+)
+
+// rgb converts the planes to pixels.
+func (d *decoder) rgb() []uint8 {
+	pix := make([]uint8, 3*d.w*d.h)
+	convert := d.conversion()
+	parallel(d.h, d.w, func(lo, hi int) {
+		ups := make([]*upsampler, len(d.comps))
+		for i := range d.comps {
+			ups[i] = newUpsampler(d, &d.comps[i])
+		}
+		var in [4][]uint8
+		for y := lo; y < hi; y++ {
+			for i, u := range ups {
+				in[i] = u.row(u, y)[:d.w]
+			}
+			convert(pix[3*d.w*y:][:3*d.w], &in)
+		}
+	})
+	return pix
+}
+
+// conversion decides what the components are. JFIF has only YCbCr; Adobe's segment says;
+// without either the components' numbers tell, and the rest is the commonest.
+func (d *decoder) conversion() func(row []uint8, in *[4][]uint8) {
+	switch len(d.comps) {
+	case 1:
+		return fromGrey
+	case 4:
+		if d.adobe && d.adobeRGB != 0 {
+			return fromYCCK
+		}
+		return fromCMYK
+	}
+	ids := [3]uint8{d.comps[0].id, d.comps[1].id, d.comps[2].id}
+	if !d.jfif && (d.adobe && d.adobeRGB == 0 || !d.adobe && ids == [3]uint8{'R', 'G', 'B'}) {
+		return fromRGB
+	}
+	return fromYCbCr
+}
+
+func fromGrey(row []uint8, in *[4][]uint8) {
+	for _, v := range in[0] {
+		o := row[:3:3]
+		o[0], o[1], o[2] = v, v, v
+		row = row[3:]
+	}
+}
+
+func fromRGB(row []uint8, in *[4][]uint8) {
+	g, b := in[1][:len(in[0])], in[2][:len(in[0])]
+	for x, r := range in[0] {
+		o := row[:3:3]
+		o[0], o[1], o[2] = r, g[x], b[x]
+		row = row[3:]
+	}
+}
+
+// A sum has three numbers in an uint64, with their fractions: green in bits 0-31 as 16.16,
+// red in bits 32-47 and blue in bits 48-63. 256 is added to each, so that none is negative
+// and ten bits hold it.
+const (
+	redAt, greenAt, blueAt = 32, 16, 48
+
+	lanes = 1<<redAt | 1<<greenAt | 1<<blueAt
+)
+
+// clamp takes the 256 away and clamps to 0..255.
+var clamp = func() (t [1024]uint8) {
+	for i := range t {
+		t[i] = sample(int64(i) - 256)
+	}
+	return t
+}()
+
+// ofCb and ofCr are what the colours add to luma (JFIF 1.02; BT.601 with full range), with
+// libjpeg's roundings: to the nearest for red and blue, and for green after both are added.
+var ofCb, ofCr = func() (cb, cr [256]uint64) {
+	fix := func(v float64) int64 { return int64(v*(1<<16) + 0.5) }
+	for i := range cb {
+		d := int64(i) - 128
+		blue := (fix(1.772)*d + 1<<15) >> 16
+		red := (fix(1.402)*d + 1<<15) >> 16
+		// Two's complement: what is negative borrows from above, and the sum gives it back.
+		cb[i] = uint64(blue<<blueAt - fix(0.34414)*d + 1<<15)
+		cr[i] = uint64(red<<redAt-fix(0.71414)*d) + 256*lanes
+	}
+	return cb, cr
+}()
+
+func fromYCbCr(row []uint8, in *[4][]uint8) {
+	cb, cr := in[1][:len(in[0])], in[2][:len(in[0])]
+	for x, y := range in[0] {
+		s := uint64(y)*lanes + ofCb[cb[x]] + ofCr[cr[x]]
+		o := row[:3:3]
+		o[0], o[1], o[2] = clamp[s>>redAt&0x3ff], clamp[s>>greenAt&0x3ff], clamp[s>>blueAt&0x3ff]
+		row = row[3:]
+	}
+}
+
+// fromCMYK takes ink as Adobe's programs store it, 255 for none, with OpenCV's rounding.
+func fromCMYK(row []uint8, in *[4][]uint8) {
+	for x, k := range in[3] {
+		for i := range 3 {
+			row[3*x+i] = k - uint8((255-int(in[i][x]))*int(k)>>8)
+		}
+	}
+}
+
+// fromYCCK has the complements of the inks as YCbCr.
+func fromYCCK(row []uint8, in *[4][]uint8) {
+	fromYCbCr(row, in)
+	for x, k := range in[3] {
+		for i, v := range row[3*x : 3*x+3] {
+			row[3*x+i] = k - uint8(int(v)*int(k)>>8)
+		}
+	}
+}
+
+// parallel calls fn for bands of rows that together are 0..rows, at once where the work is
+// worth it. width is the number of pixels in a row.
+func parallel(rows, width int, fn func(lo, hi int)) {
+	const least = 1 << 16 // pixels that are worth a goroutine
+	n := min(runtime.GOMAXPROCS(0), rows*width/least, rows)
+	if n <= 1 {
+		fn(0, rows)
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { fn(rows*i/n, rows*(i+1)/n) })
+	}
+	wg.Wait()
+}
