@@ -18,6 +18,9 @@ import (
 // Load reads a model: a YOLOv5 checkpoint (.pt, any release), a checkpoint of this program
 // (.safetensors) or an ONNX. The content decides, not the name. Errors name the file.
 func Load(path string) (*graph.Graph, error) {
+	if path == "" {
+		return nil, errors.New("no model is named")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		var pe *os.PathError
@@ -51,18 +54,23 @@ func read(r io.ReaderAt, size int64) (*graph.Graph, error) {
 	switch {
 	case n < len(head):
 		return nil, fmt.Errorf("has %d bytes: not a model", size)
+	case bytes.Equal(head[4:9], []byte("\x00\x00\x00\x00{")): // a header's length, below 4 GiB, and its start
+		// First: the length may begin with any byte, those of a pickle or a zip included.
+		file, err := safetensors.Read(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return file.Graph, nil
 	case bytes.HasPrefix(head, []byte("PK")), head[0] == 0x80: // zip or pickle
 		ck, err := pt.Read(r, size)
 		if err != nil {
 			return nil, err
 		}
 		return yolo.FromModule(ck.Model)
-	case head[8] == '{': // after the header's length
-		file, err := safetensors.Read(r, size)
-		if err != nil {
-			return nil, err
-		}
-		return file.Graph, nil
+	}
+	// A protobuf begins with a field's number and one of two kinds of value.
+	if kind := head[0] & 7; head[0] < 8 || head[0] > 0x7f || kind != 0 && kind != 2 {
+		return nil, errors.New("is no model: neither .pt, .safetensors nor ONNX")
 	}
 	return onnx.Read(r, size)
 }

@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +18,11 @@ var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ti
 // folder in the order of their names.
 func Pictures(source string) ([]string, error) {
 	st, err := os.Stat(source)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%q: no such file or folder", source)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: no such file or folder", source)
+		return nil, err
 	}
 	if !st.IsDir() {
 		return []string{source}, nil

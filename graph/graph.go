@@ -109,6 +109,9 @@ func (g *Graph) Clone() *Graph {
 // unique and printable names, tensors of the shapes their op needs, and channel counts
 // that fit all the way through. The error names the first node at fault.
 func (g *Graph) Verify() error {
+	if len(g.Nodes) > maxNodes || len(g.Blocks) > maxBlocks {
+		return fmt.Errorf("graph: has %d nodes in %d blocks, the limits are %d and %d", len(g.Nodes), len(g.Blocks), maxNodes, maxBlocks)
+	}
 	seen := make(map[*Node]bool, len(g.Nodes))
 	names := make(map[string]bool, len(g.Nodes))
 	inputs := 0

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"ultrafast/tensor"
@@ -99,6 +100,9 @@ func (o *BatchNorm) infer(in []Shape) (Shape, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !(o.Eps >= 0 && o.Eps <= math.MaxFloat32) || !(o.Momentum >= 0 && o.Momentum <= 1) {
+		return nil, fmt.Errorf("eps %v, momentum %v are out of range", o.Eps, o.Momentum)
+	}
 	for _, s := range o.slots() {
 		if c := (*s.at).Shape[0]; c != x[1] {
 			return nil, fmt.Errorf("%s has %d channels, input has %d", s.suffix, c, x[1])
@@ -107,7 +111,17 @@ func (o *BatchNorm) infer(in []Shape) (Shape, error) {
 	return x, nil
 }
 
-func (o *Activation) infer(in []Shape) (Shape, error) { return one(in) }
+func (o *Activation) infer(in []Shape) (Shape, error) {
+	switch o.Kind {
+	case SiLU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, Mish:
+	default:
+		return nil, fmt.Errorf("unknown activation %.20q", o.Kind)
+	}
+	if math.IsNaN(o.Slope) || math.IsInf(o.Slope, 0) {
+		return nil, fmt.Errorf("slope %v, want a number", o.Slope)
+	}
+	return one(in)
+}
 
 func (o *Add) infer(in []Shape) (Shape, error) {
 	if len(in) < 2 {
@@ -185,6 +199,12 @@ func (o *Slice) Range(length int) (start, end int) {
 	return o.Start, min(o.End, length)
 }
 
+// Bounds of a head, far beyond any in use.
+const (
+	maxClasses = 1 << 20
+	maxAnchor  = 1_000_000
+)
+
 func (o *Detect) infer(in []Shape) (Shape, error) {
 	if len(in) == 0 || len(in) != len(o.Anchors) || len(in) != len(o.Strides) {
 		return nil, fmt.Errorf("has %d inputs, anchors for %d levels and %d strides", len(in), len(o.Anchors), len(o.Strides))
@@ -192,8 +212,8 @@ func (o *Detect) infer(in []Shape) (Shape, error) {
 	if err := maps(in); err != nil {
 		return nil, err
 	}
-	if o.Classes < 1 {
-		return nil, fmt.Errorf("has %d classes", o.Classes)
+	if o.Classes < 1 || o.Classes > maxClasses {
+		return nil, fmt.Errorf("has %d classes, want 1 to %d", o.Classes, maxClasses)
 	}
 	boxes := 0
 	for i, x := range in {
@@ -203,6 +223,11 @@ func (o *Detect) infer(in []Shape) (Shape, error) {
 		}
 		if x[1] != a*(5+o.Classes) {
 			return nil, fmt.Errorf("level %d has %d channels, want %d anchors times 5+%d", i, x[1], a, o.Classes)
+		}
+		for _, size := range o.Anchors[i] {
+			if w, h := size[0], size[1]; !(w > 0 && w <= maxAnchor && h > 0 && h <= maxAnchor) {
+				return nil, fmt.Errorf("level %d has an anchor of %v x %v pixels, want above 0 and at most %d", i, w, h, maxAnchor)
+			}
 		}
 		boxes += a * x[2] * x[3]
 	}

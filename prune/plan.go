@@ -31,8 +31,9 @@ type Target struct {
 	Score Score
 }
 
-// New plans a cut of whole channels, those with the lowest scores in the network first,
-// until Keep is met: it stops at the first channel with which graph.ParamCount is no
+// New plans a cut of whole channels, those with the lowest score per parameter that goes
+// with them first (the greedy knapsack: the most importance kept for the parameters that
+// may stay), until Keep is met: it stops at the first channel with which graph.ParamCount is no
 // more than Keep of what it was. A group narrower than its floor keeps all; none grows by
 // rounding. Equal networks and targets give equal plans. Where the floors stop it short,
 // the error tells the smallest share that can be reached.
@@ -68,7 +69,7 @@ func New(g *graph.Graph, t Target) (*Plan, error) {
 	for i, gr := range groups {
 		orders[i] = gr.order(scores[i], t.floor(gr.Width()))
 		for _, c := range orders[i] {
-			steps = append(steps, step{i, scores[i][c]})
+			steps = append(steps, step{i, scores[i][c] / gr.Channels[c].cost()})
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b step) int {
@@ -111,6 +112,15 @@ func New(g *graph.Graph, t Target) (*Plan, error) {
 		}
 	}
 	return plan(high), nil
+}
+
+// cost is the number of parameters that leave with the channel, as long as no other does.
+func (c Channel) cost() float64 {
+	sum := 0
+	for _, m := range c.Members {
+		sum += m.Tensor.Len() / m.Tensor.Shape[m.Axis]
+	}
+	return float64(sum)
 }
 
 // checkData tells a network from the mere description of one.

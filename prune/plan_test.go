@@ -103,8 +103,8 @@ func TestNewMeetsKeep(t *testing.T) {
 	}
 }
 
-// The lowest scores go first: whatever leaves scores less than whatever stays above its
-// group's floor.
+// The lowest scores per parameter go first: whatever leaves scores less for what it costs
+// than whatever stays above its group's floor.
 func TestNewTakesTheLowest(t *testing.T) {
 	g := standard(t, "yolov5n")
 	p, err := prune.New(g, prune.Target{Keep: 0.7})
@@ -118,6 +118,15 @@ func TestNewTakesTheLowest(t *testing.T) {
 	scores, err := prune.Scores(groups, prune.L2)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, gr := range groups {
+		for c, ch := range gr.Channels {
+			parameters := 0
+			for _, m := range ch.Members {
+				parameters += m.Tensor.Len() / m.Tensor.Shape[m.Axis]
+			}
+			scores[i][c] /= float64(parameters)
+		}
 	}
 	highestOut, lowestIn := 0.0, math.Inf(1)
 	last := 0 // the group of the highest that left
@@ -139,7 +148,7 @@ func TestNewTakesTheLowest(t *testing.T) {
 		}
 	}
 	if highestOut > lowestIn {
-		t.Errorf("a channel of score %v left and one of %v stayed", highestOut, lowestIn)
+		t.Errorf("a channel of score %v per parameter left and one of %v stayed", highestOut, lowestIn)
 	}
 	p.Cuts[last].Drop = slices.DeleteFunc(p.Cuts[last].Drop, func(d int) bool { return scores[last][d] == highestOut })
 	if got := left(t, p, g); got <= 0.7 {

@@ -21,14 +21,14 @@ type Face struct {
 }
 
 // Draw draws one scene of w×h pixels with one to six people, from far away (heads of a
-// thirtieth of the width) to close (a third).
+// fourteenth of the width) to close (four tenths).
 func Draw(rng *rand.Rand, w, h int) (*picture.RGB, []Face) {
 	c := newCanvas(w, h)
 	background(c, rng)
 	var faces []Face
 	for range 1 + rng.IntN(6) {
 		// Sizes are uniform on a log scale: every doubling is as frequent as the next.
-		head := float64(w) / 30 * math.Pow(10, rng.Float64())
+		head := float64(w) / 14 * math.Pow(5.6, rng.Float64())
 		f := person(c, rng, head)
 		if crowded(faces, f) || f.X2 <= f.X1 {
 			c.drop()

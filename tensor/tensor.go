@@ -15,8 +15,8 @@ type Tensor struct {
 	Data  []float32 // len = product of Shape; nil where only the shape is known
 }
 
-// New returns a tensor of zeros. It panics if a dimension is negative; sizes that come
-// from a file are checked with Count first.
+// New returns a tensor of zeros. It panics where Count reports an error, which sizes from
+// a file are asked for first.
 func New(shape ...int) *Tensor {
 	n, err := Count(shape)
 	if err != nil {

@@ -16,11 +16,15 @@ type BoxOptions struct {
 }
 
 // Raw returns the graph with the raw maps, the Detect node's inputs, as its outputs. It
-// shares nodes and tensors with g. Boxes decodes the maps.
+// shares nodes and tensors with g. Boxes decodes the maps. A model without a head, or for
+// anything but RGB, is an error.
 func Raw(g *graph.Graph) (*graph.Graph, *graph.Detect, error) {
 	n := g.Detect()
 	if n == nil {
 		return nil, nil, fmt.Errorf("yolo: the model has no detection head")
+	}
+	if c := g.Input().Op.(*graph.Input).Shape[1]; c != 3 {
+		return nil, nil, fmt.Errorf("yolo: the model takes pictures of %d channels, want 3 (RGB)", c)
 	}
 	raw := *g
 	raw.Outputs = n.In
@@ -36,6 +40,7 @@ func Raw(g *graph.Graph) (*graph.Graph, *graph.Detect, error) {
 // Boxes decodes raw maps, one per level of d, each [N, anchors*(5+classes), h, w], into
 // candidates for each picture of the batch, in network pixels and before NMS. Only cells
 // above the threshold are computed, which is why decoding is not left to the network.
+// Cells with a number that is none (NaN) hold no box.
 func Boxes(d *graph.Detect, maps []*tensor.Tensor, o BoxOptions) [][]box.Box {
 	found := make([][]box.Box, maps[0].Shape[0])
 	// sigmoid(x) > c is x > logit(c); only cells above it need the exponential.
@@ -72,6 +77,9 @@ func decode(to []box.Box, d *graph.Detect, cells []float32, level, anchor, i, ar
 	y := (2*at(1) - 0.5 + float32(i/w)) * stride
 	sw, sh := 2*at(2), 2*at(3)
 	bw, bh := sw*sw*size[0], sh*sh*size[1]
+	if sum := x + y + bw + bh; sum != sum {
+		return to
+	}
 	b := box.Box{X1: x - bw/2, Y1: y - bh/2, X2: x + bw/2, Y2: y + bh/2}
 	best := -1
 	for c := range d.Classes {

@@ -16,7 +16,7 @@ type Config struct {
 	Classes    int
 	Depth      float64     // multiplies repeats
 	Width      float64     // multiplies channels
-	Activation string      // class name, SiLU if empty
+	Activation string      // SiLU if empty; as nn.LeakyReLU(0.1) in YOLOv5's files
 	Anchors    [][]float64 // per level: width, height, width, height … in pixels
 	Layers     []Layer
 }
@@ -74,7 +74,7 @@ func ParseConfig(r io.Reader) (*Config, error) {
 // file is the union of both forms.
 type file struct {
 	Sizes                  map[string]struct{ Depth, Width float64 }
-	Classes, NC            int
+	Classes, NC, Ch        int
 	Depth, Width           float64
 	DepthMultiple          float64 `yaml:"depth_multiple"`
 	WidthMultiple          float64 `yaml:"width_multiple"`
@@ -89,13 +89,19 @@ func parse(text []byte, size string) (c *Config, err error) {
 			c, err = nil, fmt.Errorf("model description: not readable as YAML: %v", r)
 		}
 	}()
+	if err := refuseAliases(text); err != nil {
+		return nil, fmt.Errorf("model description: %w", err)
+	}
 	var f file
-	if err := yaml.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("model description: %s", yaml.FormatError(err, false, false))
+	if err := yaml.UnmarshalWithOptions(text, &f, yaml.DisallowUnknownField()); err != nil {
+		return nil, fmt.Errorf("model description: %s", oneLine(err))
+	}
+	if f.Ch != 0 && f.Ch != 3 {
+		return nil, fmt.Errorf("model description: ch is %d: pictures have 3 channels here", f.Ch)
 	}
 	c = &Config{
 		Classes: max(f.Classes, f.NC), Depth: cmp.Or(f.Depth, f.DepthMultiple), Width: cmp.Or(f.Width, f.WidthMultiple),
-		Activation: strings.TrimSuffix(strings.TrimPrefix(f.Activation, "nn."), "()"),
+		Activation: f.Activation,
 	}
 	if s, ok := f.Sizes[size]; ok {
 		c.Depth, c.Width = s.Depth, s.Width
@@ -125,6 +131,9 @@ func parse(text []byte, size string) (c *Config, err error) {
 }
 
 func parseAnchors(v any) ([][]float64, error) {
+	if n, ok := whole(v); ok {
+		return nil, fmt.Errorf("%d a level without sizes are for AutoAnchor to fill, which this program does not have: write the widths and heights out", n)
+	}
 	levels, ok := v.([]any)
 	if !ok || len(levels) == 0 || len(levels) > 8 {
 		return nil, fmt.Errorf("are %s, want a list of widths and heights for each of 1 to 8 levels", brief(v))
@@ -219,10 +228,13 @@ func float(v any) (float64, bool) {
 }
 
 // brief shows a value of a file in an error, without letting it fill the screen.
-func brief(v any) string {
-	s := strings.Join(strings.Fields(fmt.Sprint(v)), " ")
-	if r := []rune(s); len(r) > 40 {
-		return string(r[:40]) + "…"
+func brief(v any) string { return clip(fmt.Sprint(v), 40) }
+
+// clip puts a text on one line of at most that many characters.
+func clip(s string, most int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
 	}
 	return s
 }

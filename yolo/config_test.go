@@ -78,7 +78,7 @@ func TestDescriptionRefuses(t *testing.T) {
 		{"- [10,13, 16,30]", "- [10,13]", "as many on every level"},
 		{"Focus, [32, 3]", "Fokus, [32, 3]", "layer 0 (Fokus): this program makes Conv"},
 		{"Focus, [32, 3]", "Focus, [x, 3]", "argument 0 is x, want a whole number"},
-		{"Focus, [32, 3]", "Focus, [32, 0]", "model.0.conv.conv"},
+		{"Focus, [32, 3]", "Focus, [32, 0]", "kernel of 0 (want 1 to 64)"},
 		{"Focus, [32, 3]", "Focus, []", "0 output channels"},
 		{"[-1, 1, Conv, [64, 3, 2]]", "[-1, 1, Conv]", "layer 1: has 3 fields"},
 		{"[-1, 1, Conv, [64, 3, 2]]", "[7, 1, Conv, [64, 3, 2]]", "layer 1 takes layer 7"},
@@ -87,7 +87,23 @@ func TestDescriptionRefuses(t *testing.T) {
 		{"[-1, 1, Conv, [64, 3, 2]]", "{block: Conv, channels: 64}", `unknown key "channels"`},
 		{"[[-1, 2], 1, Concat", "[[-1, 3], 1, Concat", "joins maps of unlike size"},
 		{"[[8, 9], 1, Detect", "[[8], 1, Detect", "anchors for 2 levels"},
-		{"'nearest'", "'bilinear'", ""}, // only the scale is read from a description
+		{"'nearest'", "'bilinear'", `mode "bilinear"`},
+		{"nearest'", "nearest', True", "argument 3 is true"},
+		{"DWConv, [64, 3, 2]", "Conv, [64, 3, 2, None, 1, False]", ""},
+		{"DWConv, [64, 3, 2]", "Conv, [64, 3, 2, None, 1, 2]", "argument 5 is 2, want true or false"},
+		{"DWConv, [64, 3, 2]", "Conv, [64, 3, 2, None, 3]", "3 groups"},
+		{"DWConv, [64, 3, 2]", "Conv, [65536, 64]", "more than 268435456 weights"},
+		{"Concat, [1]", "Concat, [2]", "dimension 2"},
+		{"nc: 3", "nc: 3\nch: 1", "ch is 1"},
+		{"nc: 3", "nc: 3\nch: 3", ""},
+		{"nc: 3", "nc: three", "line 2: "},
+		{"nc: 3", "nc: 3\nactivation: nn.LeakyReLU(0.1)", ""},
+		{"nc: 3", "nc: 3\nactivation: nn.SiLU(inplace=True)", ""},
+		{"nc: 3", "nc: 3\nactivation: nn.GELU()", `activation "nn.GELU()": want one of`},
+		{"nc: 3", "nc: 3\nactivation: nn.SiLU(0.1)", "SiLU takes no 0.1"},
+		{"width_multiple", "widht_multiple", `line 4: unknown field "widht_multiple"`},
+		{"nc: 3", "x: &x [1]\nnc: *x", "line 3: an alias"},
+		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 2", "2 a level without sizes"},
 	} {
 		cfg, err := ParseConfig(strings.NewReader(strings.Replace(classic, c.old, c.new, 1)))
 		if err == nil {

@@ -2,27 +2,26 @@ package yolo
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"ultrafast/graph"
 	"ultrafast/pt"
+	"ultrafast/tensor"
 )
 
 // FromModule builds the graph of a model that is stored as a tree of modules, a whole
 // checkpoint's or one made by Config.Modules. Nothing is taken from a description: widths,
 // shortcuts, eps, anchors are what the modules hold, so pruned and custom models come out
 // as they are. Blocks are recognised by the last part of their class name, and by their
-// children where that name is foreign. Errors name the module.
+// children where that name is foreign; one that holds more or less than its kind is an
+// error, not a guess. Errors name the module.
 func FromModule(root *pt.Module) (*graph.Graph, error) {
-	if m := root.Child("module"); m != nil && root.Child("model") == nil {
-		root = m // DataParallel wraps the model
-	}
+	root = unwrap(root)
 	layers := root.Child("model")
 	if layers == nil || len(layers.Children) == 0 {
 		return nil, fmt.Errorf("yolo: %s holds no layers under \"model\": not a YOLOv5", root.Path)
 	}
-	b := &builder{g: &graph.Graph{Names: root.Strings("names")}}
+	b := &builder{g: &graph.Graph{Names: root.Strings("names")}, taken: map[*tensor.Tensor]bool{}}
 	channels := 3
 	if conv := firstConv(layers); conv != nil {
 		channels = conv.Params["weight"].Shape[1] * max(conv.Int("groups", 1), 1)
@@ -34,15 +33,37 @@ func FromModule(root *pt.Module) (*graph.Graph, error) {
 	if err := b.layers(layers, x); err != nil {
 		return nil, fmt.Errorf("yolo: %w", err)
 	}
-	if d := b.g.Detect(); d != nil {
-		if err := checkNames(b.g, d.Op.(*graph.Detect)); err != nil {
-			return nil, fmt.Errorf("yolo: %w", err)
-		}
+	if b.copied > maxWeights {
+		return nil, fmt.Errorf("yolo: the layers share weights so often that they would take more than %d numbers", maxWeights)
 	}
 	if err := b.g.Verify(); err != nil {
 		return nil, fmt.Errorf("yolo: %w", err)
 	}
+	if d := b.g.Detect(); d != nil {
+		if d != b.g.Outputs[0] {
+			return nil, fmt.Errorf("yolo: %s is not the last layer", d.Name)
+		}
+		if err := checkNames(b.g, d.Op.(*graph.Detect)); err != nil {
+			return nil, fmt.Errorf("yolo: %w", err)
+		}
+	}
 	return b.g, nil
+}
+
+// unwrap takes off what holds the model as a whole: DataParallel under "module", and the
+// wrappers of PyTorch Hub (AutoShape, DetectMultiBackend) under "model".
+func unwrap(m *pt.Module) *pt.Module {
+	for {
+		inner := m.Child("model")
+		switch {
+		case inner == nil && m.Child("module") != nil:
+			m = m.Child("module")
+		case inner != nil && inner.Child("model") != nil:
+			m = inner
+		default:
+			return m
+		}
+	}
 }
 
 // checkNames gives classes without a name a number, as YOLOv5 does.
@@ -72,7 +93,22 @@ func firstConv(m *pt.Module) *pt.Module {
 
 // A builder appends the nodes of modules to a graph.
 type builder struct {
-	g *graph.Graph
+	g      *graph.Graph
+	taken  map[*tensor.Tensor]bool
+	copied int // numbers in the tensors that were copied
+}
+
+// own returns a parameter that no other node has: a file may hold one module at several
+// places, and what changes a node in place (folding, training) must not reach another.
+func (b *builder) own(t *tensor.Tensor) *tensor.Tensor {
+	if t == nil || !b.taken[t] {
+		b.taken[t] = true
+		return t
+	}
+	if b.copied += t.Len(); b.copied > maxWeights {
+		return nil // FromModule refuses the whole
+	}
+	return t.Clone()
 }
 
 // layers adds the model's list of layers, each of which says in "f" where its inputs come
@@ -126,10 +162,14 @@ func printable(s string) string {
 
 // block adds one module of any kind. Modules of one input take the first.
 func (b *builder) block(name, kind string, m *pt.Module, in []*graph.Node) (*graph.Node, error) {
-	if make, ok := blocks[kind]; ok {
-		return make(b, name, m, in)
+	k, ok := blocks[kind]
+	if !ok {
+		return nil, fmt.Errorf("%s is a %s (%s), which this program does not know", name, kind, m.Path)
 	}
-	return nil, fmt.Errorf("%s is a %s (%s), which this program does not know", name, kind, m.Path)
+	if why := k.unlike(m); why != "" {
+		return nil, fmt.Errorf("%s (%s) %s, so it is no %s as this program knows it", name, m.Path, why, kind)
+	}
+	return k.make(b, name, m, in)
 }
 
 // child adds the named child of a module.
@@ -139,51 +179,4 @@ func (b *builder) child(name string, m *pt.Module, child string, in ...*graph.No
 		return nil, fmt.Errorf("%s (%s) has no %s", name, m.Path, child)
 	}
 	return b.block(name+"."+child, kindOf(c), c, in)
-}
-
-// aliases are class names whose modules are built like those of another name.
-var aliases = map[string]string{
-	"Conv": "Conv", "DWConv": "Conv",
-	"Focus":      "Focus",
-	"Bottleneck": "Bottleneck", "CrossConv": "Bottleneck",
-	"BottleneckCSP": "BottleneckCSP",
-	"C3":            "C3", "C3x": "C3", "C3Ghost": "C3", "C3SPP": "C3",
-	"SPP": "SPP", "SPPF": "SPPF",
-	"GhostConv": "GhostConv", "GhostBottleneck": "GhostBottleneck",
-	"Concat": "Concat", "Upsample": "Upsample", "MaxPool2d": "MaxPool2d",
-	"Sequential": "Sequential", "Identity": "Identity", "Dropout": "Identity",
-	"Conv2d": "Conv2d", "BatchNorm2d": "BatchNorm2d", "SyncBatchNorm": "BatchNorm2d",
-	"Detect": "Detect",
-}
-
-// kindOf says how to build a module: by its class, else by what it holds.
-func kindOf(m *pt.Module) string {
-	if k, ok := aliases[m.Class]; ok {
-		return k
-	}
-	if _, ok := activations[m.Class]; ok {
-		return "Activation"
-	}
-	var names []string
-	for _, c := range m.Children {
-		names = append(names, c.Name)
-	}
-	has := func(want ...string) bool {
-		return !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(names, w) })
-	}
-	switch _, add := m.Attr["add"].(bool); {
-	case has("cv1", "cv2", "cv3", "cv4", "bn", "m"):
-		return "BottleneckCSP"
-	case has("cv1", "cv2", "cv3", "m"):
-		return "C3"
-	case has("cv1", "cv2", "m") && m.Child("m").Class == "ModuleList":
-		return "SPP"
-	case has("cv1", "cv2", "m"):
-		return "SPPF"
-	case has("cv1", "cv2") && add:
-		return "Bottleneck"
-	case has("conv", "act") && m.Child("conv").Class == "Conv2d":
-		return "Conv"
-	}
-	return m.Class
 }

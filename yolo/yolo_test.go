@@ -8,7 +8,8 @@ import (
 	"ultrafast/graph"
 )
 
-// Totals that YOLOv5 prints for its own models at 80 classes.
+// Totals that YOLOv5 prints for its own models at 80 classes, x and v3.1's also fused:
+// 86705005, 87730285, 8.89222e+07; 7.45958e+06.
 func TestStandardTotals(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -19,7 +20,9 @@ func TestStandardTotals(t *testing.T) {
 		{"yolov5s", 7235389, 16.4},
 		{"yolov5m", 21190557, 48.9},
 		{"yolov5l", 46563709, 0},
+		{"yolov5x", 86749405, 0},
 		{"yolov5s-v5", 7276605, 17.0},
+		{"yolov5s-v3", 7468157, 0},
 	} {
 		cfg, err := Standard(c.name)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"ultrafast"
@@ -38,7 +39,7 @@ func detectCommand() *cobra.Command {
 
 The network's input is exactly --img: pictures are scaled to fit and the rest is
 grey. Pictures that cannot be read are named and skipped; the exit code is then 1.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
@@ -137,8 +138,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 		return err
 	}
 	dir := "" // made with the first result, so that bad input leaves nothing behind
-	var all []found
-	bad := 0
+	stems, all, bad := resultNames(files), []found{}, 0
 	start := time.Now()
 	for i, file := range files {
 		if err := c.Context().Err(); err != nil {
@@ -150,7 +150,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 				return err
 			}
 			bad++
-			fmt.Fprintf(c.ErrOrStderr(), "ultrafast: %v\n", err)
+			complain(c.ErrOrStderr(), err.Error())
 			continue
 		}
 		boxes, times, err := d.Detect(p)
@@ -162,10 +162,10 @@ func (f *detectFlags) run(c *cobra.Command) error {
 				return err
 			}
 		}
-		if err := f.save(dir, file, p, boxes, g.Names); err != nil {
-			return err
-		}
 		all = append(all, describe(file, p, boxes, g.Names, times))
+		if err := f.save(dir, stems[i], p, boxes, g.Names); err != nil {
+			return fmt.Errorf("results of %s: %w", file, err)
+		}
 		if !f.asJSON {
 			eta := ""
 			if left := len(files) - i - 1; left > 0 && time.Since(start) > 2*time.Second {
@@ -221,11 +221,27 @@ func tally(boxes []box.Box, names []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// save writes the annotated picture and, where asked, the labels. A name keeps its
-// extension unless that is .jpg, so that a.png and a.jpg do not meet.
-func (f *detectFlags) save(dir, file string, p *picture.RGB, boxes []box.Box, names []string) error {
-	base := filepath.Base(file)
-	stem := strings.TrimSuffix(base, ".jpg")
+// resultNames says what the results of each picture are called, without extension: as
+// the picture, which keeps its own extension where another one would meet it (a.jpg and
+// a.png give a and a.png).
+func resultNames(files []string) []string {
+	taken := map[string]bool{}
+	names := make([]string, len(files))
+	for i, file := range files {
+		name := filepath.Base(file)
+		if stem := strings.TrimSuffix(name, filepath.Ext(name)); stem != "" && !taken[stem] {
+			name = stem
+		}
+		for taken[name] {
+			name += "_"
+		}
+		names[i], taken[name] = name, true
+	}
+	return names
+}
+
+// save writes the annotated picture, which it draws on, and, where asked, the labels.
+func (f *detectFlags) save(dir, stem string, p *picture.RGB, boxes []box.Box, names []string) error {
 	if f.saveTxt {
 		labels := filepath.Join(dir, "labels")
 		if err := os.MkdirAll(labels, 0o755); err != nil {
@@ -240,7 +256,7 @@ func (f *detectFlags) save(dir, file string, p *picture.RGB, boxes []box.Box, na
 			}
 			text.WriteByte('\n')
 		}
-		if err := os.WriteFile(filepath.Join(labels, stem+".txt"), []byte(text.String()), 0o644); err != nil {
+		if err := renameio.WriteFile(filepath.Join(labels, stem+".txt"), []byte(text.String()), 0o644); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ func engineCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "engine",
 		Short: "Build what training stands on",
-		Args:  cobra.NoArgs,
+		Args:  cobra.NoArgs, // "unknown command"
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var dir string
@@ -25,7 +25,7 @@ It needs g++ and libtorch with its headers. On Debian:
   apt-get install -y --no-install-recommends libtorch-dev libopenblas0-pthread g++
 Another libtorch, such as one for CUDA, is named by --torch: its folder holds
 include and lib.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := torch.Build(c.Context(), torch.BuildOptions{Torch: dir, Log: c.ErrOrStderr()})
 			if err != nil {

@@ -32,7 +32,7 @@ func exportCommand() *cobra.Command {
 		Long: `Write a model as ONNX, with batch norms folded, and class names, stride and anchors
 in the metadata. The output is YOLOv5's: one tensor of decoded boxes; --heads gives
 the raw maps instead.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
@@ -72,6 +72,9 @@ func (f *exportFlags) run(c *cobra.Command) error {
 		return err
 	} else if in, err := filepath.Abs(f.weights); err == nil && in == same {
 		return fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+	}
+	if err := checkOutput(out); err != nil {
+		return err
 	}
 	g, err := ultrafast.Load(f.weights)
 	if err != nil {

@@ -1,15 +1,43 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"ultrafast/graph"
 	"ultrafast/yolo"
 )
+
+// yolov5Flag lets YOLOv5's longer names of a flag stand for ours.
+func yolov5Flag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "imgsz", "img-size":
+		name = "img"
+	case "batch-size":
+		name = "batch"
+	case "conf-thres":
+		name = "conf"
+	case "iou-thres":
+		name = "iou"
+	}
+	return pflag.NormalizedName(name)
+}
+
+// noArgs refuses words that belong to no flag, which YOLOv5's lists leave behind.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q belongs to no flag: lists are written with commas (--classes 0,2), sizes as 1280x800; see --help", args[0])
+	}
+	return nil
+}
 
 // parseSize reads a network input: "640" is a square, "1280x800" is width times height.
 func parseSize(s string) (w, h int, err error) {
@@ -46,23 +74,52 @@ func maxStride(g *graph.Graph) int {
 	return stride
 }
 
-func openConfig(path string) (*yolo.Config, error) {
-	f, err := os.Open(path)
+func isYAML(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+// description reads a YAML file, or takes the name of a released model where there is no
+// such file.
+func description(name string) (*yolo.Config, error) {
+	if !isYAML(name) {
+		return yolo.Standard(name)
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if cfg, err := yolo.Standard(name); err == nil {
+			return cfg, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	cfg, err := yolo.ParseConfig(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return cfg, nil
 }
 
+// checkOutput tells before the work, not after it, that a file could not be written.
+func checkOutput(path string) error {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return fmt.Errorf("-o %s: is a folder, want the name of a file", path)
+	}
+	dir := filepath.Dir(path)
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return fmt.Errorf("-o %s: there is no folder %s", path, dir)
+	}
+	return nil
+}
+
 // newRun makes the folder of a run: project/name, or name2, name3 … where it exists.
 func newRun(project, name string) (string, error) {
-	if err := os.MkdirAll(project, 0o755); err != nil {
-		return "", err
+	if name == "" || name == "." || name == ".." || name != filepath.Base(name) {
+		return "", fmt.Errorf("--name %q: want the name of one folder; --project says where it is made", name)
+	}
+	if err := os.MkdirAll(filepath.Clean(project), 0o755); err != nil {
+		return "", fmt.Errorf("--project %s: %w", project, err)
 	}
 	for i := 1; i < 10000; i++ {
 		dir := filepath.Join(project, name)
@@ -73,7 +130,7 @@ func newRun(project, name string) (string, error) {
 		case err == nil:
 			return dir, nil
 		case !os.IsExist(err):
-			return "", err
+			return "", fmt.Errorf("--project %s: %w", project, err)
 		}
 	}
 	return "", fmt.Errorf("%s: every run folder up to %s9999 exists", project, name)

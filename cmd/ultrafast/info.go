@@ -26,7 +26,12 @@ MODEL is a .pt, .safetensors or .onnx file, a YAML model description, or the nam
 of a released YOLOv5 (yolov5n, s, m, l, x; -v5 or -v3 behind for older shapes).
 GFLOP count convolutions only, two per multiply-accumulate, as YOLOv5 prints them
 for fused models.`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("info takes one MODEL, %d are given; see --help", len(args))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			w, h, err := parseSize(img)
 			if err != nil {
@@ -55,15 +60,12 @@ for fused models.`,
 
 // loadOrDescribe takes a model file, a YAML description or the name of a released model.
 func loadOrDescribe(name string) (*graph.Graph, error) {
-	if cfg, err := yolo.Standard(name); err == nil {
+	cfg, err := description(name)
+	switch {
+	case err == nil:
 		return yolo.New(cfg, nil, 0)
-	}
-	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-		cfg, err := openConfig(name)
-		if err != nil {
-			return nil, err
-		}
-		return yolo.New(cfg, nil, 0)
+	case isYAML(name):
+		return nil, err
 	}
 	return ultrafast.Load(name)
 }

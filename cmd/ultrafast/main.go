@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -24,26 +25,41 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	root := &cobra.Command{
 		Use:           "ultrafast",
 		Version:       version,
 		Short:         "Make YOLOv5 detectors small and fast, and run them",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		DisableSuggestions: true, // they take several lines
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(infoCommand(), detectCommand(), valCommand(), trainCommand(), pruneCommand(), exportCommand(), demoCommand(), engineCommand())
+	root.SetGlobalNormalizationFunc(yolov5Flag)
 	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintf(stderr, "ultrafast: stopped: %s\n", strings.TrimSuffix(strings.TrimSuffix(err.Error(), context.Canceled.Error()), ": "))
-		return 130
 	}
-	fmt.Fprintf(stderr, "ultrafast: %v\n", err)
-	return 1
+	text, code := err.Error(), 1
+	if ctx.Err() != nil {
+		code = 130
+		if errors.Is(err, context.Canceled) {
+			text = strings.TrimSuffix(strings.TrimSuffix(text, context.Canceled.Error()), ": ")
+		}
+		text = strings.TrimSuffix("stopped: "+text, ": ")
+	}
+	complain(stderr, text)
+	return code
 }
+
+// complain prints an error as one line; line breaks come from names in files.
+func complain(stderr io.Writer, text string) {
+	fmt.Fprintf(stderr, "ultrafast: %s\n", lineBreaks.ReplaceAllString(strings.TrimSpace(text), " "))
+}
+
+var lineBreaks = regexp.MustCompile(`\s*[\r\n]\s*`)

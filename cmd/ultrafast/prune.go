@@ -37,7 +37,7 @@ The statistics of the batch norms are then measured anew on training pictures.
 
 What comes out is a smaller model, not a sparse one: train it on to win back accuracy
 (ultrafast train --weights small.safetensors).`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
@@ -65,8 +65,14 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
 	}
-	side, _, err := parseSize(f.img)
-	if err != nil {
+	side, other, err := parseSize(f.img)
+	switch {
+	case err != nil:
+		return err
+	case side != other:
+		return fmt.Errorf("--img %s: statistics are measured on squares, want one side", f.img)
+	}
+	if err := checkOutput(f.out); err != nil {
 		return err
 	}
 	g, err := ultrafast.Load(f.weights)

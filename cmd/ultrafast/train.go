@@ -41,8 +41,14 @@ or exactly the given one, pruned or not (--weights).
 
 The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
 weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
---resume goes on with the latest run below --project, --resume=DIR with another.`,
-		Args: cobra.NoArgs,
+--resume goes on with the latest run below --project, --resume DIR with another.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
+				f.resume = args[0]
+				return nil
+			}
+			return noArgs(c, args)
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
@@ -129,16 +135,7 @@ func (f *trainFlags) model(names []string) (*graph.Graph, error) {
 	case f.cfg == "":
 		return nil, errors.New("neither --weights nor --cfg is given: name a model to train on, or a description such as yolov5n")
 	}
-	var cfg *yolo.Config
-	var err error
-	if strings.HasSuffix(f.cfg, ".yaml") || strings.HasSuffix(f.cfg, ".yml") {
-		if _, missing := os.Stat(f.cfg); missing == nil {
-			cfg, err = openConfig(f.cfg)
-		}
-	}
-	if cfg == nil && err == nil {
-		cfg, err = yolo.Standard(f.cfg)
-	}
+	cfg, err := description(f.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -199,8 +196,8 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	cfg.Progress = trainingProgress(out)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			return fmt.Errorf("go on with: ultrafast train --resume=%s: %w", cfg.Dir, err)
+		if _, missing := os.Stat(filepath.Join(cfg.Dir, "weights", "last.safetensors")); missing == nil && errors.Is(err, context.Canceled) {
+			return fmt.Errorf("go on with: ultrafast train --resume %s: %w", cfg.Dir, err)
 		}
 		return err
 	}

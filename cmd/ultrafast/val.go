@@ -35,7 +35,7 @@ func valCommand() *cobra.Command {
 		Long: `Measure precision, recall and average precision on labelled pictures, with YOLOv5's
 definitions, for each class and for small (below 32 pixels), medium (below 96) and
 large objects, and the time that each stage takes.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()

@@ -1,0 +1,43 @@
+package ultrafast
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"ultrafast/safetensors"
+	"ultrafast/yolo"
+)
+
+// TestLoadTellsFormatsApart goes through lengths of a header until its first byte is that
+// of a pickle, which it must not be taken for.
+func TestLoadTellsFormatsApart(t *testing.T) {
+	cfg, err := yolo.Standard("yolov5n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Width = 0.02
+	g, err := yolo.New(cfg, []string{"a"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model")
+	for n := 0; ; n += 8 { // a header's length is a multiple of 8
+		f := &safetensors.File{Graph: g, Meta: map[string]string{"padding": fmt.Sprintf("%0*d", n, 0)}}
+		var b bytes.Buffer
+		if err := safetensors.Write(&b, f); err != nil {
+			t.Fatal(err)
+		}
+		if b.Bytes()[0] != 0x80 {
+			continue
+		}
+		if err := safetensors.Save(path, f); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path); err != nil {
+			t.Errorf("a header of %d bytes: %v", b.Bytes()[0], err)
+		}
+		return
+	}
+}
