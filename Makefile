@@ -34,7 +34,7 @@ demo: torch
 
 # djpeg and cjpeg are what our JPEG decoder is compared with.
 jpeg-tools:
-	@command -v djpeg cjpeg >/dev/null || { \
+	@{ command -v djpeg && command -v cjpeg; } >/dev/null || { \
 	  echo "installing Debian's libjpeg-turbo-progs (100 kB)"; \
 	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends libjpeg-turbo-progs; }
 

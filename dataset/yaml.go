@@ -36,6 +36,9 @@ type place struct {
 }
 
 func readDescription(file string) (*description, error) {
+	if st, err := os.Stat(file); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s: is a folder, want a data.yaml", file)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err

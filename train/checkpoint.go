@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ const (
 	keyBest    = "train.best_epoch" // in a state, as are those below
 	keyUpdates = "train.updates"    // of the moving average
 	keyData    = "train.pictures"   // in the training split
-	keyOptions = "train.options"    // opt.yaml
+	keyOptions = "train.options"    // opt.yaml, as JSON, which a hostile file cannot blow up
 	keyHyp     = "train.hyp"        // hyp.yaml
 )
 
@@ -50,7 +51,8 @@ type position struct {
 type snapshot struct {
 	position
 	pictures       int
-	options, hyp   string
+	options        options
+	hyp            string
 	live, averaged *graph.Graph
 	momentum       map[string]*tensor.Tensor
 }
@@ -76,7 +78,7 @@ func (r *run) save(fitness float64, best bool, line func() error) error {
 	if err != nil {
 		return err
 	}
-	s := snapshot{position: r.at, pictures: len(r.data.Train), live: live, averaged: averaged, momentum: momentum, options: r.options, hyp: r.c.Hyp.String()}
+	s := snapshot{position: r.at, pictures: len(r.data.Train), live: live, averaged: averaged, momentum: momentum, options: r.c.options(), hyp: r.c.Hyp.String()}
 	state := stateName(r.at.epochs)
 	if err := s.write(weightsFile(r.c.Dir, state)); err != nil {
 		return err
@@ -139,12 +141,16 @@ func sweep(dir string) error {
 }
 
 func (s *snapshot) write(path string) error {
+	options, err := json.Marshal(s.options)
+	if err != nil {
+		return err
+	}
 	f := &safetensors.File{
 		Graph: s.live,
 		Meta: map[string]string{
 			keyEpochs: strconv.Itoa(s.epochs), keyUpdates: strconv.Itoa(s.updates),
 			keyBest: strconv.Itoa(s.bestEpoch), keyFitness: formatFloat(s.fitness),
-			keyData: strconv.Itoa(s.pictures), keyOptions: s.options, keyHyp: s.hyp,
+			keyData: strconv.Itoa(s.pictures), keyOptions: string(options), keyHyp: s.hyp,
 		},
 		Extra: map[string]*tensor.Tensor{},
 	}
@@ -186,7 +192,7 @@ func openRun(dir string) (*snapshot, error) {
 }
 
 func readSnapshot(f *safetensors.File) (*snapshot, error) {
-	s := &snapshot{options: f.Meta[keyOptions], hyp: f.Meta[keyHyp], live: f.Graph, momentum: map[string]*tensor.Tensor{}}
+	s := &snapshot{hyp: f.Meta[keyHyp], live: f.Graph, momentum: map[string]*tensor.Tensor{}}
 	for key, to := range map[string]*int{keyEpochs: &s.epochs, keyUpdates: &s.updates, keyBest: &s.bestEpoch, keyData: &s.pictures} {
 		n, err := strconv.Atoi(f.Meta[key])
 		if err != nil || n < 0 {
@@ -194,7 +200,10 @@ func readSnapshot(f *safetensors.File) (*snapshot, error) {
 		}
 		*to = n
 	}
-	var err error
+	err := json.Unmarshal([]byte(f.Meta[keyOptions]), &s.options)
+	if err != nil {
+		return nil, fmt.Errorf("metadata %s: %w", keyOptions, err)
+	}
 	if s.fitness, err = strconv.ParseFloat(f.Meta[keyFitness], 64); err != nil {
 		return nil, fmt.Errorf("metadata %s is %q, want a number", keyFitness, f.Meta[keyFitness])
 	}
@@ -226,9 +235,7 @@ func ReadConfig(dir string) (Config, error) {
 
 // config returns c with the recipe of the run.
 func (s *snapshot) config(c Config) (Config, error) {
-	if err := c.setOptions(s.options); err != nil {
-		return c, fmt.Errorf("train: the options in the state of %s: %w", c.Dir, err)
-	}
+	c.setOptions(s.options)
 	var err error
 	if c.Hyp, err = ReadHyp(strings.NewReader(s.hyp)); err != nil {
 		return c, fmt.Errorf("train: the state of %s: %w", c.Dir, err)

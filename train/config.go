@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"ultrafast/box"
 )
 
@@ -56,17 +54,18 @@ type Result struct {
 	Report     box.Report // after the last epoch
 }
 
-// options is opt.yaml: the part of a Config that makes the result, under YOLOv5's names.
+// options is the part of a Config that makes the result, under YOLOv5's names: opt.yaml,
+// and as JSON in the state that a run goes on from.
 type options struct {
-	Weights   string `yaml:"weights"`
-	Data      string `yaml:"data"`
-	Epochs    int    `yaml:"epochs"`
-	BatchSize int    `yaml:"batch_size"`
-	ImgSz     int    `yaml:"imgsz"`
-	CosLR     bool   `yaml:"cos_lr"`
-	Patience  int    `yaml:"patience"`
-	Seed      uint64 `yaml:"seed"`
-	BF16      bool   `yaml:"bf16"`
+	Weights   string `yaml:"weights" json:"weights"`
+	Data      string `yaml:"data" json:"data"`
+	Epochs    int    `yaml:"epochs" json:"epochs"`
+	BatchSize int    `yaml:"batch_size" json:"batch_size"`
+	ImgSz     int    `yaml:"imgsz" json:"imgsz"`
+	CosLR     bool   `yaml:"cos_lr" json:"cos_lr"`
+	Patience  int    `yaml:"patience" json:"patience"`
+	Seed      uint64 `yaml:"seed" json:"seed"`
+	BF16      bool   `yaml:"bf16" json:"bf16"`
 }
 
 func (c Config) withDefaults() Config {
@@ -101,21 +100,15 @@ func (c Config) check() error {
 	return c.Hyp.check()
 }
 
-// options returns the text of opt.yaml.
-func (c Config) options() ([]byte, error) {
-	return yaml.Marshal(options{
+func (c Config) options() options {
+	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
-	})
+	}
 }
 
-// setOptions takes over what options wrote.
-func (c *Config) setOptions(text string) error {
-	var o options
-	if err := yaml.UnmarshalWithOptions([]byte(text), &o, yaml.Strict()); err != nil {
-		return fmt.Errorf("%s", yaml.FormatError(err, false, false))
-	}
+// setOptions takes over what options gave.
+func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -17,11 +19,10 @@ import (
 
 // A run is one training.
 type run struct {
-	c       Config
-	options string // opt.yaml
-	data    *dataset.Data
-	head    *graph.Detect
-	net     Network
+	c    Config
+	data *dataset.Data
+	head *graph.Detect
+	net  Network
 
 	train, val    *dataset.Loader
 	loss, valLoss *Criterion
@@ -122,11 +123,6 @@ func (r *run) prepare(g *graph.Graph) error {
 	h := r.c.Hyp.Loss(r.head, r.c.Size)
 	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
 	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR}
-	options, err := r.c.options()
-	if err != nil {
-		return err
-	}
-	r.options = string(options)
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
 }
@@ -136,8 +132,12 @@ func (r *run) start() error {
 	if err := os.MkdirAll(filepath.Join(r.c.Dir, "weights"), 0o777); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	err := errors.Join(
-		replace(filepath.Join(r.c.Dir, "opt.yaml"), []byte(r.options)),
+	options, err := yaml.Marshal(r.c.options())
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	err = errors.Join(
+		replace(filepath.Join(r.c.Dir, "opt.yaml"), options),
 		replace(filepath.Join(r.c.Dir, "hyp.yaml"), []byte(r.c.Hyp.String())))
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -175,7 +175,7 @@ func (r *run) stopped(done int, err error) error {
 	if done == 0 {
 		return fmt.Errorf("train: stopped in epoch 1 of %d, before anything was saved: %w", r.c.Epochs, err)
 	}
-	return fmt.Errorf("train: stopped in epoch %d of %d: %w; %s holds the run up to epoch %d and can be resumed", done+1, r.c.Epochs, err, r.c.Dir, done)
+	return fmt.Errorf("train: stopped in epoch %d of %d; %s holds the run up to epoch %d and can be resumed: %w", done+1, r.c.Epochs, r.c.Dir, done, err)
 }
 
 // epoch trains one epoch, validates and saves.
