@@ -277,7 +277,7 @@ func TestErrors(t *testing.T) {
 		want   string
 	}{
 		{func(g *graph.Graph) { (*g.Params()[0].At).Data = nil }, Options{}, "a.weight has no numbers"},
-		{func(g *graph.Graph) { g.Node("c").Op.(*graph.Activation).Kind = "swoosh" }, Options{}, `c: the engine does not know the activation "swoosh"`},
+		{func(g *graph.Graph) { g.Node("c").Op.(*graph.Activation).Kind = "swoosh" }, Options{}, `c (swoosh`},
 		{func(g *graph.Graph) {}, Options{Height: -1}, "input x"},
 		{func(g *graph.Graph) {}, Options{Threads: -1}, "-1 threads"},
 		{func(g *graph.Graph) { g.Outputs = nil }, Options{}, "no outputs"},
