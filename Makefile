@@ -6,7 +6,7 @@ ORT := $(DEPS)/node_modules/onnxruntime-node/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export CGO_ENABLED = 0
 
-.PHONY: all demo test check torch onnxruntime jpeg-tools fuzz clean
+.PHONY: all static demo test check torch onnxruntime jpeg-tools fuzz clean
 
 all: ultrafast
 
@@ -14,6 +14,11 @@ ultrafast: FORCE
 	go build -trimpath -o $@ ./cmd/ultrafast
 
 FORCE:
+
+# A binary that needs nothing of the machine, not even a C library, and cannot train.
+static:
+	go build -trimpath -tags static -o ultrafast-static ./cmd/ultrafast
+	@if readelf -l ultrafast-static | grep -q INTERP; then echo "ultrafast-static is linked dynamically"; exit 1; fi
 
 # The bridge to libtorch, which training needs.
 torch: ultrafast
@@ -42,9 +47,10 @@ test: torch onnxruntime jpeg-tools check
 	go test ./...
 	CGO_ENABLED=1 go test -race -short ./...
 
-check:
+check: static
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go vet -tags static ./cmd/...
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 2m
@@ -55,4 +61,4 @@ fuzz:
 	  done; done
 
 clean:
-	rm -rf ultrafast $(DEPS)
+	rm -rf ultrafast ultrafast-static $(DEPS)

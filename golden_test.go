@@ -124,6 +124,9 @@ func TestRecordedOutputs(t *testing.T) {
 }
 
 func TestRecordedOutputOfPrunedModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("whole pictures take long under the race detector")
+	}
 	g := open(t, shared(t, "weights", "yolov5n-pruned25.pt"))
 	p, err := picture.Open(shared(t, "pics", "bus.jpg"))
 	if err != nil {
@@ -141,6 +144,9 @@ func TestRecordedOutputOfPrunedModel(t *testing.T) {
 }
 
 func TestRecordedDetections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("whole pictures take long under the race detector")
+	}
 	var golden struct {
 		Pictures map[string][]struct {
 			Conf, IoU  float32

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ultrafast/train"
-	"ultrafast/train/torch"
 )
 
 // openBackend opens what --device names.
@@ -13,5 +12,5 @@ func openBackend(device string, workers int) (train.Backend, error) {
 	if device != "cpu" && device != "cuda" && !strings.HasPrefix(device, "cuda:") {
 		return nil, fmt.Errorf("--device %q: want cpu, cuda or cuda:N", device)
 	}
-	return torch.Open(torch.OpenOptions{Device: device, Workers: workers})
+	return openTorch(device, workers)
 }

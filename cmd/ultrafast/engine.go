@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"ultrafast/train/torch"
 )
 
 func engineCommand() *cobra.Command {
@@ -27,7 +25,7 @@ Another libtorch, such as one for CUDA, is named by --torch: its folder holds
 include and lib.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			path, err := torch.Build(c.Context(), torch.BuildOptions{Torch: dir, Log: c.ErrOrStderr()})
+			path, err := buildTorch(c.Context(), dir, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}

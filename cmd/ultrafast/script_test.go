@@ -11,7 +11,6 @@ import (
 
 	"ultrafast/safetensors"
 	"ultrafast/scene"
-	"ultrafast/train/torch"
 	"ultrafast/yolo"
 )
 
@@ -71,8 +70,7 @@ func TestScripts(t *testing.T) {
 				_, err := os.Stat(shared)
 				return err == nil, nil
 			case "torch":
-				path, err := torch.Find()
-				return err == nil && path != "", nil
+				return torchBuilt(), nil
 			}
 			return false, nil
 		},
