@@ -4,17 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"ultrafast/graph"
 	"ultrafast/pt"
 )
 
-// New builds a model from its description with random weights, as YOLOv5 starts one:
-// convolutions uniform within 1/sqrt(fan in) (PyTorch's default), batch norms neutral,
-// and the head's biases such that few objects are expected at first (the prior of focal
-// loss, arXiv 1708.02002). names set the number of classes; without them it is the
-// description's. The same seed gives the same weights.
+// New builds a model from its description with random weights, as Initialize makes them.
+// names set the number of classes; without them it is the description's.
 func New(c *Config, names []string, seed uint64) (*graph.Graph, error) {
 	classes := c.Classes
 	if len(names) > 0 {
@@ -24,7 +20,7 @@ func New(c *Config, names []string, seed uint64) (*graph.Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model description: %w", err)
 	}
-	d := &describer{c: c, classes: classes, act: act, rng: rand.New(rand.NewPCG(seed, 0x5eed))}
+	d := &describer{c: c, classes: classes, act: act}
 	root, err := d.model()
 	if err != nil {
 		return nil, fmt.Errorf("model description: %w", err)
@@ -36,30 +32,10 @@ func New(c *Config, names []string, seed uint64) (*graph.Graph, error) {
 	if len(names) > 0 {
 		g.Names = append([]string(nil), names...)
 	}
-	initHead(g)
-	return g, nil
-}
-
-// initHead sets the biases of the head: 8 objects per picture of 640 pixels shared by
-// the cells of a level, and 0.6 of them of any given class.
-func initHead(g *graph.Graph) {
-	n := g.Detect()
-	if n == nil {
-		return
+	if g.Detect() == nil { // a backbone alone
+		return g, nil
 	}
-	d := n.Op.(*graph.Detect)
-	for i, m := range n.In {
-		bias := m.Op.(*graph.Conv).Bias.Data
-		cells := 640 / float64(d.Strides[i])
-		for j := range bias {
-			switch k := j % (5 + d.Classes); {
-			case k == 4:
-				bias[j] += float32(math.Log(8 / (cells * cells)))
-			case k > 4:
-				bias[j] += float32(math.Log(0.6 / (float64(d.Classes) - 0.99999)))
-			}
-		}
-	}
+	return g, Initialize(g, seed)
 }
 
 // A describer makes the tree of modules that a checkpoint of the same model would hold.
@@ -67,10 +43,9 @@ type describer struct {
 	c       *Config
 	classes int
 	act     *pt.Module // after every Conv
-	rng     *rand.Rand
-	out     []int // channels of each layer so far
-	weights int   // made so far
-	err     error // the first convolution that cannot be made
+	out     []int      // channels of each layer so far
+	weights int        // made so far
+	err     error      // the first convolution that cannot be made
 }
 
 // maxWeights bounds a described model; YOLOv5x has 87 million.

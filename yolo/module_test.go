@@ -1,7 +1,6 @@
 package yolo
 
 import (
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -21,7 +20,7 @@ func tree(t *testing.T) (*pt.Module, func(path ...string) *pt.Module) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &describer{c: cfg, classes: 3, act: act, rng: rand.New(rand.NewPCG(1, 1))}
+	d := &describer{c: cfg, classes: 3, act: act}
 	root, err := d.model()
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +160,7 @@ func TestStoredBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &describer{c: &Config{}, act: act, rng: rand.New(rand.NewPCG(1, 1))}
+	d := &describer{c: &Config{}, act: act}
 	ghost := func(in, out int) *pt.Module {
 		return module("GhostConv", []pt.Child{{Name: "cv1", Module: d.conv(in, out/2, 1, 1, -1, 1)}, {Name: "cv2", Module: d.conv(out/2, out/2, 5, 1, -1, out/2)}})
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -159,16 +158,9 @@ func (d *describer) conv2d(in, out, kernel, stride, pad, groups int, bias bool) 
 	if d.err != nil {
 		return m // nothing of the size asked for is made
 	}
-	bound := 1 / math.Sqrt(float64(in/groups*kernel*kernel))
-	fill := func(t *tensor.Tensor) *tensor.Tensor {
-		for i := range t.Data {
-			t.Data[i] = float32((2*d.rng.Float64() - 1) * bound)
-		}
-		return t
-	}
-	m.Params = map[string]*tensor.Tensor{"weight": fill(tensor.New(out, in/groups, kernel, kernel))}
+	m.Params = map[string]*tensor.Tensor{"weight": tensor.New(out, in/groups, kernel, kernel)}
 	if bias {
-		m.Params["bias"] = fill(tensor.New(out))
+		m.Params["bias"] = tensor.New(out)
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package yolo
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,5 +66,54 @@ func TestStandardRefuses(t *testing.T) {
 		if _, err := Standard(name); err == nil || !strings.Contains(err.Error(), "yolov5n, yolov5s") {
 			t.Errorf("Standard(%q) = %v, want an error that lists the names", name, err)
 		}
+	}
+}
+
+func TestInitialize(t *testing.T) {
+	cfg, err := Standard("yolov5n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Width = 0.125
+	g, err := New(cfg, []string{"a", "b"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, other := g.Clone(), g.Clone()
+	for _, p := range same.Params() { // as training would leave it
+		for i := range p.Tensor().Data {
+			p.Tensor().Data[i] = 7
+		}
+	}
+	if err := Initialize(same, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := Initialize(other, 2); err != nil {
+		t.Fatal(err)
+	}
+	differ := false
+	again, others := same.Params(), other.Params()
+	for i, p := range g.Params() {
+		if !slices.Equal(again[i].Tensor().Data, p.Tensor().Data) {
+			t.Fatalf("%s: the same seed gives other weights", p.Name)
+		}
+		differ = differ || !slices.Equal(others[i].Tensor().Data, p.Tensor().Data)
+	}
+	if !differ {
+		t.Error("another seed gives the same weights")
+	}
+	// 8 objects over 80x80 cells: the mean bias of objectness is log(8/6400), give or take
+	// the random part, which is within 1/sqrt(32).
+	bias := g.Node("model.24.m.0").Op.(*graph.Conv).Bias.Data
+	if want := math.Log(8. / 6400); math.Abs(float64(bias[4])-want) > 0.18 {
+		t.Errorf("objectness starts at %v, want about %v", bias[4], want)
+	}
+	for _, n := range g.Nodes {
+		if _, ok := n.Op.(*graph.BatchNorm); ok {
+			n.Op = &graph.Activation{Kind: graph.ReLU}
+		}
+	}
+	if err := Initialize(g, 1); err == nil || !strings.Contains(err.Error(), "folded") {
+		t.Errorf("a model without batch norms: %v", err)
 	}
 }

@@ -36,8 +36,9 @@ func trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data data.yaml",
 		Short: "Train a model as YOLOv5 does",
-		Long: `Train a model as YOLOv5 v7.0 does: a new one from a description (--weights '' --cfg),
-or exactly the given one, pruned or not (--weights).
+		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), or exactly the given
+one, pruned or not (--weights). A new one may take its shape from a pruned model, to see
+what training that shape from scratch would give.
 
 The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
 weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
@@ -53,7 +54,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
-	fl.StringVar(&f.cfg, "cfg", "", "description of a new model: yolov5n, s, m, l, x or a YAML file")
+	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
 	fl.StringVar(&f.data, "data", "", "data.yaml")
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
@@ -134,6 +135,16 @@ func (f *trainFlags) model(names []string) (*graph.Graph, error) {
 		return ultrafast.Load(f.weights)
 	case f.cfg == "":
 		return nil, errors.New("neither --weights nor --cfg is given: name a model to train on, or a description such as yolov5n")
+	}
+	if strings.HasSuffix(f.cfg, ".safetensors") || strings.HasSuffix(f.cfg, ".pt") {
+		g, err := ultrafast.Load(f.cfg)
+		if err != nil {
+			return nil, err
+		}
+		if err := yolo.Initialize(g, f.seed); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.cfg, err)
+		}
+		return g, nil
 	}
 	cfg, err := description(f.cfg)
 	if err != nil {
