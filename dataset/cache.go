@@ -66,6 +66,10 @@ func (l *Loader) scale(p *picture.RGB) *picture.RGB {
 	return p.ResizeArea(w, h)
 }
 
+// DefaultCache is how much memory a loader takes for decoded pictures unless it is told: half
+// of what is available.
+func DefaultCache() int64 { return availableMemory() / 2 }
+
 // availableMemory returns the bytes that can be taken without swapping, at most what the
 // control group allows; 2 GiB where the system does not say.
 func availableMemory() int64 {

@@ -29,6 +29,10 @@ type LoaderOptions struct {
 	// sorted by aspect.
 	Rect bool
 
+	// Stride is what the sides of a batch are multiples of: a model's coarsest, and at least
+	// 32, which 0 means.
+	Stride int
+
 	Workers    int   // goroutines that decode and augment; 0 is one for each core
 	CacheBytes int64 // memory for decoded pictures; 0 is half of what is available, below 0 none
 }
@@ -50,7 +54,7 @@ type Target struct {
 	CX, CY, W, H float32
 }
 
-// Stride is what the sides of a batch are multiples of: the coarsest step of a YOLOv5.
+// Stride is what the sides of a batch are multiples of, unless a model needs more.
 const Stride = 32
 
 // rectPad is the room around the pictures of a rectangular batch, in strides. YOLOv5's
@@ -72,17 +76,18 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	o.Stride = max(o.Stride, Stride)
 	switch {
 	case len(items) == 0:
 		return nil, errors.New("there are no pictures to load")
-	case o.Size < Stride || o.Size%Stride != 0:
-		return nil, fmt.Errorf("picture size %d is not a multiple of %d", o.Size, Stride)
+	case o.Size < o.Stride || o.Size%o.Stride != 0:
+		return nil, fmt.Errorf("picture size %d is not a multiple of %d", o.Size, o.Stride)
 	case o.Batch < 0:
 		return nil, fmt.Errorf("a batch of %d pictures", o.Batch)
 	case o.Train && o.Rect:
 		return nil, errors.New("rectangular batches are for validation")
 	}
-	if _, err := tensor.Count([]int{o.Batch, 3, o.Size + Stride, o.Size + Stride}); err != nil {
+	if _, err := tensor.Count([]int{o.Batch, 3, o.Size + o.Stride, o.Size + o.Stride}); err != nil {
 		return nil, fmt.Errorf("batch %d at size %d: %w", o.Batch, o.Size, err)
 	}
 	if err := o.Augment.check(); err != nil {
@@ -90,7 +95,7 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 	}
 	limit := o.CacheBytes
 	if limit == 0 {
-		limit = availableMemory() / 2
+		limit = DefaultCache()
 	}
 	return &Loader{items: items, o: o, cache: newCache(len(items), limit)}, nil
 }
@@ -132,7 +137,7 @@ func (l *Loader) plan(epoch int) []plan {
 		}
 		size := image.Pt(l.o.Size, l.o.Size)
 		if l.o.Rect {
-			size = rectSize(l.items[chunk[0]].aspect(), l.items[chunk[len(chunk)-1]].aspect(), l.o.Size)
+			size = rectSize(l.items[chunk[0]].aspect(), l.items[chunk[len(chunk)-1]].aspect(), l.o.Size, l.o.Stride)
 		}
 		plans = append(plans, plan{chunk, size})
 	}
@@ -143,7 +148,7 @@ func (i *Item) aspect() float64 { return float64(i.H) / float64(i.W) }
 
 // rectSize returns the shape of a batch whose pictures have aspects (height by width) from
 // low to high. The longer side is size plus the room of rectPad, in whole strides.
-func rectSize(low, high float64, size int) image.Point {
+func rectSize(low, high float64, size, stride int) image.Point {
 	w, h := 1.0, 1.0
 	switch {
 	case high < 1:
@@ -152,7 +157,7 @@ func rectSize(low, high float64, size int) image.Point {
 		w = 1 / low
 	}
 	strides := func(side float64) int {
-		return int(math.Ceil(side*float64(size)/Stride+rectPad)) * Stride
+		return int(math.Ceil(side*float64(size)/float64(stride)+rectPad)) * stride
 	}
 	return image.Pt(strides(w), strides(h))
 }

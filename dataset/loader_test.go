@@ -156,7 +156,7 @@ func TestRectSize(t *testing.T) {
 		{0.625, 0.625, 1280, image.Pt(1312, 832)}, // 25.5 -> 26
 	}
 	for _, test := range tests {
-		if got := rectSize(test.low, test.high, test.size); got != test.want {
+		if got := rectSize(test.low, test.high, test.size, Stride); got != test.want {
 			t.Errorf("%v..%v at %d: %v, want %v", test.low, test.high, test.size, got, test.want)
 		}
 	}

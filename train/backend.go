@@ -49,7 +49,8 @@ type Network interface {
 	// Predict runs x forward in evaluation mode and returns the raw maps.
 	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)
 	// Recalibrate replaces the running statistics of every batch norm, live and averaged,
-	// by the mean over the batches, the live weights being as they are.
+	// by the mean over the batches, the live weights being as they are. A batch is valid
+	// until the next one is asked for.
 	Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error
 	// Graph returns the loaded graph with the selected weights.
 	Graph(w Weights) (*graph.Graph, error)

@@ -115,29 +115,33 @@ func (r *run) finish() error {
 
 // dropStates removes every state but one.
 func (r *run) dropStates(but string) error {
-	states, err := filepath.Glob(weightsFile(r.c.Dir, "state-*"))
-	if err != nil {
-		return err
+	return removeFrom(filepath.Join(r.c.Dir, "weights"), func(name string) bool {
+		return strings.HasPrefix(name, "state-") && (but == "" || name != but+".safetensors")
+	})
+}
+
+// sweep removes what a killed program had begun to write: renameio's temporary files.
+func sweep(dir string) error {
+	return errors.Join(
+		removeFrom(filepath.Join(dir, "weights"), func(name string) bool {
+			return strings.HasPrefix(name, ".") && strings.Contains(name, ".safetensors")
+		}),
+		removeFrom(dir, func(name string) bool { return strings.HasPrefix(name, ".results.csv") }))
+}
+
+// removeFrom removes the files of a folder that are picked by name. The folder's own name
+// may hold anything, so there is no pattern.
+func removeFrom(dir string, picked func(name string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, s := range states {
-		if but == "" || s != weightsFile(r.c.Dir, but) {
-			err = errors.Join(err, os.Remove(s))
+	for _, e := range entries {
+		if picked(e.Name()) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}
 	return err
-}
-
-// sweep removes what a killed program had begun to write.
-func sweep(dir string) error {
-	var failed error
-	for _, pattern := range []string{"weights/.*.safetensors[0-9]*", ".results.csv[0-9]*"} {
-		files, err := filepath.Glob(filepath.Join(dir, pattern))
-		failed = errors.Join(failed, err)
-		for _, f := range files {
-			failed = errors.Join(failed, os.Remove(f))
-		}
-	}
-	return failed
 }
 
 func (s *snapshot) write(path string) error {

@@ -101,21 +101,23 @@ func (r *run) prepare(g *graph.Graph) error {
 	if s := slices.Max(r.head.Strides); r.c.Size%s != 0 {
 		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
 	}
-	cache, valCache := r.c.CacheBytes, r.c.CacheBytes
-	if cache >= 0 { // each loader would take half of what is free
-		valCache = max(cache/4, 1<<30)
-		cache -= cache / 4
+	cache := r.c.CacheBytes
+	if cache == 0 {
+		cache = dataset.DefaultCache()
 	}
+	valCache := cache / 4 // one cache for both: each loader alone would take all of it
+	cache -= valCache
+	stride := slices.Max(r.head.Strides)
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
-		Size: r.c.Size, Batch: r.c.Batch, Train: true, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
+		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
 		Workers: r.c.Workers, CacheBytes: cache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
@@ -160,6 +162,13 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 			return nil, r.stopped(done, err)
 		}
 		report = v
+	}
+	if report.Report.Pictures == 0 { // resumed after the last epoch
+		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+		var err error
+		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val}); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
 	}
 	if err := r.finish(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)

@@ -35,14 +35,19 @@ func (s schedule) share(epoch int) float64 {
 // to the caller.
 func (s schedule) at(epoch, step int) (u Update, accumulate int) {
 	full := s.hyp.accumulation(s.batch)
-	rate := s.hyp.LR0 * s.share(epoch)
+	n, warmup := epoch*s.steps+step, s.warmup()
+	// v7.0's scheduler is one epoch behind from the first whole epoch after the warm-up on.
+	behind := 0
+	if epoch > warmup/s.steps {
+		behind = 1
+	}
+	rate := s.hyp.LR0 * s.share(epoch-behind)
 	u = Update{
 		Rate:     [3]float64{rate, rate, rate},
 		Decay:    s.hyp.WeightDecay * float64(s.batch*full) / s.hyp.NBS,
 		Momentum: s.hyp.Momentum,
 		MaxNorm:  maxNorm,
 	}
-	n, warmup := epoch*s.steps+step, s.warmup()
 	if n > warmup {
 		return u, full
 	}

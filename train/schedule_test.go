@@ -29,9 +29,10 @@ func TestSchedule(t *testing.T) {
 		// n = 150: 0.01*(0.7*0.99+0.01)
 		{name: "warm", s: line, epoch: 3, step: 0, bias: 0.00703, weight: 0.00703, momentum: 0.937, accumulate: 4, decay: 0.0005},
 		{name: "after", s: line, epoch: 3, step: 1, bias: 0.00703, weight: 0.00703, momentum: 0.937, accumulate: 4, decay: 0.0005},
-		{name: "last", s: line, epoch: 9, step: 49, bias: 0.00109, weight: 0.00109, momentum: 0.937, accumulate: 4, decay: 0.0005},
-		// half way down the cosine: 0.01*(1+0.01)/2
-		{name: "cosine", s: cosine, epoch: 5, step: 7, bias: 0.00505, weight: 0.00505, momentum: 0.937, accumulate: 4, decay: 0.0005},
+		// the rate of epoch 8: 0.01*(0.2*0.99+0.01)
+		{name: "last", s: line, epoch: 9, step: 49, bias: 0.00208, weight: 0.00208, momentum: 0.937, accumulate: 4, decay: 0.0005},
+		// half way down the cosine, the rate of epoch 5: 0.01*(1+0.01)/2
+		{name: "cosine", s: cosine, epoch: 6, step: 7, bias: 0.00505, weight: 0.00505, momentum: 0.937, accumulate: 4, decay: 0.0005},
 		// n = 50 of 100; 0.01*(0.95*0.99+0.01) = 0.009505
 		{name: "short", s: short, epoch: 5, step: 0, bias: 0.0547525, weight: 0.0047525, momentum: 0.8685, accumulate: 2, decay: 0.0005},
 		{name: "short after", s: short, epoch: 10, step: 1, bias: 0.00901, weight: 0.00901, momentum: 0.937, accumulate: 4, decay: 0.0005},

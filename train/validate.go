@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,7 +60,7 @@ func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Ten
 	}
 	if o.Loader == nil {
 		var err error
-		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1})
+		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1})
 		if err != nil {
 			return Validation{}, fmt.Errorf("validation: %w", err)
 		}

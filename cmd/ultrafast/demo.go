@@ -28,7 +28,7 @@ const (
 	demoSide     = 192
 	demoPictures = 640
 	demoVal      = 128
-	demoEpochs   = 28
+	demoEpochs   = 30
 	demoTune     = 10
 	demoKeep     = 0.48
 	demoBatch    = 8

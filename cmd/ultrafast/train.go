@@ -180,14 +180,15 @@ func (f *trainFlags) goOn(c *cobra.Command) error {
 
 // latestRun finds the run below project that was at work last.
 func latestRun(project string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(project, "*", "weights", "last.safetensors"))
-	if err != nil {
+	runs, err := os.ReadDir(project)
+	if err != nil && !os.IsNotExist(err) {
 		return "", err
 	}
 	dir, when := "", time.Time{}
-	for _, path := range found {
-		if st, err := os.Stat(path); err == nil && st.ModTime().After(when) {
-			dir, when = filepath.Dir(filepath.Dir(path)), st.ModTime()
+	for _, r := range runs {
+		st, err := os.Stat(filepath.Join(project, r.Name(), "weights", "last.safetensors"))
+		if err == nil && st.ModTime().After(when) {
+			dir, when = filepath.Join(project, r.Name()), st.ModTime()
 		}
 	}
 	if dir == "" {
@@ -207,6 +208,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	cfg.Progress = trainingProgress(out)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
+		os.Remove(cfg.Dir) // goes only if nothing was written to it
 		if _, missing := os.Stat(filepath.Join(cfg.Dir, "weights", "last.safetensors")); missing == nil && errors.Is(err, context.Canceled) {
 			return fmt.Errorf("go on with: ultrafast train --resume %s: %w", cfg.Dir, err)
 		}

@@ -228,6 +228,21 @@ func recalibrates(t *testing.T, n train.Network) {
 		_ = yield(batch(3), nil) && yield(batch(2), nil) && yield(batch(4), nil)
 	}))
 	after := stateOf(t, n)
+	// Loaders write every batch to the same memory.
+	must(t, n.Recalibrate(func(yield func(*tensor.Tensor, error) bool) {
+		x := batch(4)
+		for _, size := range []int{3, 2, 4} {
+			copy(x.Data, batch(size).Data)
+			if !yield(&tensor.Tensor{Shape: batch(size).Shape, Data: x.Data[:batch(size).Len()]}, nil) {
+				return
+			}
+		}
+	}))
+	for i, p := range stateOf(t, n).live.Params() {
+		if !slices.Equal(p.Tensor().Data, after.live.Params()[i].Tensor().Data) {
+			t.Errorf("Recalibrate reads a batch after the next one was asked for: %s differs", p.Name)
+		}
+	}
 	for i, p := range after.live.Params() {
 		if p.Trainable && !slices.Equal(p.Tensor().Data, before.live.Params()[i].Tensor().Data) {
 			t.Errorf("Recalibrate moved %s", p.Name)

@@ -73,6 +73,10 @@ func (n *network) forward(s *scope, weights []handle, x *tensor.Tensor, p part, 
 	return out, nil
 }
 
+// leastShare is the number of pictures that a worker gets at least, so that batch norm has
+// enough to take statistics of, however many cores there are.
+const leastShare = 4
+
 // Step computes on all workers, each with its share of the batch. Batch norm normalizes
 // within a share, as PyTorch's data parallel does; the live running statistics are the
 // mean of the replicas', by pictures. After an error no gradients are left.
@@ -89,7 +93,7 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 	if err != nil {
 		return err
 	}
-	parts := split(x.Shape[0], len(n.b.workers))
+	parts := split(x.Shape[0], min(len(n.b.workers), max(1, x.Shape[0]/leastShare)))
 	scopes := make([]*scope, len(parts))
 	for i := range scopes {
 		scopes[i] = n.b.lib.scope()
@@ -218,7 +222,8 @@ func (n *network) recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error {
 		if err != nil {
 			return err
 		}
-		if waiting = append(waiting, x); len(waiting) == len(n.b.workers) {
+		// x may be written to once the next one is asked for.
+		if waiting = append(waiting, x.Clone()); len(waiting) == len(n.b.workers) {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -48,10 +48,10 @@ func TestStatisticsOfWorkers(t *testing.T) {
 	text := "x = input shape=1,3,8,8\nb = batchnorm x c=3 eps=0.001 momentum=0.1\ny = silu b\noutput y\n"
 	g := parse(t, text)
 	n := load(t, open(t, 2), g)
-	x := random(1, 5, 3, 8, 8)
+	x := random(1, 9, 3, 8, 8)
 	step(t, n, x)
 	live := weights(t, n, train.Live)
-	parts := split(5, 2)
+	parts := split(9, 2)
 	want := map[string][]float64{}
 	for _, p := range parts {
 		data, shape := p.of(x)
@@ -61,7 +61,7 @@ func TestStatisticsOfWorkers(t *testing.T) {
 				want[name] = make([]float64, len(m))
 			}
 			for i, v := range m {
-				want[name][i] += v * float64(p.to-p.from) / 5
+				want[name][i] += v * float64(p.to-p.from) / 9
 			}
 		}
 	}
