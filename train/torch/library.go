@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -51,10 +52,13 @@ func loadLibrary(path string) (*library, error) {
 	if err := prepareEnvironment(); err != nil {
 		return nil, err
 	}
+	// The loader keeps its message for the thread that failed, and purego asks in a second call.
+	runtime.LockOSThread()
 	so, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	runtime.UnlockOSThread()
 	if err != nil {
-		// The loader's text names the file that is missing.
-		return nil, fmt.Errorf("load libtorch: %w; install it again, or run: ultrafast engine build", err)
+		// The loader's text names the file that is missing, which may be another.
+		return nil, fmt.Errorf("load %s: %w; install libtorch again, or run: ultrafast engine build", path, err)
 	}
 	l := &library{}
 	for name, f := range map[string]any{

@@ -117,25 +117,43 @@ func (n *network) set(w train.Weights) []handle {
 	return n.live
 }
 
+// onWorker runs f on a worker: libtorch keeps threads of its own for every thread that
+// calls it, and a goroutine's own thread may be any. f must not use workers itself.
+func (n *network) onWorker(f func() error) error {
+	return each(n.b.workers, 1, func(int) error { return f() })
+}
+
 func (n *network) Graph(w train.Weights) (*graph.Graph, error) {
 	g := n.g.Clone()
-	for i, p := range g.Params() {
-		if err := n.b.lib.readTo(p.Tensor().Data, n.set(w)[i]); err != nil {
-			return nil, fmt.Errorf("train: %s: %w", p.Name, err)
+	err := n.onWorker(func() error {
+		for i, p := range g.Params() {
+			if err := n.b.lib.readTo(p.Tensor().Data, n.set(w)[i]); err != nil {
+				return fmt.Errorf("train: %s: %w", p.Name, err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return g, nil
 }
 
 func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
 	all := make(map[string]*tensor.Tensor, len(n.trained))
-	for i, k := range n.trained {
-		p := n.params[k]
-		t := tensor.New(p.Tensor().Shape...)
-		if err := n.b.lib.readTo(t.Data, n.velocity[i]); err != nil {
-			return nil, fmt.Errorf("train: %s: %w", p.Name, err)
+	err := n.onWorker(func() error {
+		for i, k := range n.trained {
+			p := n.params[k]
+			t := tensor.New(p.Tensor().Shape...)
+			if err := n.b.lib.readTo(t.Data, n.velocity[i]); err != nil {
+				return fmt.Errorf("train: %s: %w", p.Name, err)
+			}
+			all[p.Name] = t
 		}
-		all[p.Name] = t
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }
@@ -178,10 +196,16 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 	if err := check("momentum", n.velocity, n.trained, momentum); err != nil {
 		return err
 	}
-	for _, w := range writes {
-		if err := n.b.lib.writeFrom(w.to, w.from.Data); err != nil {
-			return fmt.Errorf("train: restore state: %w", err)
+	err := n.onWorker(func() error {
+		for _, w := range writes {
+			if err := n.b.lib.writeFrom(w.to, w.from.Data); err != nil {
+				return fmt.Errorf("train: restore state: %w", err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := n.clearGradients(); err != nil {
 		return err
@@ -195,7 +219,7 @@ func (n *network) clearGradients() error {
 	if len(leaves) == 0 {
 		return nil
 	}
-	return n.b.lib.err(n.b.lib.clear(&leaves[0], int64(len(leaves))))
+	return n.onWorker(func() error { return n.b.lib.err(n.b.lib.clear(&leaves[0], int64(len(leaves)))) })
 }
 
 // leaves lists the trained tensors of every replica, replica by replica.
@@ -210,12 +234,14 @@ func (n *network) leaves() []handle {
 // shareStatistics gives every replica the live running statistics.
 func (n *network) shareStatistics() error {
 	live := pick(n.live, n.statistics)
-	for _, r := range n.replicas {
-		if err := n.b.lib.mixInto(pick(r, n.statistics), []float64{1}, live); err != nil {
-			return err
+	return n.onWorker(func() error {
+		for _, r := range n.replicas {
+			if err := n.b.lib.mixInto(pick(r, n.statistics), []float64{1}, live); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (n *network) Close() error {

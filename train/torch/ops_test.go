@@ -146,6 +146,9 @@ func TestErrorsNameTheNode(t *testing.T) {
 	if err := b.lib.err(b.lib.activation(new(handle), 0, "silu", 0)); err == nil {
 		t.Error("no tensor is no error")
 	}
+	if x, err = s.new(n.place, make([]float32, 3), []int{1, 3, 1, 1}); err != nil { // the plan has freed the other
+		t.Fatal(err)
+	}
 	if _, err := s.keep(0, b.lib.activation(new(handle), x, "softplus", 0)); err == nil || !strings.Contains(err.Error(), "softplus") {
 		t.Errorf("unknown activation: %v", err)
 	}

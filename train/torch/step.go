@@ -162,7 +162,8 @@ func (n *network) joinStatistics(parts []part) error {
 		weights = append(weights, float64(p.to-p.from)/float64(total))
 		sets = append(sets, pick(n.replicas[i], n.statistics))
 	}
-	if err := n.b.lib.mixInto(pick(n.live, n.statistics), weights, sets...); err != nil {
+	err := n.onWorker(func() error { return n.b.lib.mixInto(pick(n.live, n.statistics), weights, sets...) })
+	if err != nil {
 		return err
 	}
 	return n.shareStatistics()
