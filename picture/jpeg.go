@@ -1,12 +1,13 @@
 package picture
 
 import (
-	"bufio"
+	"bytes"
 	"image"
 	stdjpeg "image/jpeg"
 	"io"
-	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 
 	"ultrafast/picture/jpeg"
 )
@@ -32,32 +33,10 @@ func (p *RGB) EncodeJPEG(w io.Writer, quality int) error {
 
 // SaveJPEG writes the picture to a file, which is there in full or not at all: the bytes
 // go to a file beside it, which takes its place when they are on the disk.
-func (p *RGB) SaveJPEG(path string, quality int) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+func (p *RGB) SaveJPEG(path string, quality int) error {
+	var b bytes.Buffer
+	if err := p.EncodeJPEG(&b, quality); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriter(f)
-	if err := p.EncodeJPEG(w, quality); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp gives 0600
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return renameio.WriteFile(path, b.Bytes(), 0o644, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o644))
 }
