@@ -6,57 +6,60 @@ import (
 	"slices"
 
 	"ultrafast/graph"
+	"ultrafast/internal/codegen"
 	"ultrafast/pass"
 	"ultrafast/tensor"
 )
 
 // Options says what a program is compiled for. The zero value takes the shape of the
-// graph's input and all cores.
+// graph's input, all cores, and the best that this processor can do.
 type Options struct {
-	Batch, Height, Width int  // 0 means as the graph's input says
-	Threads              int  // 0 means one for each core
-	KeepAll              bool // fold, fuse and drop nothing, so that Watch meets every node
+	Batch, Height, Width int    // 0 means as the graph's input says
+	Threads              int    // 0 means one for each core
+	CPU                  string // avx512, avx2, generic; empty means the best that runs here
+	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
 }
+
+// Generic is the CPU for which everything runs in plain Go.
+const Generic = "generic"
 
 // A Program is a graph that is ready to run on pictures of one shape. It never changes,
 // and any number of sessions may run it at a time.
 type Program struct {
 	graph   *graph.Graph
 	shapes  map[*graph.Node]graph.Shape
-	value   map[*graph.Node]int // which value a node produces
+	value   map[*graph.Node]int   // which plain tensor holds a node's value
+	places  map[*graph.Node]place // where kernels of machine code read and write it
+	written map[*graph.Node]bool  // whose places were written by such a kernel
 	steps   []step
 	buffers []int // floats of each buffer
 	lives   []life
 	scratch int // floats that one thread needs beside
 	threads int
+	cpu     string
+	text    *codegen.Text // nil without machine code
 }
 
 // A step is one parallel loop: run is called once for each job in 0..jobs-1, in any order
-// and on any thread. v holds the values; scratch belongs to the thread.
+// and on any thread.
 type step struct {
-	node *graph.Node // whose result is complete after this step, or nil
+	name string
+	done []*graph.Node // whose results are complete after this step
 	jobs int
-	run  kernel
+	run  job
 }
 
+type job func(s *state, job, worker int)
+
+// A kernel is a job of plain Go. v holds the values; scratch belongs to the thread.
 type kernel func(v [][]float32, job int, scratch []float32)
 
 // Compile prepares a graph for running. g is not changed, nor kept. The error names the
 // node that does not fit, holds no numbers, or is unknown.
 func Compile(g *graph.Graph, o Options) (*Program, error) {
-	if err := g.Verify(); err != nil {
+	g, err := rewritten(g, o.KeepAll)
+	if err != nil {
 		return nil, err
-	}
-	for _, p := range g.Params() {
-		if p.Tensor().Data == nil {
-			return nil, fmt.Errorf("engine: %s has no numbers", p.Name)
-		}
-	}
-	g = g.Clone()
-	if !o.KeepAll {
-		if err := pass.Run(g, pass.Inference...); err != nil {
-			return nil, fmt.Errorf("engine: %w", err)
-		}
 	}
 	usual := g.Input().Op.(*graph.Input).Shape
 	pick := func(wanted, usual int) int {
@@ -69,47 +72,126 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{graph: g, shapes: shapes, value: map[*graph.Node]int{}, threads: pick(o.Threads, runtime.GOMAXPROCS(0))}
-	if p.threads < 1 {
-		return nil, fmt.Errorf("engine: %d threads, want at least 1", o.Threads)
+	p := &Program{graph: g, shapes: shapes, value: map[*graph.Node]int{}, places: map[*graph.Node]place{},
+		written: map[*graph.Node]bool{}, threads: pick(o.Threads, runtime.GOMAXPROCS(0))}
+	if p.threads < 1 || p.threads > maxThreads {
+		return nil, fmt.Errorf("engine: %d threads, want 1 to %d", o.Threads, maxThreads)
 	}
 	c := compiler{Program: p, users: g.Consumers(), keepAll: o.KeepAll}
+	if c.native, err = newNative(o.CPU); err != nil {
+		return nil, err
+	}
+	p.cpu = Generic
+	if c.native != nil {
+		p.cpu = c.target.String()
+		c.prepare()
+	}
 	for _, n := range g.Nodes {
 		if err := c.node(n); err != nil {
 			return nil, fmt.Errorf("engine: %s: %w", n.Name, err)
 		}
 	}
-	for _, n := range g.Outputs {
-		p.lives[p.value[n]].to = len(p.steps)
+	return p, c.finish()
+}
+
+const maxThreads = 1024
+
+// rewritten returns a copy of g that computes the same with fewer nodes.
+func rewritten(g *graph.Graph, keepAll bool) (*graph.Graph, error) {
+	if err := g.Verify(); err != nil {
+		return nil, err
 	}
-	p.buffers = plan(p.lives)
-	return p, nil
+	for _, p := range g.Params() {
+		if p.Tensor().Data == nil {
+			return nil, fmt.Errorf("engine: %s has no numbers", p.Name)
+		}
+	}
+	g = g.Clone()
+	if keepAll {
+		return g, nil
+	}
+	if err := pass.Run(g, pass.Inference...); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	return g, nil
+}
+
+// finish puts the values into buffers and the code into memory.
+func (c *compiler) finish() error {
+	for _, n := range c.graph.Outputs {
+		c.lives[c.plain(n)].to = len(c.steps)
+	}
+	if len(c.steps) > maxSteps {
+		return fmt.Errorf("engine: %d steps, at most %d can run", len(c.steps), maxSteps)
+	}
+	for _, s := range c.steps {
+		if s.jobs > maxJobs {
+			return fmt.Errorf("engine: %s: %d jobs, at most %d can run", s.name, s.jobs, maxJobs)
+		}
+	}
+	c.buffers = plan(c.lives)
+	if c.native == nil {
+		return nil
+	}
+	var err error
+	c.text, err = c.code.Finish()
+	return err
 }
 
 // A compiler is a program in the making.
 type compiler struct {
 	*Program
+	*native // nil without machine code
 	users   map[*graph.Node][]*graph.Node
 	keepAll bool
 }
 
 // node appends the steps that compute n.
 func (c *compiler) node(n *graph.Node) error {
-	if _, done := c.value[n]; done {
-		return nil // an activation that its convolution has taken along
+	if c.ready(n) {
+		return nil // an activation or an addition that its convolution has taken along
 	}
+	if _, ok := n.Op.(*graph.Input); ok {
+		c.value[n] = c.newValue(nil)
+		return nil
+	}
+	if c.native == nil || !c.canRun(n) {
+		return c.plainNode(n)
+	}
+	switch op := n.Op.(type) {
+	case *graph.Conv:
+		return c.nativeConv(n, op)
+	case *graph.Activation:
+		return c.nativeActivation(n, op)
+	case *graph.Add:
+		return c.nativeAdd(n)
+	case *graph.Concat:
+		return c.nativeConcat(n)
+	case *graph.MaxPool:
+		return c.nativeMaxPool(n, op)
+	case *graph.Upsample:
+		return c.nativeUpsample(n)
+	}
+	panic("engine: canRun and node disagree on " + n.Op.Word())
+}
+
+// ready reports whether n has been computed.
+func (c *compiler) ready(n *graph.Node) bool {
+	_, ok := c.value[n]
+	return ok || c.written[n]
+}
+
+// plainNode appends the step of a kernel in plain Go.
+func (c *compiler) plainNode(n *graph.Node) error {
 	in := make([]int, len(n.In))
 	shapes := make([]graph.Shape, len(n.In))
 	for i, p := range n.In {
-		in[i], shapes[i] = c.value[p], c.shapes[p]
+		in[i], shapes[i] = c.plain(p), c.shapes[p]
 	}
 	out := c.shapes[n]
 	var k kernel
 	jobs := out[0] * out[1] // planes, which most kernels work through one at a time
 	switch op := n.Op.(type) {
-	case *graph.Input:
-		c.value[n] = c.newValue(nil)
-		return nil
 	case *graph.Conv:
 		return c.conv(n, op, in[0])
 	case *graph.BatchNorm:
@@ -141,36 +223,55 @@ func (c *compiler) node(n *graph.Node) error {
 	return nil
 }
 
-// newValue makes room for one more value. Nil is the input, which has room of its own.
+// newValue makes room for one more plain tensor. Nil is the input, which has room of its own.
 func (c *compiler) newValue(s graph.Shape) int {
 	size := 0
 	if s != nil {
 		size = tensorLen(s)
 	}
-	c.lives = append(c.lives, life{size: size, from: len(c.steps), to: len(c.steps)})
+	return c.newLife(size, nil)
+}
+
+func (c *compiler) newLife(size int, l *layout) int {
+	c.lives = append(c.lives, life{size: size, layout: l, from: len(c.steps), to: len(c.steps)})
 	return len(c.lives) - 1
 }
 
 func tensorLen(s graph.Shape) int { return (&tensor.Tensor{Shape: s}).Len() }
 
-// step appends a step of node n that reads the values in and writes out. done, if not
-// nil, is the node whose result that is.
+// step appends a step of a plain kernel of node n that reads the values in and writes
+// out. done, if not nil, is the node whose result that is.
 func (c *compiler) step(n, done *graph.Node, in []int, out, jobs int, k kernel) {
-	for _, i := range in {
-		c.lives[i].to = len(c.steps)
-	}
 	if done != nil {
 		c.value[done] = out
 	}
-	c.steps = append(c.steps, step{node: done, jobs: jobs, run: k})
+	c.parallel(n.Name, done, in, jobs, func(s *state, job, worker int) { k(s.v, job, s.scratch[worker]) })
+}
+
+// parallel appends a step that touches the values. done, if not nil, is the node whose
+// value is then complete.
+func (c *compiler) parallel(name string, done *graph.Node, values []int, jobs int, run job) {
+	for _, i := range values {
+		c.lives[i].to = len(c.steps)
+	}
+	s := step{name: name, jobs: jobs, run: run}
+	if done != nil {
+		s.done = []*graph.Node{done}
+	}
+	c.steps = append(c.steps, s)
 }
 
 // need asks for that many floats of scratch memory for each thread.
 func (c *compiler) need(floats int) { c.scratch = max(c.scratch, floats) }
 
+// alone reports whether one node alone reads n, so that it may be computed with n.
+func (c *compiler) alone(n *graph.Node) bool {
+	return !c.keepAll && len(c.users[n]) == 1 && !slices.Contains(c.graph.Outputs, n)
+}
+
 // follower returns the activation that alone reads n, which is then computed with it.
 func (c *compiler) follower(n *graph.Node) *graph.Node {
-	if c.keepAll || len(c.users[n]) != 1 || slices.Contains(c.graph.Outputs, n) {
+	if !c.alone(n) {
 		return nil
 	}
 	u := c.users[n][0]

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ultrafast/graph"
+	"ultrafast/internal/codegen"
 	"ultrafast/tensor"
 )
 
@@ -58,6 +59,15 @@ func far(got, want *tensor.Tensor) (worst float64) {
 	return worst
 }
 
+// cpus are what this machine can run code for.
+func cpus() []string {
+	names := []string{Generic}
+	for _, t := range codegen.Targets() {
+		names = append(names, t.String())
+	}
+	return names
+}
+
 // check compares all outputs, and with KeepAll all nodes, with the reference.
 func check(t *testing.T, g *graph.Graph, x *tensor.Tensor, o Options, tolerance float64) {
 	t.Helper()
@@ -65,6 +75,13 @@ func check(t *testing.T, g *graph.Graph, x *tensor.Tensor, o Options, tolerance 
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, o.CPU = range cpus() {
+		checkOn(t, g, x, want, o, tolerance)
+	}
+}
+
+func checkOn(t *testing.T, g *graph.Graph, x *tensor.Tensor, want map[*graph.Node]*tensor.Tensor, o Options, tolerance float64) {
+	t.Helper()
 	o.Batch, o.Height, o.Width = x.Shape[0], x.Shape[2], x.Shape[3]
 	before := g.String()
 	p, err := Compile(g, o)
@@ -79,7 +96,7 @@ func check(t *testing.T, g *graph.Graph, x *tensor.Tensor, o Options, tolerance 
 	s.Watch(func(n *graph.Node, v *tensor.Tensor) {
 		seen++
 		if d := far(v, want[g.Node(n.Name)]); o.KeepAll && !(d <= tolerance) {
-			t.Errorf("%s (%s) is off by %.2g", n.Name, n.Op.Word(), d)
+			t.Errorf("%s (%s) is off by %.2g on %s", n.Name, n.Op.Word(), d, o.CPU)
 		}
 	})
 	for range 2 { // the second run finds what the first has left in the buffers
@@ -92,7 +109,7 @@ func check(t *testing.T, g *graph.Graph, x *tensor.Tensor, o Options, tolerance 
 				t.Fatalf("output %s is %v, want %v", n.Name, outs[i], want[n])
 			}
 			if d := far(outs[i], want[n]); !(d <= tolerance) {
-				t.Errorf("output %s is off by %.2g (KeepAll %v, threads %d)\n%v", n.Name, d, o.KeepAll, o.Threads, g)
+				t.Errorf("output %s is off by %.2g (%s, KeepAll %v, threads %d)\n%v", n.Name, d, o.CPU, o.KeepAll, o.Threads, g)
 			}
 		}
 	}

@@ -1,18 +1,23 @@
 package engine
 
 // A life says how many floats a value takes and for which steps it must be kept: written
-// in step from, read last in step to.
+// in step from, touched last in step to.
 type life struct {
 	size, from, to int
-	buffer         int // where plan has put it
+	layout         *layout // nil for a plain tensor
+	buffer         int     // where plan has put it
 }
 
 // plan gives each value a buffer such that values alive in the same step never share one,
 // and returns the buffers' sizes. Values come in the order of from. Each takes the
-// smallest free buffer that holds it, else the largest free one, which grows. Values of
-// size 0 get no buffer.
+// smallest free buffer that holds it, else the largest free one, which grows. A buffer
+// serves one layout only, so that what is zero in it stays zero. Values of size 0 get none.
 func plan(values []life) []int {
-	var sizes, busy []int // busy: the last step that a buffer is taken for
+	type buffer struct {
+		size, busy int // busy: the last step that it is taken for
+		layout     *layout
+	}
+	var buffers []buffer
 	for i := range values {
 		v := &values[i]
 		v.buffer = -1
@@ -20,25 +25,29 @@ func plan(values []life) []int {
 			continue
 		}
 		best := -1
-		for b, size := range sizes {
-			if busy[b] >= v.from {
+		for i, b := range buffers {
+			if b.busy >= v.from || b.layout != v.layout {
 				continue
 			}
-			fits := size >= v.size
+			fits := b.size >= v.size
 			switch {
 			case best < 0,
-				fits && (sizes[best] < v.size || size < sizes[best]),
-				!fits && sizes[best] < v.size && size > sizes[best]:
-				best = b
+				fits && (buffers[best].size < v.size || b.size < buffers[best].size),
+				!fits && buffers[best].size < v.size && b.size > buffers[best].size:
+				best = i
 			}
 		}
 		if best < 0 {
-			best = len(sizes)
-			sizes, busy = append(sizes, 0), append(busy, 0)
+			best = len(buffers)
+			buffers = append(buffers, buffer{layout: v.layout})
 		}
-		sizes[best] = max(sizes[best], v.size)
-		busy[best] = v.to
+		b := &buffers[best]
+		b.size, b.busy = max(b.size, v.size), v.to
 		v.buffer = best
+	}
+	sizes := make([]int, len(buffers))
+	for i, b := range buffers {
+		sizes[i] = b.size
 	}
 	return sizes
 }

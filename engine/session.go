@@ -2,54 +2,63 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
+	"unsafe"
 
 	"ultrafast/graph"
+	"ultrafast/internal/codegen"
 	"ultrafast/tensor"
 )
 
-// A Session is the memory to run a program in. It belongs to one goroutine at a time.
+// A Session is the memory and the threads to run a program with. It belongs to one
+// goroutine at a time. Its threads end when it is no longer reachable.
 type Session struct {
 	prog  *Program
-	v     [][]float32 // the values; several may lie in one buffer
+	state *state
+	team  *team
 	outs  []*tensor.Tensor
 	watch func(*graph.Node, *tensor.Tensor)
+}
 
+// A state is what the threads of a session share. It knows nothing of the session, which
+// can so be collected while threads sleep.
+type state struct {
+	steps   []step
+	v       [][]float32 // the values; several may lie in one buffer
 	scratch [][]float32 // one a thread
-	helpers []func()    // what the threads beside the caller's do in a step
-	current *step
-	next    atomic.Int64 // the next job of the current step
-	busy    sync.WaitGroup
+	text    *codegen.Text
 }
 
 // NewSession allocates all the memory that Run will need.
 func (p *Program) NewSession() *Session {
-	s := &Session{prog: p, v: make([][]float32, len(p.lives))}
+	st := &state{steps: p.steps, v: make([][]float32, len(p.lives)), text: p.text}
+	s := &Session{prog: p, state: st}
 	buffers := make([][]float32, len(p.buffers))
 	for i, size := range p.buffers {
-		buffers[i] = make([]float32, size)
+		buffers[i] = alignedFloats(size)
 	}
 	for i, l := range p.lives {
 		if l.buffer >= 0 {
-			s.v[i] = buffers[l.buffer][:l.size:l.size]
+			st.v[i] = buffers[l.buffer][:l.size:l.size]
 		}
 	}
 	for _, n := range p.graph.Outputs {
-		s.outs = append(s.outs, &tensor.Tensor{Shape: slices.Clone(p.shapes[n]), Data: s.v[p.value[n]]})
+		s.outs = append(s.outs, &tensor.Tensor{Shape: slices.Clone(p.shapes[n]), Data: st.v[p.value[n]]})
 	}
-	for i := range p.threads {
-		scratch := make([]float32, p.scratch)
-		s.scratch = append(s.scratch, scratch)
-		if i > 0 {
-			s.helpers = append(s.helpers, func() {
-				s.claim(scratch)
-				s.busy.Done()
-			})
-		}
+	for range p.threads {
+		st.scratch = append(st.scratch, alignedFloats(p.scratch))
 	}
+	s.team = newTeam(p.threads, func(step, job, worker int) { st.steps[step].run(st, job, worker) })
+	runtime.AddCleanup(s, (*team).stop, s.team)
 	return s
+}
+
+// alignedFloats returns n floats that begin at a line of the cache.
+func alignedFloats(n int) []float32 {
+	b := make([]float32, n+lead)
+	skip := -int(uintptr(unsafe.Pointer(&b[0]))/4) & (lead - 1)
+	return b[skip:][:n:n]
 }
 
 // Watch has f called with the value of each node as soon as it is computed, in order of
@@ -67,7 +76,8 @@ func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	if !slices.Equal(x.Shape, want) || len(x.Data) != tensorLen(want) {
 		return nil, fmt.Errorf("engine: input %s is %v of %d numbers, the program is compiled for %v", input.Name, x, len(x.Data), []int(want))
 	}
-	s.v[s.prog.value[input]] = x.Data
+	v := s.prog.value[input]
+	s.state.v[v] = x.Data
 	for i, n := range s.prog.graph.Outputs {
 		if n == input {
 			s.outs[i].Data = x.Data
@@ -75,41 +85,27 @@ func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	}
 	s.show(input)
 	for i := range s.prog.steps {
-		s.run(&s.prog.steps[i])
-		s.show(s.prog.steps[i].node)
+		s.team.run(i, s.prog.steps[i].jobs)
+		for _, n := range s.prog.steps[i].done {
+			s.show(n)
+		}
 	}
-	s.v[s.prog.value[input]] = nil
+	s.state.v[v] = nil
+	runtime.KeepAlive(s)
 	return s.outs, nil
 }
 
 func (s *Session) show(n *graph.Node) {
-	if s.watch == nil || n == nil {
+	if s.watch == nil {
 		return
 	}
-	s.watch(n, &tensor.Tensor{Shape: slices.Clone(s.prog.shapes[n]), Data: s.v[s.prog.value[n]]})
-}
-
-// run works through one step's jobs with as many threads as there are jobs for.
-func (s *Session) run(st *step) {
-	s.current = st
-	s.next.Store(0)
-	helpers := s.helpers[:min(len(s.helpers), st.jobs-1)]
-	s.busy.Add(len(helpers))
-	for _, h := range helpers {
-		go h()
+	t := &tensor.Tensor{Shape: slices.Clone(s.prog.shapes[n])}
+	if s.prog.written[n] {
+		p := s.prog.places[n]
+		t = tensor.New(t.Shape...)
+		p.unpack(t.Data, s.state.v[p.value])
+	} else {
+		t.Data = s.state.v[s.prog.value[n]]
 	}
-	s.claim(s.scratch[0])
-	s.busy.Wait()
-}
-
-// claim takes jobs of the current step until none is left.
-func (s *Session) claim(scratch []float32) {
-	st := s.current
-	for {
-		job := int(s.next.Add(1)) - 1
-		if job >= st.jobs {
-			return
-		}
-		st.run(s.v, job, scratch)
-	}
+	s.watch(n, t)
 }

@@ -17,6 +17,7 @@ type Pass struct {
 // Inference is what a trained graph goes through before it is run or shipped, in order.
 var Inference = []Pass{
 	{"fold-batchnorm", FoldBatchNorm}, // first: it needs convolution and batch norm side by side
+	{"merge-focus", MergeFocus},       // after it, as the new convolution has to take the batch norm along
 	{"drop-dead", DropDead},           // last: it sees what the others leave behind
 }
 

@@ -3,11 +3,12 @@
 # of the epochs; and the control, the same half-size network from scratch for as many epochs
 # in all. Started again it goes on where it was stopped.
 #
-#	docs/results/mask.sh data.yaml [epochs]
+#	docs/results/mask.sh data.yaml [epochs] [more flags of train, --bf16]
 set -euo pipefail
 data=$1
 epochs=${2:-48}
-here=$(dirname "$0")
+more=("${@:3}")
+here=$(cd "$(dirname "$0")" && pwd)
 runs=runs/mask
 uf=${ULTRAFAST:-./ultrafast}
 
@@ -20,7 +21,7 @@ train() { # name, arguments of a new run
 		"$uf" train --resume="$runs/$name"
 	else
 		rm -rf "${runs:?}/$name"
-		"$uf" train --data "$data" --img 320 --project "$runs" --name "$name" "$@"
+		"$uf" train --data "$data" --img 320 --project "$runs" --name "$name" "${more[@]}" "$@"
 	fi
 }
 
@@ -38,4 +39,4 @@ train control --weights '' --cfg "$runs/small.safetensors" --epochs $((epochs + 
 for weights in base/weights/best small tune/weights/best control/weights/best; do
 	val "$runs/$weights.safetensors"
 done
-go run "$here/curves" -o "$runs/curves.png" "dense=$runs/base/results.csv" "fine-tuned=$runs/tune/results.csv" "control=$runs/control/results.csv"
+go -C "$here" run ./curves -o "$PWD/$runs/curves.png" "dense=$PWD/$runs/base/results.csv" "fine-tuned=$PWD/$runs/tune/results.csv" "control=$PWD/$runs/control/results.csv"

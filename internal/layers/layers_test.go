@@ -26,8 +26,11 @@ pass              : graph tensor
 pt                : tensor
 onnx              : graph tensor
 safetensors       : graph tensor
-ort               : tensor
-engine            : graph pass tensor
+ort               : graph onnx pass tensor
+engine            : graph internal/codegen pass tensor
+internal/codegen  : internal/codegen/amd64
+internal/codegen/amd64 :
+internal/codegen/arm64 :
 yolo              : box graph picture pt tensor
 dataset           : box picture tensor yolo
 train             : box dataset graph picture safetensors tensor yolo

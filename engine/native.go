@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"fmt"
+
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
+
+// native is the machine code's side of a compiler. A node's value lies in the place its
+// kernel wrote it to, in the plain tensor that a plain kernel wrote, or, converted when
+// somebody asks, in both.
+type native struct {
+	target  codegen.Target
+	code    *codegen.Builder
+	layouts map[[2]int]*layout
+	homes   map[*graph.Node]home
+	packed  map[*graph.Node]bool // whose places hold copies of their plain tensors
+	masks   maskTable
+}
+
+// A home says that a value is to be written straight into a part of a concatenation.
+type home struct {
+	concat *graph.Node
+	first  int // channel
+}
+
+// newNative returns nil where everything has to run in plain Go: it is asked for, no target
+// fits the processor, or the system refuses executable memory.
+func newNative(cpu string) (*native, error) {
+	var target codegen.Target
+	switch usable := codegen.Targets(); {
+	case cpu == Generic || cpu == "" && (len(usable) == 0 || !codegen.Allowed()):
+		return nil, nil
+	case cpu == "":
+		target = usable[0]
+	default:
+		var err error
+		if target, err = codegen.ByName(cpu); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+	}
+	return &native{
+		target:  target,
+		code:    codegen.NewBuilder(target),
+		layouts: map[[2]int]*layout{},
+		homes:   map[*graph.Node]home{},
+		packed:  map[*graph.Node]bool{},
+	}, nil
+}
+
+// prepare decides the layouts of all maps, and which values are written into
+// concatenations.
+func (c *compiler) prepare() {
+	pads := map[[2]int][2]int{}
+	for _, n := range c.graph.Nodes {
+		if conv, ok := n.Op.(*graph.Conv); ok && c.canConv(n, conv) {
+			s, pad := c.shapes[n.In[0]], conv.Pad
+			if c.isStem(n, conv) {
+				s, pad = c.shapes[n], [2]int{pad[0] / 2, pad[1] / 2}
+			}
+			k := [2]int{s[2], s[3]}
+			pads[k] = [2]int{max(pads[k][0], pad[0]), max(pads[k][1], pad[1])}
+		}
+	}
+	for _, n := range c.graph.Nodes {
+		s := c.shapes[n]
+		if len(s) != 4 {
+			continue
+		}
+		k := [2]int{s[2], s[3]}
+		if c.layouts[k] == nil {
+			c.layouts[k] = newLayout(s[2], s[3], pads[k][1], pads[k][0], c.target.Lanes())
+		}
+		if _, ok := n.Op.(*graph.Concat); !ok {
+			continue
+		}
+		first := 0
+		for _, in := range n.In {
+			if _, taken := c.homes[in]; !taken && in != c.graph.Input() {
+				c.homes[in] = home{n, first}
+			}
+			first += c.shapes[in][1]
+		}
+	}
+}
+
+// canRun reports whether there is machine code for the node.
+func (c *compiler) canRun(n *graph.Node) bool {
+	in := func() graph.Shape { return c.shapes[n.In[0]] }
+	switch op := n.Op.(type) {
+	case *graph.Conv:
+		return c.canConv(n, op)
+	case *graph.Activation, *graph.Concat:
+		return true
+	case *graph.Add:
+		return len(n.In) == 2
+	case *graph.MaxPool:
+		return op.Stride == 1 && op.Kernel%2 == 1 && op.Pad == op.Kernel/2 && op.Kernel <= maxPool && in()[3] <= maxPoolWidth
+	case *graph.Upsample:
+		return op.Scale == 2 && in()[3] <= maxPoolWidth
+	}
+	return false
+}
+
+// Kernels for pooling and upsampling have a row's vectors one after the other, without a
+// loop. Wider maps than this are left to plain Go.
+const (
+	maxPool      = 15
+	maxPoolWidth = 1024
+)
+
+// canConv reports whether there is machine code for the convolution.
+func (c *compiler) canConv(n *graph.Node, op *graph.Conv) bool {
+	w := op.Weight.Shape
+	return op.Dilation == [2]int{1, 1} && op.Stride[1] <= 2 && w[2]*w[3] <= codegen.MaxTaps &&
+		op.Pad[0] < lead && op.Pad[1] < lead && w[3] <= lead
+}
+
+// place returns where node n is written to, allocating memory for it where it has no
+// place yet.
+func (c *compiler) place(n *graph.Node) (place, error) {
+	if p, ok := c.places[n]; ok {
+		return p, nil
+	}
+	s := c.shapes[n]
+	if h, ok := c.homes[n]; ok {
+		whole, err := c.place(h.concat)
+		if err != nil {
+			return place{}, err
+		}
+		c.places[n] = whole.part(h.first, s[1])
+		return c.places[n], nil
+	}
+	l := c.layouts[[2]int{s[2], s[3]}]
+	p, size, err := l.newPlace(len(c.lives), s[0], s[1])
+	if err != nil {
+		return place{}, err
+	}
+	c.newLife(size, l)
+	c.places[n] = p
+	return p, nil
+}
+
+// source returns the place of a node that has been computed, packing it where only its
+// plain tensor is there.
+func (c *compiler) source(n *graph.Node) (place, error) {
+	if c.written[n] || c.packed[n] {
+		return c.places[n], nil
+	}
+	p, err := c.place(n)
+	if err != nil {
+		return place{}, err
+	}
+	c.packed[n] = true
+	in := c.value[n]
+	c.parallel(n.Name+" to vectors", nil, []int{in, p.value}, p.n*p.h, func(s *state, job, _ int) {
+		p.packRow(s.v[p.value], s.v[in], job/p.h, job%p.h)
+	})
+	return p, nil
+}
+
+// plain returns the value of a node as a plain tensor, unpacking it where only its place
+// is written.
+func (c *compiler) plain(n *graph.Node) int {
+	if v, ok := c.value[n]; ok {
+		return v
+	}
+	p := c.places[n]
+	out := c.newValue(c.shapes[n])
+	c.value[n] = out
+	c.parallel(n.Name+" to a tensor", nil, []int{p.value, out}, p.n*p.h, func(s *state, job, _ int) {
+		p.unpackRow(s.v[out], s.v[p.value], job/p.h, job%p.h)
+	})
+	return out
+}

@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"unsafe"
+
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
+
+// A convolution as machine code sees it: some weights over a place, written to another.
+type nativeConv struct {
+	name         string
+	done         *graph.Node // whose value this is
+	weight, bias []float32   // [groups*out, in, kernel], [groups*out]
+	in, out      int         // channels of one group
+	groups       int
+	kernel       [2]int
+	stride       [2]int
+	pad          [2]int
+	act          codegen.Activation
+	x, y         place
+	add          *place // what is added after the activation, or nil
+}
+
+// conv appends the steps of a convolution by machine code, and of the activation and the
+// addition that follow it.
+func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
+	w := op.Weight.Shape
+	k := &nativeConv{name: n.Name, weight: op.Weight.Data, in: w[1], out: w[0] / op.Groups, groups: op.Groups,
+		kernel: [2]int{w[2], w[3]}, stride: op.Stride, pad: op.Pad, bias: make([]float32, w[0])}
+	if op.Bias != nil {
+		copy(k.bias, op.Bias.Data)
+	}
+	last := n
+	if a := c.follower(n); a != nil {
+		k.act = nativeActivation(a.Op.(*graph.Activation))
+		last = a
+	}
+	var err error
+	if sum, other := c.sum(last); sum != nil {
+		p, err := c.source(other)
+		if err != nil {
+			return err
+		}
+		k.add, last = &p, sum
+	}
+	if c.isStem(n, op) {
+		if k.x, err = c.stem(n.In[0]); err != nil {
+			return err
+		}
+		k.foldPhases()
+	} else if k.x, err = c.source(n.In[0]); err != nil {
+		return err
+	}
+	if k.y, err = c.place(last); err != nil {
+		return err
+	}
+	c.written[last] = true
+	k.done = last
+	switch {
+	case k.winograd() && k.x.flat:
+		return c.winogradFlat(k)
+	case k.winograd():
+		return c.winogradRows(k)
+	case k.x.flat && k.y.flat && k.same():
+		return c.convFlat(k)
+	}
+	return c.convRows(k)
+}
+
+func nativeActivation(a *graph.Activation) codegen.Activation {
+	return codegen.Activation{Kind: string(a.Kind), Slope: float32(a.Slope)}
+}
+
+// sum returns the addition that alone reads n, and what it adds, if that has been
+// computed already.
+func (c *compiler) sum(n *graph.Node) (sum, other *graph.Node) {
+	if !c.alone(n) {
+		return nil, nil
+	}
+	u := c.users[n][0]
+	if _, ok := u.Op.(*graph.Add); !ok || len(u.In) != 2 || u.In[0] == u.In[1] {
+		return nil, nil
+	}
+	other = u.In[0]
+	if other == n {
+		other = u.In[1]
+	}
+	if !c.ready(other) {
+		return nil, nil
+	}
+	return u, other
+}
+
+// same reports whether output and input have the same size.
+func (k *nativeConv) same() bool { return k.stride == [2]int{1, 1} && k.x.layout == k.y.layout }
+
+// winograd reports whether the convolution is done by Winograd's algorithm: 3x3 at stride
+// 1, with enough channels for the transformations to be worth it.
+func (k *nativeConv) winograd() bool {
+	return k.kernel == [2]int{3, 3} && k.same() && k.pad == [2]int{1, 1} && k.groups == 1 && k.in >= 4 && k.out >= 6
+}
+
+// A part is some output channels of a convolution, with the code for them.
+type part struct {
+	first  int // channel
+	code   []codegen.Func
+	weight []float32
+	bias   []float32
+}
+
+// parts cuts the output channels of a group into tiles and these into at most that many parts.
+func parts(out, tile, most int) []int {
+	tiles := (out + tile - 1) / tile
+	most = min(most, tiles)
+	bounds := make([]int, most+1)
+	for i := range bounds {
+		bounds[i] = min(out, (tiles*i+most-1)/most*tile)
+	}
+	bounds[most] = out
+	return bounds
+}
+
+// row is how wide the output of one call is in rows form, and which of its lanes count.
+func (c *compiler) row(y *place) codegen.Line {
+	lanes := c.target.Lanes()
+	l := codegen.Line{Vectors: (y.w + lanes - 1) / lanes}
+	if rest := y.w % lanes; rest != 0 {
+		if l.Mask = codegen.MaskLast; y.flat { // the next row begins within the last vector
+			l.Mask, l.Last = codegen.MaskPart, rest
+		}
+	}
+	return l
+}
+
+// convRows appends a convolution that works on whole rows of the output.
+func (c *compiler) convRows(k *nativeConv) error {
+	line := c.row(&k.y)
+	taps := k.kernel[0] * k.kernel[1]
+	tile := c.target.ChooseTile(k.out, line.Vectors, taps, k.stride[1])
+	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: k.stride[1], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile}
+	if k.add != nil {
+		spec.Add, spec.AddChannel = true, 4*k.add.channel
+	}
+	blocks := k.blocks(c.threads)
+	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+blocks*k.y.n-1)/(blocks*k.y.n))
+	var ps []part
+	for g := range k.groups {
+		for i, first := range bounds[:len(bounds)-1] {
+			spec.Out = bounds[i+1] - first
+			f, err := c.code.Conv(spec)
+			if err != nil {
+				return err
+			}
+			first += g * k.out
+			ps = append(ps, k.part(c.target, first, spec.Out, taps, tile, f))
+		}
+	}
+	mask := c.masks.last(k.y.w, c.target.Lanes())
+	c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, _ int) {
+		p := &ps[job%len(ps)]
+		i, block := job/len(ps)/blocks, job/len(ps)%blocks
+		from, to := k.y.h*block/blocks, k.y.h*(block+1)/blocks
+		a := codegen.Args{1: pointer(p.weight, 0), 2: pointer(p.bias, 0), 5: pointer(mask, 0)}
+		in := p.first / k.out * k.in
+		for y := from; y < to; y++ {
+			a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
+			a[3] = pointer(s.v[k.y.value], k.y.at(i, p.first, y, 0))
+			if k.add != nil {
+				a[4] = pointer(s.v[k.add.value], k.add.at(i, p.first, y, 0))
+			}
+			s.text.Call(p.code[0], &a)
+		}
+		if job%len(ps) == 0 {
+			k.y.pads(s.v[k.y.value], i, from, to)
+		}
+	})
+	return nil
+}
+
+// jobsPerThread is how many jobs a step should have for each thread: enough that a thread
+// which is held up leaves work to the others, few enough to cost nothing.
+const jobsPerThread = 6
+
+// blocks is into how many blocks of rows the output is cut.
+func (k *nativeConv) blocks(threads int) int {
+	return min(k.y.h, max(1, jobsPerThread*threads/k.y.n))
+}
+
+// values are the values that the convolution touches, the one it writes last.
+func (k *nativeConv) values() []int {
+	if k.add != nil {
+		return []int{k.x.value, k.add.value, k.y.value}
+	}
+	return []int{k.x.value, k.y.value}
+}
+
+func (k *nativeConv) part(t codegen.Target, first, out, taps int, tile codegen.Tile, code ...codegen.Func) part {
+	w := k.weight[first*k.in*taps:][:out*k.in*taps]
+	return part{first, code, t.Pack(w, out, k.in, taps, tile), k.bias[first:][:out]}
+}
+
+// convFlat appends a convolution that works on all rows at once, cut into strips.
+func (c *compiler) convFlat(k *nativeConv) error {
+	lanes := c.target.Lanes()
+	vectors := (k.y.h*k.y.line + lanes - 1) / lanes
+	taps := k.kernel[0] * k.kernel[1]
+	strips := min(max(1, vectors/flatStrip), jobsPerThread*c.threads)
+	tile := c.target.ChooseTile(k.out, (vectors+strips-1)/strips, taps, 1)
+	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile}
+	if k.add != nil {
+		spec.Add, spec.AddChannel = true, 4*k.add.channel
+	}
+	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+strips*k.y.n-1)/(strips*k.y.n))
+	var ps []part
+	for g := range k.groups {
+		for i, first := range bounds[:len(bounds)-1] {
+			spec.Out = bounds[i+1] - first
+			first += g * k.out
+			var fs []codegen.Func
+			for s := range strips {
+				spec.Line = codegen.Line{Vectors: vectors*(s+1)/strips - vectors*s/strips, Mask: codegen.MaskAll}
+				f, err := c.code.Conv(spec)
+				if err != nil {
+					return err
+				}
+				fs = append(fs, f)
+			}
+			ps = append(ps, k.part(c.target, first, spec.Out, taps, tile, fs...))
+		}
+	}
+	mask := c.masks.all(k.y.layout, vectors)
+	c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, _ int) {
+		p := &ps[job%len(ps)]
+		i, strip := job/len(ps)/strips, job/len(ps)%strips
+		v := vectors * strip / strips
+		in := p.first / k.out * k.in
+		a := codegen.Args{
+			0: pointer(s.v[k.x.value], k.x.at(i, in, -k.pad[0], -k.pad[1])+v*lanes),
+			1: pointer(p.weight, 0),
+			2: pointer(p.bias, 0),
+			3: pointer(s.v[k.y.value], k.y.at(i, p.first, 0, 0)+v*lanes),
+			5: pointer(mask, v*lead),
+		}
+		if k.add != nil {
+			a[4] = pointer(s.v[k.add.value], k.add.at(i, p.first, 0, 0)+v*lanes)
+		}
+		s.text.Call(p.code[strip], &a)
+	})
+	return nil
+}
+
+// flatStrip is the least vectors of a strip.
+const flatStrip = 16
+
+// pointer returns where v[i] lies. Whoever passes it on keeps v alive.
+func pointer(v []float32, i int) uintptr { return uintptr(unsafe.Pointer(&v[i])) }

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"math"
+
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
+
+// copyRows appends a step that writes act(x) + add to y, all of one height and width.
+func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *place, act codegen.Activation) error {
+	spec := codegen.Map{Channels: y.c, Rows: 1, InChannel: 4 * x.channel, OutChannel: 4 * y.channel, Act: act, Line: c.row(&y)}
+	values := []int{x.value, y.value}
+	if add != nil {
+		spec.Add, spec.AddChannel = true, 4*add.channel
+		values = []int{x.value, add.value, y.value}
+	}
+	f, err := c.code.Map(spec)
+	if err != nil {
+		return err
+	}
+	mask := c.masks.last(y.w, c.target.Lanes())
+	blocks := min(y.h, jobsPerThread*c.threads)
+	c.parallel(name, done, values, y.n*blocks, func(s *state, job, _ int) {
+		i, block := job/blocks, job%blocks
+		from, to := y.h*block/blocks, y.h*(block+1)/blocks
+		a := codegen.Args{5: pointer(mask, 0)}
+		for row := from; row < to; row++ {
+			a[0] = pointer(s.v[x.value], x.at(i, 0, row, 0))
+			a[3] = pointer(s.v[y.value], y.at(i, 0, row, 0))
+			if add != nil {
+				a[4] = pointer(s.v[add.value], add.at(i, 0, row, 0))
+			}
+			s.text.Call(f, &a)
+		}
+		y.pads(s.v[y.value], i, from, to)
+	})
+	return nil
+}
+
+// nativeAdd appends the sum of two values.
+func (c *compiler) nativeAdd(n *graph.Node) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	add, err := c.source(n.In[1])
+	if err != nil {
+		return err
+	}
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	c.written[n] = true
+	return c.copyRows(n.Name, n, x, y, &add, codegen.Activation{})
+}
+
+func (c *compiler) nativeActivation(n *graph.Node, op *graph.Activation) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	c.written[n] = true
+	return c.copyRows(n.Name, n, x, y, nil, nativeActivation(op))
+}
+
+// nativeConcat copies those inputs that could not be written into the concatenation.
+func (c *compiler) nativeConcat(n *graph.Node) error {
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	first := 0
+	for i, in := range n.In {
+		x, err := c.source(in)
+		if err != nil {
+			return err
+		}
+		if x.value != y.value || x.first != y.first+first {
+			name := n.Name
+			if i < len(n.In)-1 {
+				name += " copying " + in.Name
+			}
+			if err := c.copyRows(name, nil, x, y.part(first, x.c), nil, codegen.Activation{}); err != nil {
+				return err
+			}
+		}
+		first += x.c
+	}
+	c.written[n] = true
+	last := &c.steps[len(c.steps)-1] // there is one: the inputs have been computed
+	last.done = append(last.done, n)
+	return nil
+}
+
+// channelJobs is how many jobs of some channels each a step that takes whole channels has.
+func (c *compiler) channelJobs(y place) int {
+	return min(y.c, max(1, jobsPerThread*c.threads/y.n))
+}
+
+// nativeMaxPool appends a max pooling that keeps the size.
+func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	c.written[n] = true
+	spec := codegen.MaxPool{Channels: 1, Rows: y.h, Kernel: op.Kernel, InRow: 4 * x.row, InChannel: 4 * x.channel,
+		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y)}
+	f, err := c.code.MaxPool(spec)
+	if err != nil {
+		return err
+	}
+	c.need(spec.Scratch(c.target)/4 + lead)
+	mask := c.masks.last(y.w, c.target.Lanes())
+	limit := make([]float32, lead)
+	for i := range limit {
+		limit[i] = float32(math.Inf(-1))
+		if mask[i] != 0 {
+			limit[i] = float32(math.Inf(1))
+		}
+	}
+	jobs := c.channelJobs(y)
+	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*jobs, func(s *state, job, worker int) {
+		i, part := job/jobs, job%jobs
+		a := codegen.Args{4: pointer(limit, 0), 5: pointer(mask, 0), 6: pointer(s.scratch[worker], 0)}
+		for ch := y.c * part / jobs; ch < y.c*(part+1)/jobs; ch++ {
+			a[0] = pointer(s.v[x.value], x.at(i, ch, 0, 0))
+			a[3] = pointer(s.v[y.value], y.at(i, ch, 0, 0))
+			s.text.Call(f, &a)
+		}
+		if part == 0 {
+			y.pads(s.v[y.value], i, 0, y.h)
+		}
+	})
+	return nil
+}
+
+// nativeUpsample appends a doubling of the size.
+func (c *compiler) nativeUpsample(n *graph.Node) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	c.written[n] = true
+	f, err := c.code.Upsample(codegen.Upsample{Channels: y.c, Rows: 1, InRow: 4 * x.row, InChannel: 4 * x.channel,
+		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y)})
+	if err != nil {
+		return err
+	}
+	mask := c.masks.last(y.w, c.target.Lanes())
+	blocks := min(x.h, jobsPerThread*c.threads)
+	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*blocks, func(s *state, job, _ int) {
+		i, block := job/blocks, job%blocks
+		from, to := x.h*block/blocks, x.h*(block+1)/blocks
+		a := codegen.Args{5: pointer(mask, 0)}
+		for row := from; row < to; row++ {
+			a[0] = pointer(s.v[x.value], x.at(i, 0, row, 0))
+			a[3] = pointer(s.v[y.value], y.at(i, 0, 2*row, 0))
+			s.text.Call(f, &a)
+		}
+		y.pads(s.v[y.value], i, 2*from, 2*to)
+	})
+	return nil
+}

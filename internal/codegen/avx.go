@@ -1,0 +1,221 @@
+package codegen
+
+import "ultrafast/internal/codegen/amd64"
+
+// avx writes AVX2 with FMA (8 lanes, 16 registers) or AVX-512 F, BW, DQ and VL (16 lanes,
+// 32 registers).
+type avx struct {
+	amd64.Assembler
+	wide bool // AVX-512
+	pick bool // two registers hold the indices of even and odd lanes
+	w    amd64.Width
+}
+
+// General registers. RDI holds the arguments at entry.
+var gprs = [registers]amd64.GPR{
+	rX: amd64.RSI, rW: amd64.RDX, rBias: amd64.R9, rOut: amd64.R8, rRes: amd64.R14, rMask: amd64.R13, rConst: amd64.R15,
+	rCurX: amd64.RAX, rCurW: amd64.RBX, rCount: amd64.RCX, rTiles: amd64.R11, rOuter: amd64.R12, rScratch: amd64.R10,
+}
+
+func newAVX(wide bool) *avx {
+	if wide {
+		return &avx{wide: true, w: amd64.Z}
+	}
+	return &avx{w: amd64.Y}
+}
+
+func (a *avx) lanes() int {
+	if a.wide {
+		return 16
+	}
+	return 8
+}
+
+func (a *avx) vectors() int {
+	switch {
+	case a.pick:
+		return int(evenIndex)
+	case a.wide:
+		return 32
+	}
+	return 16
+}
+
+func (a *avx) packing() int { return 1 }
+
+const evenIndex, oddIndex amd64.Vec = 30, 31
+
+func at(base reg, off int) amd64.Mem { return amd64.At(gprs[base], off) }
+
+func (a *avx) arg(d reg, index int) { a.Load(gprs[d], amd64.At(amd64.RDI, 8*index)) }
+func (a *avx) move(d, s reg)        { a.MovRR(gprs[d], gprs[s]) }
+func (a *avx) lea(d, s reg, n int)  { a.Lea(gprs[d], at(s, n)) }
+
+func (a *avx) add(d reg, n int) {
+	if n != 0 {
+		a.AddRI(gprs[d], n)
+	}
+}
+
+func (a *avx) push(r ...reg) {
+	for _, r := range r {
+		a.Push(gprs[r])
+	}
+}
+
+func (a *avx) pop(r ...reg) {
+	for i := len(r) - 1; i >= 0; i-- {
+		a.Pop(gprs[r[i]])
+	}
+}
+
+func (a *avx) loop(count reg, n int, body func()) {
+	if n == 1 {
+		body()
+		return
+	}
+	a.MovRI(gprs[count], int64(n))
+	a.Align(16)
+	top := a.Here()
+	body()
+	a.Dec(gprs[count])
+	a.Jnz(top)
+}
+
+func (a *avx) leave() {
+	a.Vzeroupper()
+	a.Ret()
+}
+
+func (a *avx) load(d vec, base reg, off int) { a.V2(amd64.VMOVUPS, a.w, amd64.Vec(d), at(base, off)) }
+
+func (a *avx) loadEven(d vec, base reg, off int) { a.alternate(d, base, off, evenIndex, 0x88) }
+func (a *avx) loadOdd(d vec, base reg, off int)  { a.alternate(d, base, off, oddIndex, 0xDD) }
+
+func (a *avx) alternate(d vec, base reg, off int, index amd64.Vec, shuffle uint8) {
+	a.load(d, base, off)
+	v := amd64.Vec(d)
+	if a.wide {
+		a.V3(amd64.VPERMT2PS, a.w, v, index, at(base, off+64))
+		return
+	}
+	// [0 1 2 3|4 5 6 7] and [8 9 a b|c d e f] give [0 2 8 a|4 6 c e], then [0 2 4 6|8 a c e].
+	a.V3I(amd64.VSHUFPS, a.w, v, v, at(base, off+32), shuffle)
+	a.V2I(amd64.VPERMPD, a.w, v, v, 0xD8)
+}
+
+func (a *avx) store(base reg, off int, s vec) {
+	a.StoreV(amd64.VMOVUPS, a.w, at(base, off), amd64.Vec(s))
+}
+
+func (a *avx) storeFirst(base reg, off int, s, t vec, n int) {
+	if a.wide {
+		a.MovRI(gprs[rCount], 1<<n-1)
+		a.KmovRK(1, gprs[rCount])
+		a.K(1, false).StoreV(amd64.VMOVUPS, a.w, at(base, off), amd64.Vec(s))
+		return
+	}
+	a.load(t, rConst, constFirst*constSize+4*(8-n))
+	a.MaskStore(at(base, off), amd64.Vec(t), amd64.Vec(s))
+}
+
+func (a *avx) spread(d vec, base reg, off int) {
+	a.V2(amd64.VBROADCASTSS, a.w, amd64.Vec(d), at(base, off))
+}
+func (a *avx) prefetch(base reg, off int) { a.PrefetchT0(at(base, off)) }
+
+func (a *avx) v3(op amd64.Op, d, x vec, y amd64.Operand) {
+	a.V3(op, a.w, amd64.Vec(d), amd64.Vec(x), y)
+}
+
+func (a *avx) zero(d vec)    { a.v3(a.xor(), d, d, amd64.Vec(d)) }
+func (a *avx) copy(d, s vec) { a.V2(amd64.VMOVAPS, a.w, amd64.Vec(d), amd64.Vec(s)) }
+
+func (a *avx) xor() amd64.Op {
+	if a.wide {
+		return amd64.VPXORD
+	}
+	return amd64.VXORPS
+}
+
+func (a *avx) addV(d, x, y vec) { a.v3(amd64.VADDPS, d, x, amd64.Vec(y)) }
+func (a *avx) subV(d, x, y vec) { a.v3(amd64.VSUBPS, d, x, amd64.Vec(y)) }
+func (a *avx) mulV(d, x, y vec) { a.v3(amd64.VMULPS, d, x, amd64.Vec(y)) }
+func (a *avx) maxV(d, x, y vec) { a.v3(amd64.VMAXPS, d, x, amd64.Vec(y)) }
+func (a *avx) fma(d, x, y vec)  { a.v3(amd64.VFMADD231PS, d, x, amd64.Vec(y)) }
+
+func (a *avx) addM(d, x vec, base reg, off int)   { a.v3(amd64.VADDPS, d, x, at(base, off)) }
+func (a *avx) mulM(d, x vec, base reg, off int)   { a.v3(amd64.VMULPS, d, x, at(base, off)) }
+func (a *avx) minM(d, x vec, base reg, off int)   { a.v3(amd64.VMINPS, d, x, at(base, off)) }
+func (a *avx) maxM(d, x vec, base reg, off int)   { a.v3(amd64.VMAXPS, d, x, at(base, off)) }
+func (a *avx) andM(d, x vec, base reg, off int)   { a.v3(amd64.VANDPS, d, x, at(base, off)) }
+func (a *avx) fmaM(d, x vec, base reg, off int)   { a.v3(amd64.VFMADD231PS, d, x, at(base, off)) }
+func (a *avx) horner(d, x vec, base reg, off int) { a.v3(amd64.VFMADD213PS, d, x, at(base, off)) }
+
+func (a *avx) round(d, s vec) {
+	const nearest = 8 // and no exception
+	if a.wide {
+		a.V2I(amd64.VRNDSCALEPS, a.w, amd64.Vec(d), amd64.Vec(s), nearest)
+		return
+	}
+	a.V2I(amd64.VROUNDPS, a.w, amd64.Vec(d), amd64.Vec(s), nearest)
+}
+
+func (a *avx) scale(d, s, n vec) {
+	if a.wide {
+		a.v3(amd64.VSCALEFPS, d, s, amd64.Vec(n))
+		return
+	}
+	// n moved to the exponent's bits and added to s as a whole number
+	a.V2(amd64.VCVTPS2DQ, a.w, amd64.Vec(n), amd64.Vec(n))
+	a.V2I(amd64.VPSLLD, a.w, amd64.Vec(n), amd64.Vec(n), 23)
+	a.v3(amd64.VPADDD, d, s, amd64.Vec(n))
+}
+
+// recip takes the processor's estimate q and one step of Newton's, q*(2 - q*s).
+func (a *avx) recip(d, s, t vec) {
+	if a.wide {
+		a.V2(amd64.VRCP14PS, a.w, amd64.Vec(d), amd64.Vec(s))
+	} else {
+		a.V2(amd64.VRCPPS, a.w, amd64.Vec(d), amd64.Vec(s))
+	}
+	a.load(t, rConst, constTwo*constSize)
+	a.v3(amd64.VFNMADD231PS, t, d, amd64.Vec(s))
+	a.mulV(d, d, t)
+}
+
+func (a *avx) twice(lo, hi, s vec) {
+	upper := constUpper8
+	if a.wide {
+		upper = constUpper
+	}
+	a.load(lo, rConst, constLower*constSize)
+	a.load(hi, rConst, upper*constSize)
+	a.v3(amd64.VPERMPS, lo, lo, amd64.Vec(s))
+	a.v3(amd64.VPERMPS, hi, hi, amd64.Vec(s))
+}
+
+func (a *avx) tap(acc, x []vec, o int, base reg, off int, free []vec) {
+	v := len(x)
+	for i := range o {
+		if a.wide && v == 1 { // broadcast in the instruction itself
+			a.v3(amd64.VFMADD231PS, acc[i], x[0], at(base, off+4*i).Bcast())
+			continue
+		}
+		w := free[i%len(free)]
+		a.spread(w, base, off+4*i)
+		for j := range v {
+			a.fma(acc[i*v+j], x[j], w)
+		}
+	}
+}
+
+func (a *avx) finish() ([]byte, error) { return a.Finish() }
+
+func (a *avx) pickLanes() {
+	if a.wide {
+		a.pick = true
+		a.V2(amd64.VMOVUPS, a.w, evenIndex, at(rConst, constEven*constSize))
+		a.V2(amd64.VMOVUPS, a.w, oddIndex, at(rConst, constOdd*constSize))
+	}
+}

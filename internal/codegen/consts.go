@@ -1,0 +1,62 @@
+package codegen
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Kernels find their constants in one table, each filling 64 bytes, so that any processor
+// can take one as a vector operand in memory.
+const constSize = 64
+
+// Constants that every table begins with. Others are added as kernels ask for them.
+const (
+	constEven   = iota // indices of the even lanes of two vectors of 16
+	constOdd           // and of the odd ones
+	constLower         // indices 0 0 1 1 2 2 …
+	constUpper         // 8 8 9 9 …
+	constUpper8        // 4 4 5 5 …
+	constFirst         // 8 lanes of ones, then 8 of zeros
+	constTwo
+)
+
+// constants is the table in the making.
+type constants struct {
+	data  []byte
+	index map[uint32]int
+}
+
+func newConstants() *constants {
+	c := &constants{index: map[uint32]int{}}
+	c.words(func(i int) uint32 { return uint32(2 * i) })
+	c.words(func(i int) uint32 { return uint32(2*i + 1) })
+	c.words(func(i int) uint32 { return uint32(i / 2) })
+	c.words(func(i int) uint32 { return uint32(8 + i/2) })
+	c.words(func(i int) uint32 { return uint32(4 + i/2) })
+	c.words(func(i int) uint32 {
+		if i < 8 {
+			return math.MaxUint32
+		}
+		return 0
+	})
+	c.words(func(int) uint32 { return math.Float32bits(2) })
+	return c
+}
+
+func (c *constants) words(word func(lane int) uint32) {
+	for i := range constSize / 4 {
+		c.data = binary.LittleEndian.AppendUint32(c.data, word(i))
+	}
+}
+
+// offset returns where in the table v stands in every lane.
+func (c *constants) offset(v float32) int {
+	bits := math.Float32bits(v)
+	i, ok := c.index[bits]
+	if !ok {
+		i = len(c.data)
+		c.index[bits] = i
+		c.words(func(int) uint32 { return bits })
+	}
+	return i
+}

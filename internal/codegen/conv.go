@@ -1,0 +1,258 @@
+package codegen
+
+import "fmt"
+
+// Conv describes a convolution of one line: a row of the output, a part of one, or, where
+// rows lie one after the other with only padding between them (see Line), many rows at
+// once. Strides are in bytes.
+//
+// Arguments: 0 input at the first tap of the line's first output, 1 weights as Pack orders
+// them, 2 biases, 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
+type Conv struct {
+	In, Out     int // channels
+	Kernel      [2]int
+	Stride      int // 1 or 2, along the line
+	InRow       int // from one row of the kernel to the next
+	InChannel   int
+	OutChannel  int
+	AddChannel  int
+	Add         bool // add the argument after the activation
+	Act         Activation
+	Line        Line
+	Tile        Tile
+	PixelsOuter bool // all channels of one tile of pixels before the next
+}
+
+// A Line is the pixels that one call computes.
+type Line struct {
+	Vectors int
+	Mask    Mask
+	Last    int // with MaskPart, how many lanes of the last vector are stored
+}
+
+// A Mask says which lanes of a line's vectors count.
+type Mask int
+
+const (
+	MaskNone Mask = iota // all of them
+	MaskLast             // the last vector's are and-ed with the argument's first mask
+	MaskAll              // each vector's are and-ed with a mask of its own
+	MaskPart             // only the first lanes of the last vector are stored
+)
+
+// A Tile is how many sums a kernel keeps in registers: Out channels times Vectors.
+type Tile struct{ Out, Vectors int }
+
+// A segment is n parts of a range that have the same size, from start on.
+type segment struct{ n, size, start int }
+
+// balanced cuts total into parts of at most limit that differ by at most one.
+func balanced(total, limit int) []segment {
+	parts := (total + limit - 1) / limit
+	size, larger := total/parts, total%parts
+	var s []segment
+	if larger > 0 {
+		s = append(s, segment{larger, size + 1, 0})
+	}
+	if larger < parts {
+		s = append(s, segment{parts - larger, size, larger * (size + 1)})
+	}
+	return s
+}
+
+// Conv writes a convolution.
+func (b *Builder) Conv(c Conv) (Func, error) {
+	if err := c.check(b.target); err != nil {
+		return 0, err
+	}
+	return b.kernel(c, func(m isa) {
+		m.arg(rConst, argConst)
+		m.arg(rX, 0)
+		m.arg(rW, 1)
+		m.arg(rBias, 2)
+		m.arg(rOut, 3)
+		if c.Add {
+			m.arg(rRes, 4)
+		}
+		if c.Line.Mask == MaskLast || c.Line.Mask == MaskAll {
+			m.arg(rMask, 5)
+		}
+		if c.Stride == 2 {
+			m.pickLanes()
+		}
+		w := convWriter{b, m, c}
+		if c.PixelsOuter {
+			w.pixels(func(s segment, last bool) {
+				m.push(rOut, rRes, rW, rBias)
+				w.channels(func(o segment) { w.tile(o.size, s.size, last) })
+				m.pop(rOut, rRes, rW, rBias)
+			})
+		} else {
+			w.channels(func(o segment) {
+				m.push(rX, rOut, rRes, rMask)
+				w.pixels(func(s segment, last bool) { w.tile(o.size, s.size, last) })
+				m.pop(rX, rOut, rRes, rMask)
+			})
+		}
+		m.leave()
+	})
+}
+
+func (c *Conv) check(t Target) error {
+	switch {
+	case c.In < 1 || c.Out < 1 || c.Line.Vectors < 1 || c.Kernel[0] < 1 || c.Kernel[1] < 1 || c.Tile.Out < 1 || c.Tile.Vectors < 1:
+		return fmt.Errorf("codegen: conv %+v: all sizes must be positive", *c)
+	case c.Kernel[0]*c.Kernel[1] > MaxTaps:
+		return fmt.Errorf("codegen: conv with %dx%d taps, at most %d can be unrolled", c.Kernel[0], c.Kernel[1], MaxTaps)
+	case c.Stride != 1 && c.Stride != 2:
+		return fmt.Errorf("codegen: conv with stride %d", c.Stride)
+	case !t.Fits(c.Tile, c.Stride):
+		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
+	case !c.Act.known():
+		return fmt.Errorf("codegen: activation %q", c.Act.Kind)
+	}
+	return nil
+}
+
+// MaxTaps is the most taps of a kernel that one convolution may have.
+const MaxTaps = 49
+
+// A convWriter writes the loops of one convolution.
+type convWriter struct {
+	b *Builder
+	m isa
+	Conv
+}
+
+// channels writes the loop over tiles of output channels and moves on to the next tile
+// after each.
+func (w convWriter) channels(tile func(segment)) {
+	for _, s := range balanced(w.Out, w.Tile.Out) {
+		w.m.loop(rTiles, s.n, func() {
+			tile(s)
+			w.m.add(rOut, s.size*w.OutChannel)
+			if w.Add {
+				w.m.add(rRes, s.size*w.AddChannel)
+			}
+			w.m.add(rBias, 4*s.size)
+			w.m.add(rW, w.weights(s.size))
+		})
+	}
+}
+
+// weights returns the bytes of a tile's weights.
+func (w convWriter) weights(out int) int {
+	return 4 * w.In * w.Kernel[0] * w.Kernel[1] * roundUp(out, w.m.packing())
+}
+
+// pixels writes the loop over tiles of vectors. Where the line's last vector is special,
+// so is the last tile.
+func (w convWriter) pixels(tile func(s segment, last bool)) {
+	segments := balanced(w.Line.Vectors, w.Tile.Vectors)
+	if w.Line.Mask == MaskLast || w.Line.Mask == MaskPart {
+		last := &segments[len(segments)-1]
+		s := *last
+		if last.n--; last.n == 0 {
+			segments = segments[:len(segments)-1]
+		}
+		defer tile(s, true)
+	}
+	size := 4 * w.m.lanes()
+	for _, s := range segments {
+		w.m.loop(rOuter, s.n, func() {
+			tile(s, false)
+			w.m.add(rX, s.size*size*w.Stride)
+			w.m.add(rOut, s.size*size)
+			if w.Add {
+				w.m.add(rRes, s.size*size)
+			}
+			if w.Line.Mask == MaskAll {
+				w.m.add(rMask, s.size*constSize)
+			}
+		})
+	}
+}
+
+// tile writes the sums of one tile: out channels of v vectors.
+func (w convWriter) tile(out, v int, last bool) {
+	m := w.m
+	acc, x, free := w.b.registers(out*v, v)
+	for o := range out {
+		m.spread(acc[o*v], rBias, 4*o)
+		for j := 1; j < v; j++ {
+			m.copy(acc[o*v+j], acc[o*v])
+		}
+	}
+	m.move(rCurX, rX)
+	m.move(rCurW, rW)
+	taps := w.Kernel[0] * w.Kernel[1]
+	step := 4 * roundUp(out, m.packing())
+	m.loop(rCount, w.In, func() {
+		for i := range taps {
+			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
+			for j := range v {
+				w.input(x[j], ky*w.InRow, kx, j)
+			}
+			m.tap(acc, x, out, rCurW, i*step, free)
+		}
+		m.add(rCurX, w.InChannel)
+		m.add(rCurW, taps*step)
+	})
+	w.store(acc, append(x, free...), out, v, last)
+}
+
+// input loads vector j of the tile for column kx of the kernel.
+func (w convWriter) input(d vec, row, kx, j int) {
+	size := 4 * w.m.lanes()
+	if w.Stride == 1 {
+		w.m.load(d, rCurX, row+4*kx+j*size)
+		return
+	}
+	off := row + 4*(kx&^1) + 2*j*size
+	if kx%2 == 0 {
+		w.m.loadEven(d, rCurX, off)
+	} else {
+		w.m.loadOdd(d, rCurX, off)
+	}
+}
+
+// store finishes the sums and writes them out. free are registers that it may use.
+func (w convWriter) store(acc, free []vec, out, v int, last bool) {
+	m := w.m
+	size := 4 * m.lanes()
+	turn := 0
+	temp := func() vec { turn++; return free[turn%len(free)] }
+	for o := range out {
+		for j := range v {
+			y := acc[o*v+j]
+			if w.Act.Kind != "" {
+				w.b.activate(w.Act, y, temp(), temp(), temp())
+			}
+			if w.Add {
+				m.addM(y, y, rRes, o*w.AddChannel+j*size)
+			}
+			special := last && j == v-1
+			switch {
+			case w.Line.Mask == MaskAll:
+				m.andM(y, y, rMask, j*constSize)
+			case w.Line.Mask == MaskLast && special:
+				m.andM(y, y, rMask, 0)
+			case w.Line.Mask == MaskPart && special:
+				m.storeFirst(rOut, o*w.OutChannel+j*size, y, temp(), w.Line.Last)
+				continue
+			}
+			m.store(rOut, o*w.OutChannel+j*size, y)
+		}
+	}
+}
+
+// registers deals out the vector registers: sums, inputs, and the rest, at least one.
+func (b *Builder) registers(sums, inputs int) (acc, x, free []vec) {
+	all := make([]vec, b.isa.vectors())
+	for i := range all {
+		all[i] = vec(i)
+	}
+	return all[:sums], all[sums : sums+inputs : sums+inputs], all[sums+inputs:]
+}
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
