@@ -43,8 +43,7 @@ type Program struct {
 // A step is one parallel loop: run is called once for each job in 0..jobs-1, in any order
 // and on any thread.
 type step struct {
-	name string
-	done []*graph.Node // whose results are complete after this step
+	StepInfo
 	jobs int
 	run  job
 }
@@ -126,7 +125,7 @@ func (c *compiler) finish() error {
 	}
 	for _, s := range c.steps {
 		if s.jobs > maxJobs {
-			return fmt.Errorf("engine: %s: %d jobs, at most %d can run", s.name, s.jobs, maxJobs)
+			return fmt.Errorf("engine: %s: %d jobs, at most %d can run", s.Name, s.jobs, maxJobs)
 		}
 	}
 	c.buffers = plan(c.lives)
@@ -148,7 +147,7 @@ type compiler struct {
 
 // node appends the steps that compute n.
 func (c *compiler) node(n *graph.Node) error {
-	if c.ready(n) {
+	if c.ready(n) || c.native != nil && c.taken[n] {
 		return nil // an activation or an addition that its convolution has taken along
 	}
 	if _, ok := n.Op.(*graph.Input); ok {
@@ -241,24 +240,25 @@ func tensorLen(s graph.Shape) int { return (&tensor.Tensor{Shape: s}).Len() }
 
 // step appends a step of a plain kernel of node n that reads the values in and writes
 // out. done, if not nil, is the node whose result that is.
-func (c *compiler) step(n, done *graph.Node, in []int, out, jobs int, k kernel) {
+func (c *compiler) step(n, done *graph.Node, in []int, out, jobs int, k kernel) *step {
 	if done != nil {
 		c.value[done] = out
 	}
-	c.parallel(n.Name, done, in, jobs, func(s *state, job, worker int) { k(s.v, job, s.scratch[worker]) })
+	return c.parallel(n.Name, done, in, jobs, func(s *state, job, worker int) { k(s.v, job, s.scratch[worker]) })
 }
 
 // parallel appends a step that touches the values. done, if not nil, is the node whose
-// value is then complete.
-func (c *compiler) parallel(name string, done *graph.Node, values []int, jobs int, run job) {
+// value is then complete. The result is valid until the next step is appended.
+func (c *compiler) parallel(name string, done *graph.Node, values []int, jobs int, run job) *step {
 	for _, i := range values {
 		c.lives[i].to = len(c.steps)
 	}
-	s := step{name: name, jobs: jobs, run: run}
+	s := step{StepInfo: StepInfo{Name: name, Kernel: plainGo}, jobs: jobs, run: run}
 	if done != nil {
-		s.done = []*graph.Node{done}
+		s.Nodes = []*graph.Node{done}
 	}
 	c.steps = append(c.steps, s)
+	return &c.steps[len(c.steps)-1]
 }
 
 // need asks for that many floats of scratch memory for each thread.
@@ -280,3 +280,9 @@ func (c *compiler) follower(n *graph.Node) *graph.Node {
 	}
 	return u
 }
+
+// How steps are computed that are no convolutions.
+const (
+	plainGo     = "plain Go"
+	machineCode = "machine code"
+)

@@ -67,7 +67,7 @@ func (c *compiler) conv(n *graph.Node, op *graph.Conv, in int) error {
 	}
 	c.need(2 * k.span(k.rows))
 	v := c.newValue(out)
-	c.step(n, last, []int{in}, v, k.jobs(), k.kernel(in, v))
+	c.step(n, last, []int{in}, v, k.jobs(), k.kernel(in, v)).MACs = n.MACs(c.shapes)
 	return nil
 }
 

@@ -121,12 +121,14 @@ func checkOn(t *testing.T, g *graph.Graph, x *tensor.Tensor, want map[*graph.Nod
 // TestOps compares every op with the reference over shapes that are odd, thin and large.
 func TestOps(t *testing.T) {
 	const in = "x = input shape=1,4,8,8\n"
-	shapes := [][4]int{{1, 4, 8, 8}, {2, 4, 7, 5}, {1, 4, 6, 37}}
+	shapes := [][4]int{{1, 4, 8, 8}, {2, 4, 7, 5}, {1, 4, 6, 37}, {1, 4, 19, 64}}
 	tests := []string{
 		in + "y = conv x w=f32[3,4,1,1] bias",
 		in + "y = conv x w=f32[2,4,1,1] stride=2",
 		in + "y = conv x w=f32[40,4,3,3] pad=1",
 		in + "y = conv x w=f32[5,4,3,3] bias stride=2 pad=1",
+		in + "y = conv x w=f32[9,4,3,3] bias stride=2 pad=1",
+		in + "a = conv x w=f32[17,4,3,3] bias stride=2 pad=1\nb = silu a\nc = conv b w=f32[17,17,3,3] pad=1\nd = relu c\ny = add b d",
 		in + "y = conv x w=f32[4,4,6,6] bias stride=2 pad=2",
 		in + "y = conv x w=f32[3,4,1,5] pad=0,2",
 		in + "y = conv x w=f32[3,4,5,2] bias stride=3,2 pad=2,1",

@@ -16,6 +16,7 @@ type native struct {
 	layouts map[[2]int]*layout
 	homes   map[*graph.Node]home
 	packed  map[*graph.Node]bool // whose places hold copies of their plain tensors
+	taken   map[*graph.Node]bool // that were computed together with what follows them
 	masks   maskTable
 }
 
@@ -46,6 +47,7 @@ func newNative(cpu string) (*native, error) {
 		layouts: map[[2]int]*layout{},
 		homes:   map[*graph.Node]home{},
 		packed:  map[*graph.Node]bool{},
+		taken:   map[*graph.Node]bool{},
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"unsafe"
 
 	"ultrafast/graph"
@@ -10,6 +11,7 @@ import (
 // A convolution as machine code sees it: some weights over a place, written to another.
 type nativeConv struct {
 	name         string
+	macs         int64
 	done         *graph.Node // whose value this is
 	weight, bias []float32   // [groups*out, in, kernel], [groups*out]
 	in, out      int         // channels of one group
@@ -26,7 +28,7 @@ type nativeConv struct {
 // addition that follow it.
 func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	w := op.Weight.Shape
-	k := &nativeConv{name: n.Name, weight: op.Weight.Data, in: w[1], out: w[0] / op.Groups, groups: op.Groups,
+	k := &nativeConv{name: n.Name, macs: n.MACs(c.shapes), weight: op.Weight.Data, in: w[1], out: w[0] / op.Groups, groups: op.Groups,
 		kernel: [2]int{w[2], w[3]}, stride: op.Stride, pad: op.Pad, bias: make([]float32, w[0])}
 	if op.Bias != nil {
 		copy(k.bias, op.Bias.Data)
@@ -38,6 +40,7 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	}
 	var err error
 	if sum, other := c.sum(last); sum != nil {
+		c.taken[last] = true
 		p, err := c.source(other)
 		if err != nil {
 			return err
@@ -52,17 +55,23 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	} else if k.x, err = c.source(n.In[0]); err != nil {
 		return err
 	}
-	if k.y, err = c.place(last); err != nil {
-		return err
+	c.taken[n] = true
+	if c.straight(k, last) {
+		v := c.newValue(c.shapes[last])
+		k.y, c.value[last] = plainPlace(v, c.shapes[last], c.target.Lanes()), v
+	} else {
+		if k.y, err = c.place(last); err != nil {
+			return err
+		}
+		c.written[last] = true
 	}
-	c.written[last] = true
 	k.done = last
 	switch {
-	case k.winograd() && k.x.flat:
+	case k.winograd() && narrow(k.y.w, 1, c.target.Lanes()):
 		return c.winogradFlat(k)
 	case k.winograd():
 		return c.winogradRows(k)
-	case k.x.flat && k.y.flat && k.same():
+	case k.x.flat && k.x.layout == k.y.layout && k.same():
 		return c.convFlat(k)
 	}
 	return c.convRows(k)
@@ -92,13 +101,21 @@ func (c *compiler) sum(n *graph.Node) (sum, other *graph.Node) {
 	return u, other
 }
 
-// same reports whether output and input have the same size.
-func (k *nativeConv) same() bool { return k.stride == [2]int{1, 1} && k.x.layout == k.y.layout }
+// straight reports whether the result, which only the caller of Run sees, is written into
+// a plain tensor at once. From a narrow map it is better computed flat and copied.
+func (c *compiler) straight(k *nativeConv, last *graph.Node) bool {
+	return len(c.users[last]) == 0 && (!k.x.flat || k.stride[0] > 1)
+}
 
-// winograd reports whether the convolution is done by Winograd's algorithm: 3x3 at stride
-// 1, with enough channels for the transformations to be worth it.
+// same reports whether output and input have the same size.
+func (k *nativeConv) same() bool {
+	return k.stride == [2]int{1, 1} && k.x.h == k.y.h && k.x.w == k.y.w
+}
+
+// winograd reports whether the convolution is done by Winograd's algorithm: 3x3 with
+// enough channels for the transformations to be worth it.
 func (k *nativeConv) winograd() bool {
-	return k.kernel == [2]int{3, 3} && k.same() && k.pad == [2]int{1, 1} && k.groups == 1 && k.in >= 4 && k.out >= 6
+	return k.kernel == [2]int{3, 3} && k.stride[0] == k.stride[1] && k.pad == [2]int{1, 1} && k.groups == 1 && k.in >= 4 && k.out >= 6
 }
 
 // A part is some output channels of a convolution, with the code for them.
@@ -158,7 +175,7 @@ func (c *compiler) convRows(k *nativeConv) error {
 		}
 	}
 	mask := c.masks.last(k.y.w, c.target.Lanes())
-	c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, _ int) {
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, _ int) {
 		p := &ps[job%len(ps)]
 		i, block := job/len(ps)/blocks, job/len(ps)%blocks
 		from, to := k.y.h*block/blocks, k.y.h*(block+1)/blocks
@@ -176,6 +193,7 @@ func (c *compiler) convRows(k *nativeConv) error {
 			k.y.pads(s.v[k.y.value], i, from, to)
 		}
 	})
+	k.describe(st, "rows", tile)
 	return nil
 }
 
@@ -232,7 +250,7 @@ func (c *compiler) convFlat(k *nativeConv) error {
 		}
 	}
 	mask := c.masks.all(k.y.layout, vectors)
-	c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, _ int) {
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, _ int) {
 		p := &ps[job%len(ps)]
 		i, strip := job/len(ps)/strips, job/len(ps)%strips
 		v := vectors * strip / strips
@@ -249,6 +267,7 @@ func (c *compiler) convFlat(k *nativeConv) error {
 		}
 		s.text.Call(p.code[strip], &a)
 	})
+	k.describe(st, "flat", tile)
 	return nil
 }
 
@@ -257,3 +276,9 @@ const flatStrip = 16
 
 // pointer returns where v[i] lies. Whoever passes it on keeps v alive.
 func pointer(v []float32, i int) uintptr { return uintptr(unsafe.Pointer(&v[i])) }
+
+// describe says how the step computes the convolution.
+func (k *nativeConv) describe(s *step, form string, t codegen.Tile) {
+	s.Kernel = fmt.Sprintf("%s %dx%d", form, t.Out, t.Vectors)
+	s.MACs = k.macs
+}

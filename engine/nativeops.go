@@ -34,7 +34,7 @@ func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *plac
 			s.text.Call(f, &a)
 		}
 		y.pads(s.v[y.value], i, from, to)
-	})
+	}).Kernel = machineCode
 	return nil
 }
 
@@ -94,7 +94,7 @@ func (c *compiler) nativeConcat(n *graph.Node) error {
 	}
 	c.written[n] = true
 	last := &c.steps[len(c.steps)-1] // there is one: the inputs have been computed
-	last.done = append(last.done, n)
+	last.Nodes = append(last.Nodes, n)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
 		if part == 0 {
 			y.pads(s.v[y.value], i, 0, y.h)
 		}
-	})
+	}).Kernel = machineCode
 	return nil
 }
 
@@ -173,6 +173,6 @@ func (c *compiler) nativeUpsample(n *graph.Node) error {
 			s.text.Call(f, &a)
 		}
 		y.pads(s.v[y.value], i, 2*from, 2*to)
-	})
+	}).Kernel = machineCode
 	return nil
 }

@@ -11,19 +11,31 @@ func (k *nativeConv) rowGroups() (groups, last int) {
 	return groups, k.y.h - (groups-1)*codegen.WinogradRows
 }
 
+// margin is how many columns a transformed row has beyond those of the output.
+func (k *nativeConv) margin() int { return 3 - k.stride[0] }
+
+// columns returns how far the even columns of T are from the odd ones, and how much room
+// a channel takes, if a row of one kind takes width.
+func (k *nativeConv) columns(width int) (even, channel int) {
+	if k.stride[0] == 1 {
+		return 0, width
+	}
+	return width, 2 * width
+}
+
 // winogradRows appends a 3x3 convolution whose jobs each transform some groups of rows
 // into the thread's own memory and multiply them there.
 func (c *compiler) winogradRows(k *nativeConv) error {
 	lanes := c.target.Lanes()
 	line := c.row(&k.y)
 	tile := c.target.ChooseTile(k.out, line.Vectors, 3, 1)
-	wide := (k.x.w + 2 + lanes - 1) / lanes
-	pitch := wide * lanes
+	wide := (k.y.w + k.margin() + lanes - 1) / lanes
+	even, pitch := k.columns(wide * lanes)
 	plane := k.in*pitch + lanes
 	groups, last := k.rowGroups()
-	input := codegen.WinogradInput{Channels: k.in, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		Vectors: wide, Groups: 1, Channel: 4 * pitch, Plane: 4 * plane}
-	output := codegen.Winograd{In: k.in, Out: k.out, Channel: 4 * pitch, Plane: 4 * plane,
+	input := codegen.WinogradInput{Channels: k.in, Stride: k.stride[0], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		Vectors: wide, Groups: 1, Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even}
+	output := codegen.Winograd{In: k.in, Out: k.out, Stride: k.stride[0], Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even,
 		OutRow: 4 * k.y.row, OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile}
 	if k.add != nil {
 		output.Add, output.AddRow, output.AddChannel = true, 4*k.add.row, 4*k.add.channel
@@ -31,7 +43,7 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 	var in, out [2]codegen.Func // for a whole group and for the last one
 	for i, rows := range []int{codegen.WinogradRows, last} {
 		var err error
-		input.LastRows, output.Rows = rows+2, rows
+		input.LastRows, output.Rows = codegen.WinogradReads(k.stride[0], rows), rows
 		if in[i], err = c.code.WinogradInput(input); err != nil {
 			return err
 		}
@@ -39,12 +51,12 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 			return err
 		}
 	}
-	weight := c.target.PackWinograd(k.weight, k.out, k.in, tile)
+	weight := c.target.PackWinograd(k.weight, k.out, k.in, k.stride[0], tile)
 	mask := c.masks.last(k.y.w, lanes)
-	sums := roundUp(codegen.WinogradPlanes*plane+lead, lead)
-	c.need(sums + c.target.WinogradScratch(tile)/4)
+	sums := roundUp(codegen.WinogradPlanes(k.stride[0])*plane+lead, lead)
+	c.need(sums + c.target.WinogradScratch(k.stride[0], tile)/4)
 	blocks := min(groups, max(1, jobsPerThread*c.threads/k.y.n))
-	c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
 		i, block := job/blocks, job%blocks
 		from, to := groups*block/blocks, groups*(block+1)/blocks
 		scratch := s.scratch[worker]
@@ -56,7 +68,7 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 			if g == groups-1 {
 				variant = 1
 			}
-			read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y-1, -1))
+			read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
 			s.text.Call(in[variant], &read)
 			write[3] = pointer(s.v[k.y.value], k.y.at(i, 0, y, 0))
 			if k.add != nil {
@@ -66,6 +78,7 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 		}
 		k.y.pads(s.v[k.y.value], i, from*codegen.WinogradRows, min(k.y.h, to*codegen.WinogradRows))
 	})
+	k.describe(st, "Winograd rows", tile)
 	return nil
 }
 
@@ -75,15 +88,15 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 func (c *compiler) winogradFlat(k *nativeConv) error {
 	lanes := c.target.Lanes()
 	groups, last := k.rowGroups()
-	pitch := k.x.w + 1
+	pitch := k.y.w + 1
 	line := codegen.Line{Vectors: (groups*pitch + lanes - 1) / lanes}
 	wide := line.Vectors * lanes
-	channel := wide + 2*lanes
+	even, channel := k.columns(wide + 2*lanes)
 	plane := k.in * channel
-	t := c.newValue(graph.Shape{k.y.n, codegen.WinogradPlanes*plane + 2*lanes})
-	input, err := c.code.WinogradInput(codegen.WinogradInput{Channels: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		Vectors: (k.x.w + 2 + lanes - 1) / lanes, Groups: groups, LastRows: last + 2,
-		Pitch: 4 * pitch, Channel: 4 * channel, Plane: 4 * plane})
+	t := c.newValue(graph.Shape{k.y.n, codegen.WinogradPlanes(k.stride[0])*plane + 2*lanes})
+	input, err := c.code.WinogradInput(codegen.WinogradInput{Channels: 1, Stride: k.stride[0], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		Vectors: (k.y.w + k.margin() + lanes - 1) / lanes, Groups: groups, LastRows: codegen.WinogradReads(k.stride[0], last),
+		Pitch: 4 * pitch, Channel: 4 * channel, Plane: 4 * plane, Even: 4 * even})
 	if err != nil {
 		return err
 	}
@@ -94,7 +107,7 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 			0: pointer(s.v[k.x.value], k.x.at(i, ch, -1, -1)),
 			1: pointer(s.v[t], i*size+ch*channel),
 		})
-	})
+	}).Kernel = machineCode
 
 	tile := c.target.ChooseTile(k.out, line.Vectors, 3, 1)
 	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+k.y.n-1)/k.y.n)
@@ -103,13 +116,13 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 	for i, first := range bounds[:len(bounds)-1] {
 		out := bounds[i+1] - first
 		most = max(most, out)
-		multiply, err := c.code.Winograd(codegen.Winograd{In: k.in, Out: out, Channel: 4 * channel, Plane: 4 * plane, Rows: codegen.WinogradRows,
+		multiply, err := c.code.Winograd(codegen.Winograd{In: k.in, Out: out, Stride: k.stride[0], Channel: 4 * channel, Plane: 4 * plane, Even: 4 * even, Rows: codegen.WinogradRows,
 			OutRow: 4 * out * wide, OutChannel: 4 * wide, Act: k.act, Line: line, Tile: tile})
 		if err != nil {
 			return err
 		}
 		p := part{first: first, code: []codegen.Func{multiply}, bias: k.bias[first:][:out],
-			weight: c.target.PackWinograd(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, tile)}
+			weight: c.target.PackWinograd(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, k.stride[0], tile)}
 		copies, err := c.winogradCopies(k, out, groups, last, pitch, wide)
 		if err != nil {
 			return err
@@ -118,8 +131,8 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 		ps = append(ps, p)
 	}
 	sums := roundUp(codegen.WinogradRows*most*wide, lead)
-	c.need(sums + c.target.WinogradScratch(tile)/4)
-	c.parallel(k.name, k.done, append(k.values(), t), k.y.n*len(ps), func(s *state, job, worker int) {
+	c.need(sums + c.target.WinogradScratch(k.stride[0], tile)/4)
+	st := c.parallel(k.name, k.done, append(k.values(), t), k.y.n*len(ps), func(s *state, job, worker int) {
 		i, p := job/len(ps), &ps[job%len(ps)]
 		scratch := s.scratch[worker]
 		s.text.Call(p.code[0], &codegen.Args{
@@ -137,6 +150,7 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 			s.text.Call(f, &a)
 		}
 	})
+	k.describe(st, "Winograd flat", tile)
 	return nil
 }
 

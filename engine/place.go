@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"ultrafast/graph"
 	"ultrafast/tensor"
 )
 
@@ -31,14 +32,17 @@ const behind = 160
 
 func newLayout(h, w, padX, padY, lanes int) *layout {
 	l := &layout{h: h, w: w, padX: padX, padY: padY, lanes: lanes}
-	wide := roundUp(w, lanes)
-	l.flat = float64(wide) > flatGain*float64(w+padX)
-	if l.flat {
+	if l.flat = narrow(w, padX, lanes); l.flat {
 		l.line = w + padX
 	} else if l.line = roundUp(w, lead); l.line-w < padX {
 		l.line += lead
 	}
 	return l
+}
+
+// narrow reports whether maps of that width are laid out flat.
+func narrow(w, padX, lanes int) bool {
+	return float64(roundUp(w, lanes)) > flatGain*float64(w+padX)
 }
 
 // flatGain is by how much rows have to waste vectors before a map is laid out flat.
@@ -137,4 +141,11 @@ func (p *place) unpack(plain, mem []float32) {
 	for i := range p.n * p.h {
 		p.unpackRow(plain, mem, i/p.h, i%p.h)
 	}
+}
+
+// plainPlace is the place that a plain tensor is.
+func plainPlace(value int, s graph.Shape, lanes int) place {
+	l := &layout{h: s[2], w: s[3], flat: true, lanes: lanes, line: s[3]}
+	return place{layout: l, value: value, n: s[0], c: s[1], channels: s[1],
+		picture: s[1] * s[2] * s[3], channel: s[2] * s[3], row: s[3]}
 }

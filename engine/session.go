@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 	"unsafe"
 
 	"ultrafast/graph"
@@ -19,6 +20,7 @@ type Session struct {
 	team  *team
 	outs  []*tensor.Tensor
 	watch func(*graph.Node, *tensor.Tensor)
+	time  func(step int, d time.Duration)
 }
 
 // A state is what the threads of a session share. It knows nothing of the session, which
@@ -85,8 +87,14 @@ func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	}
 	s.show(input)
 	for i := range s.prog.steps {
-		s.team.run(i, s.prog.steps[i].jobs)
-		for _, n := range s.prog.steps[i].done {
+		if s.time == nil {
+			s.team.run(i, s.prog.steps[i].jobs)
+		} else {
+			start := time.Now()
+			s.team.run(i, s.prog.steps[i].jobs)
+			s.time(i, time.Since(start))
+		}
+		for _, n := range s.prog.steps[i].Nodes {
 			s.show(n)
 		}
 	}
