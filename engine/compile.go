@@ -34,7 +34,9 @@ type Program struct {
 	steps   []step
 	buffers []int // floats of each buffer
 	lives   []life
-	scratch int // floats that one thread needs beside
+	scratch int  // floats that one thread needs beside
+	bytes   int  // and bytes
+	pixels  bool // whether the first convolution takes pixels
 	threads int
 	cpu     string
 	text    *codegen.Text // nil without machine code

@@ -361,3 +361,47 @@ func TestActivationsEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestPixels compares pictures given as pixels with the same given as a tensor, for a
+// network that takes them as they are and for one that does not.
+func TestPixels(t *testing.T) {
+	for _, text := range []string{
+		"x = input shape=1,3,8,8\na = conv x w=f32[6,3,6,6] bias stride=2 pad=2\nb = silu a\noutput b\n",
+		"x = input shape=1,3,8,8\na = conv x w=f32[5,3,6,6] bias stride=2 pad=2\nb = silu a\noutput b\n",
+		"x = input shape=1,3,8,8\na = conv x w=f32[6,3,3,3] bias pad=1\noutput a x\n",
+	} {
+		g := parse(t, text, 21)
+		for _, size := range [][3]int{{1, 8, 32}, {2, 22, 96}, {1, 6, 70}, {3, 10, 130}, {1, 40, 34}, {1, 2, 2}} {
+			for _, cpu := range cpus() {
+				n, h, w := size[0], size[1], size[2]
+				r := rand.New(rand.NewPCG(1, uint64(w)))
+				x, pixels := tensor.New(n, 3, h, w), make([]uint8, n*h*w*3)
+				for i := range pixels {
+					pixels[i] = uint8(r.Uint32())
+					pixel, c := i/3, i%3
+					x.Data[(pixel/(h*w)*3+c)*h*w+pixel%(h*w)] = float32(pixels[i]) / 255
+				}
+				want, err := Reference(g, x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := Compile(g, Options{Batch: n, Height: h, Width: w, Threads: 2, CPU: cpu})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := p.NewSession()
+				for range 2 {
+					outs, err := s.RunRGB(pixels)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i, n := range g.Outputs {
+						if d := far(outs[i], want[n]); !(d <= 2e-5) {
+							t.Errorf("%s, %v: output %s is off by %.2g", cpu, size, n.Name, d)
+						}
+					}
+				}
+			}
+		}
+	}
+}

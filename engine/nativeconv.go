@@ -21,7 +21,8 @@ type nativeConv struct {
 	pad          [2]int
 	act          codegen.Activation
 	x, y         place
-	add          *place // what is added after the activation, or nil
+	rows         *splitter // where x comes from row by row, or nil
+	add          *place    // what is added after the activation, or nil
 }
 
 // conv appends the steps of a convolution by machine code, and of the activation and the
@@ -48,10 +49,9 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		k.add, last = &p, sum
 	}
 	if c.isStem(n, op) {
-		if k.x, err = c.stem(n.In[0]); err != nil {
+		if err := c.stem(k, n.In[0]); err != nil {
 			return err
 		}
-		k.foldPhases()
 	} else if k.x, err = c.source(n.In[0]); err != nil {
 		return err
 	}

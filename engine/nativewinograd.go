@@ -54,7 +54,11 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 	weight := c.target.PackWinograd(k.weight, k.out, k.in, k.stride[0], tile)
 	mask := c.masks.last(k.y.w, lanes)
 	sums := roundUp(codegen.WinogradPlanes(k.stride[0])*plane+lead, lead)
-	c.need(sums + c.target.WinogradScratch(k.stride[0], tile)/4)
+	buffer := sums + roundUp(c.target.WinogradScratch(k.stride[0], tile)/4, lead)
+	c.need(buffer)
+	if k.rows != nil {
+		c.need(buffer + lead + codegen.WinogradReads(1, codegen.WinogradRows)*k.rows.size() + behind)
+	}
 	blocks := min(groups, max(1, jobsPerThread*c.threads/k.y.n))
 	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
 		i, block := job/blocks, job%blocks
@@ -68,7 +72,11 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 			if g == groups-1 {
 				variant = 1
 			}
-			read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
+			if k.rows != nil {
+				read[0] = k.rows.group(s, scratch[buffer:], i, y, g == from, worker)
+			} else {
+				read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
+			}
 			s.text.Call(in[variant], &read)
 			write[3] = pointer(s.v[k.y.value], k.y.at(i, 0, y, 0))
 			if k.add != nil {

@@ -15,12 +15,13 @@ import (
 // A Session is the memory and the threads to run a program with. It belongs to one
 // goroutine at a time. Its threads end when it is no longer reachable.
 type Session struct {
-	prog  *Program
-	state *state
-	team  *team
-	outs  []*tensor.Tensor
-	watch func(*graph.Node, *tensor.Tensor)
-	time  func(step int, d time.Duration)
+	prog   *Program
+	state  *state
+	team   *team
+	outs   []*tensor.Tensor
+	watch  func(*graph.Node, *tensor.Tensor)
+	time   func(step int, d time.Duration)
+	planes []float32 // the input that RunRGB has unpacked
 }
 
 // A state is what the threads of a session share. It knows nothing of the session, which
@@ -29,6 +30,8 @@ type state struct {
 	steps   []step
 	v       [][]float32 // the values; several may lie in one buffer
 	scratch [][]float32 // one a thread
+	bytes   [][]byte    // also
+	pixels  []uint8     // the input, where it is no tensor
 	text    *codegen.Text
 }
 
@@ -50,6 +53,7 @@ func (p *Program) NewSession() *Session {
 	}
 	for range p.threads {
 		st.scratch = append(st.scratch, alignedFloats(p.scratch))
+		st.bytes = append(st.bytes, make([]byte, p.bytes))
 	}
 	s.team = newTeam(p.threads, func(step, job, worker int) { st.steps[step].run(st, job, worker) })
 	runtime.AddCleanup(s, (*team).stop, s.team)
@@ -78,11 +82,53 @@ func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	if !slices.Equal(x.Shape, want) || len(x.Data) != tensorLen(want) {
 		return nil, fmt.Errorf("engine: input %s is %v of %d numbers, the program is compiled for %v", input.Name, x, len(x.Data), []int(want))
 	}
+	s.run(x.Data)
+	return s.outs, nil
+}
+
+// RunRGB is Run for pictures of interleaved 8-bit pixels, [N, H, W, 3] with 255 for 1. It
+// saves the way over a tensor where the network begins as a YOLOv5 does.
+func (s *Session) RunRGB(pixels []uint8) ([]*tensor.Tensor, error) {
+	input := s.prog.graph.Input()
+	want := s.prog.shapes[input]
+	if want[1] != 3 || len(pixels) != tensorLen(want) {
+		return nil, fmt.Errorf("engine: input %s is %d pixel values, the program is compiled for %v", input.Name, len(pixels), []int(want))
+	}
+	if s.prog.pixels && s.watch == nil {
+		s.state.pixels = pixels
+		s.run(nil)
+		s.state.pixels = nil
+		return s.outs, nil
+	}
+	if s.planes == nil {
+		s.planes = make([]float32, len(pixels))
+	}
+	for row := range want[0] * want[2] {
+		unpackRGB(s.planes, pixels, want, row)
+	}
+	s.run(s.planes)
+	return s.outs, nil
+}
+
+// unpackRGB turns one row of all pictures' rows into planes from 0 to 1.
+func unpackRGB(planes []float32, pixels []uint8, s graph.Shape, row int) {
+	n, y := row/s[2], row%s[2]
+	src := pixels[row*s[3]*3:][:s[3]*3]
+	for c := range 3 {
+		dst := planes[((n*3+c)*s[2]+y)*s[3]:][:s[3]]
+		for x := range dst {
+			dst[x] = float32(src[3*x+c]) * (1. / 255)
+		}
+	}
+}
+
+func (s *Session) run(x []float32) {
+	input := s.prog.graph.Input()
 	v := s.prog.value[input]
-	s.state.v[v] = x.Data
+	s.state.v[v] = x
 	for i, n := range s.prog.graph.Outputs {
 		if n == input {
-			s.outs[i].Data = x.Data
+			s.outs[i].Data = x
 		}
 	}
 	s.show(input)
@@ -100,7 +146,6 @@ func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	}
 	s.state.v[v] = nil
 	runtime.KeepAlive(s)
-	return s.outs, nil
 }
 
 func (s *Session) show(n *graph.Node) {

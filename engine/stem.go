@@ -1,10 +1,17 @@
 package engine
 
-import "ultrafast/graph"
+import (
+	"slices"
+	"unsafe"
+
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
 
 // The first convolution of a YOLOv5 has a kernel of 6x6 at stride 2 over three channels.
 // Its input is split into four maps of half the size, one for each phase (remainder of row
-// and column by 2), which makes it a 3x3 convolution of stride 1 over twelve channels.
+// and column by 2), which makes it a 3x3 convolution of stride 1 over twelve channels:
+// channel ch of phase (r, q) is channel (2r+q)*C + ch.
 
 // isStem reports whether the convolution is computed that way.
 func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
@@ -17,31 +24,98 @@ func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
 	return n.In[0] == c.graph.Input() && op.Groups == 1
 }
 
-// stem returns the place of the input's phases: channel c of phase (r, q) is channel
-// (2r+q)*C + c.
-func (c *compiler) stem(in *graph.Node) (place, error) {
-	s := c.shapes[in]
-	p, size, err := c.layouts[[2]int{s[2] / 2, s[3] / 2}].newPlace(len(c.lives), s[0], 4*s[1])
-	if err != nil {
-		return place{}, err
+// A splitter makes rows of phases from the input, be it a tensor or pixels.
+type splitter struct {
+	input    int // the value
+	channels int // of the input
+	h, w     int // of a phase
+	channel  int // floats from one channel to the next in a row of phases
+	rgb      codegen.Func
+	mask     []float32
+}
+
+func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
+	shape, lanes := c.shapes[in], c.target.Lanes()
+	s := &splitter{input: c.plain(in), channels: shape[1], h: shape[2] / 2, w: shape[3] / 2}
+	s.channel = roundUp(s.w, lead) + lead
+	line := codegen.Line{Vectors: (s.w + lanes - 1) / lanes}
+	if s.w%lanes != 0 {
+		line.Mask = codegen.MaskLast
 	}
-	c.newLife(size, p.layout)
-	v, channels, w := c.plain(in), s[1], s[3]
-	c.parallel(in.Name+" to phases", nil, []int{v, p.value}, p.n*p.h, func(st *state, job, _ int) {
-		mem, x := st.v[p.value], st.v[v]
-		i, y := job/p.h, job%p.h
-		p.pads(mem, i, y, y+1)
-		for phase := range 4 {
-			for ch := range channels {
-				src := x[((i*channels+ch)*2*p.h+2*y+phase/2)*w:][:w]
-				dst := mem[p.at(i, phase*channels+ch, y, 0):][:p.w]
-				for j := range dst {
-					dst[j] = src[2*j+phase%2]
-				}
+	if s.channels != 3 {
+		return s, nil
+	}
+	s.mask = c.masks.last(s.w, lanes)
+	var err error
+	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line}); err != nil {
+		return nil, err
+	}
+	c.bytes = max(c.bytes, 6*s.w+codegen.RGBReads)
+	return s, nil
+}
+
+// size is the floats of a row of phases.
+func (s *splitter) size() int { return 4 * s.channels * s.channel }
+
+// row writes row y of picture i, which may lie outside the picture, to dst, where the
+// channels follow each other with columns of zeros between them and behind the last.
+func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
+	dst = dst[:s.size()]
+	if y < 0 || y >= s.h {
+		clear(dst)
+		return
+	}
+	for ch := range 4 * s.channels {
+		clear(dst[ch*s.channel:][s.w:s.channel])
+	}
+	if st.pixels != nil {
+		size := 6 * s.w
+		line := st.bytes[worker] // a copy, so that nothing behind the picture is read
+		for r := range 2 {
+			copy(line, st.pixels[((i*s.h+y)*2+r)*size:][:size])
+			a := codegen.Args{0: uintptr(unsafe.Pointer(&line[0])), 3: pointer(dst, 6*r*s.channel), 5: pointer(s.mask, 0)}
+			st.text.Call(s.rgb, &a)
+		}
+		return
+	}
+	for phase := range 4 {
+		for ch := range s.channels {
+			src := st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+phase/2)*2*s.w:][:2*s.w]
+			to := dst[(phase*s.channels+ch)*s.channel:][:s.w]
+			for j := range to {
+				to[j] = src[2*j+phase%2]
 			}
 		}
+	}
+}
+
+// stem makes the input's phases the place that k reads: where k may take them row by row,
+// in its thread's own memory, else all at once before it.
+func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
+	s, err := c.newSplitter(in)
+	if err != nil {
+		return err
+	}
+	l := &layout{h: s.h, w: s.w, padX: k.pad[1] / 2, padY: k.pad[0] / 2, lanes: c.target.Lanes(), line: s.channel}
+	k.foldPhases()
+	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: k.in, channels: k.in,
+		channel: s.channel, row: s.size(), origin: lead, picture: (s.h + 2*l.padY) * s.size()}
+	if s.channels == 3 && k.winograd() && !narrow(s.w, 1, l.lanes) {
+		k.rows = s
+		c.pixels = len(c.users[in]) == 1 && !slices.Contains(c.graph.Outputs, in)
+		return nil
+	}
+	p, size, err := l.newPlace(len(c.lives), k.x.n, k.in)
+	if err != nil {
+		return err
+	}
+	c.newLife(size, l)
+	k.x = p
+	c.parallel(in.Name+" to phases", nil, []int{s.input, p.value}, p.n*p.h, func(st *state, job, worker int) {
+		mem, i, y := st.v[p.value], job/p.h, job%p.h
+		s.row(st, mem[p.at(i, 0, y, 0):], i, y, worker)
 	})
-	return p, nil
+	return nil
 }
 
 // foldPhases turns the weights of a stem into those over the phases of its input.
@@ -61,4 +135,24 @@ func (k *nativeConv) foldPhases() {
 	}
 	k.weight, k.kernel, k.in = w, kernel, 4*k.in
 	k.stride, k.pad = [2]int{1, 1}, [2]int{k.pad[0] / 2, k.pad[1] / 2}
+}
+
+// group leaves the rows that a group of output rows from y on reads in buffer, one after
+// the other, and returns where column -1 of the first is. Two of them are there already
+// unless this is the thread's first group.
+func (s *splitter) group(st *state, buffer []float32, i, y int, first bool, worker int) uintptr {
+	const reads, kept = codegen.WinogradRows + 2, 2
+	size := s.size()
+	rows := buffer[lead:]
+	have := 0
+	if first {
+		clear(buffer[:lead])
+	} else {
+		copy(rows[:kept*size], rows[(reads-kept)*size:])
+		have = kept
+	}
+	for r := have; r < reads; r++ {
+		s.row(st, rows[r*size:], i, y-1+r, worker)
+	}
+	return pointer(rows, 0) - 4
 }

@@ -219,3 +219,39 @@ func (a *avx) pickLanes() {
 		a.V2(amd64.VMOVUPS, a.w, oddIndex, at(rConst, constOdd*constSize))
 	}
 }
+
+// rgb: a 128-bit part of the vectors takes four pixels of every other column, the bytes
+// 6j+k, j = 0 to 3, of 24 bytes, where k = 0 to 5 is the plane. j = 0 and 1 are taken from
+// a window at byte 0, j = 2 and 3 from one at byte 8.
+func (a *avx) rgb(base reg) [6]vec {
+	const low, high, more, t = 6, 7, 8, 9
+	if a.wide {
+		// Both windows from the 96 bytes, by indices of 32-bit words.
+		a.load(low, base, 0)
+		a.load(high, base, 0)
+		a.load(more, base, 64)
+		a.load(t, rConst, constWindow0*constSize)
+		a.v3(amd64.VPERMT2D, low, t, amd64.Vec(more))
+		a.load(t, rConst, constWindow8*constSize)
+		a.v3(amd64.VPERMT2D, high, t, amd64.Vec(more))
+	} else {
+		for i, w := range []amd64.Vec{low, high} {
+			a.V2(amd64.VMOVUPS, amd64.X, w, at(base, 8*i))
+			a.V3I(amd64.VINSERTF128, a.w, w, w, at(base, 8*i+24), 1)
+		}
+	}
+	var planes [6]vec
+	for k := range planes {
+		v := amd64.Vec(k)
+		a.V3(amd64.VPSHUFB, a.w, v, low, at(rConst, (constFirstBytes+k)*constSize))
+		a.V3(amd64.VPSHUFB, a.w, t, high, at(rConst, (constLastBytes+k)*constSize))
+		if a.wide {
+			a.V3(amd64.VPORD, a.w, v, v, amd64.Vec(t))
+		} else {
+			a.V3(amd64.VPOR, a.w, v, v, amd64.Vec(t))
+		}
+		a.V2(amd64.VCVTDQ2PS, a.w, v, v)
+		planes[k] = vec(k)
+	}
+	return planes
+}

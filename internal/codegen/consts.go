@@ -18,6 +18,10 @@ const (
 	constUpper8        // 4 4 5 5 …
 	constFirst         // 8 lanes of ones, then 8 of zeros
 	constTwo
+	constWindow0                          // see avx.rgb: indices of 32-bit words
+	constWindow8                          //
+	constFirstBytes                       // for each of the six planes, the bytes for lanes 0 and 1 of four
+	constLastBytes  = constFirstBytes + 6 // and for 2 and 3
 )
 
 // constants is the table in the making.
@@ -40,6 +44,14 @@ func newConstants() *constants {
 		return 0
 	})
 	c.words(func(int) uint32 { return math.Float32bits(2) })
+	c.words(func(i int) uint32 { return uint32(i/4*6 + i%4) })
+	c.words(func(i int) uint32 { return uint32(i/4*6 + 2 + i%4) })
+	for k := range uint32(6) {
+		c.words(func(i int) uint32 { return [4]uint32{k, 6 + k, 0x80, 0x80}[i%4] | 0x80808000 })
+	}
+	for k := range uint32(6) {
+		c.words(func(i int) uint32 { return [4]uint32{0x80, 0x80, 4 + k, 10 + k}[i%4] | 0x80808000 })
+	}
 	return c
 }
 

@@ -68,7 +68,10 @@ type isa interface {
 	round(d, s vec)                     // to the nearest whole number
 	scale(d, s, n vec)                  // d = s * 2^n for whole n in [-126, 127]; n is used up
 	recip(d, s, t vec)                  // d = 1/s within 2 ulp; t is used up
-	twice(lo, hi, s vec)                // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
+	// rgb unpacks 2*lanes() interleaved 8-bit RGB pixels into whole numbers in float32: red,
+	// green and blue of the even pixels, then of the odd ones, in registers of its choice.
+	rgb(base reg) [6]vec
+	twice(lo, hi, s vec) // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
 
 	// tap adds one tap to a tile of o x v sums: for output channel i and vector j,
 	// acc[i*v+j] += x[j] * weight i, the weights lying at base+off. free are registers

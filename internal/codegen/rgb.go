@@ -1,0 +1,58 @@
+package codegen
+
+import "fmt"
+
+// RGB describes the unpacking of a row of interleaved 8-bit RGB pixels into six rows of
+// float32 from 0 to 1: red, green and blue of the even columns, then of the odd ones.
+//
+// Arguments: 0 the pixels, readable for a vector beyond the row, 3 output, 5 masks of the
+// output's vectors (with MaskLast).
+type RGB struct {
+	OutChannel int
+	Line       Line // of the output, with MaskNone or MaskLast
+	Margin     int  // vectors of zeros behind each row
+}
+
+// RGBReads is how many bytes behind a row of pixels may be read.
+const RGBReads = 256
+
+// RGB writes the unpacking.
+func (b *Builder) RGB(c RGB) (Func, error) {
+	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
+		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	return b.kernel(c, func(m isa) {
+		m.arg(rConst, argConst)
+		m.arg(rX, 0)
+		m.arg(rOut, 3)
+		if c.Line.Mask == MaskLast {
+			m.arg(rMask, 5)
+		}
+		size := 4 * m.lanes()
+		vectors := func(last bool) {
+			planes := m.rgb(rX)
+			for i, v := range planes {
+				m.mulM(v, v, rConst, b.consts.offset(1./255))
+				if last && c.Line.Mask == MaskLast {
+					m.andM(v, v, rMask, 0)
+				}
+				m.store(rOut, i*c.OutChannel, v)
+			}
+			m.add(rX, 6*m.lanes())
+			m.add(rOut, size)
+		}
+		if c.Line.Vectors > 1 {
+			m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
+		}
+		vectors(true)
+		if c.Margin > 0 {
+			m.zero(0)
+			for i := range 6 {
+				for v := range c.Margin {
+					m.store(rOut, i*c.OutChannel+v*size, 0)
+				}
+			}
+		}
+		m.leave()
+	})
+}
