@@ -14,8 +14,8 @@ func (a *Assembler) tileConfig(name string, e encoding, m Mem) {
 	}
 }
 
-// Tilerelease returns the tiles to their initial state, which costs other threads and the
-// kernel nothing.
+// Tilerelease returns the tiles to their initial state, so that they need not be saved when
+// the system switches threads.
 func (a *Assembler) Tilerelease() { a.bytes(0xC4, 0xE2, 0x78, 0x49, 0xC0) }
 
 // Tilezero clears d.

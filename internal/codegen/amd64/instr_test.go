@@ -140,13 +140,22 @@ func register(r Operand, w Width) string {
 func (i instr) memory(m Mem) string {
 	size, kind := i.op.mem.size(i.w), "PTR"
 	if m.Broadcast {
-		size, kind = i.op.mem.element(), "BCST"
+		size, kind = i.element(), "BCST"
 	}
 	s := fmt.Sprintf("%s %s %s", sizes[size], kind, address(m))
-	if m.Broadcast && i.op.name == "vcvtneps2bf16" { // whose width is not to be seen otherwise
+	if m.Broadcast && i.op.name == "vcvtneps2bf16" && i.w != Z { // the register shows 512 bits alone
 		s += fmt.Sprintf("{1to%d}", i.w/32)
 	}
 	return s
+}
+
+// element returns the size in bytes of an element to broadcast, whether or not i can be a
+// broadcast.
+func (i instr) element() int32 {
+	if i.op.enc&evexW1 != 0 {
+		return 8
+	}
+	return 4
 }
 
 var sizes = map[int32]string{1: "BYTE", 2: "WORD", 4: "DWORD", 8: "QWORD", 16: "XMMWORD", 32: "YMMWORD", 64: "ZMMWORD"}

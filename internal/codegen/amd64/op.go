@@ -2,6 +2,9 @@ package amd64
 
 // An Op is a vector instruction, of whatever width and encoding. Those that exist are the
 // variables of this package.
+//
+// It is encoded with a VEX prefix where it has such a form, is 128 or 256 bits wide and has
+// registers below 16, no mask and no broadcast; else with an EVEX prefix, which is AVX-512.
 type Op struct {
 	name  string
 	form  form

@@ -22,10 +22,6 @@ func (a *Assembler) K(k Mask, zero bool) *Assembler {
 	return a
 }
 
-// The methods that follow append one vector instruction. It takes its VEX form when it is
-// 128 or 256 bits wide, with registers below 16, no mask and no broadcast, and its EVEX
-// form, which is AVX-512, otherwise.
-
 // V2 appends an instruction on a destination and a source.
 func (a *Assembler) V2(o Op, w Width, d Vec, s Operand) {
 	if a.checkForm(o, "V2", o.enc&toMask == 0 && (o.form == formRM || o.form == formMR)) {
