@@ -6,7 +6,7 @@ ORT := $(DEPS)/node_modules/onnxruntime-node/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export CGO_ENABLED = 0
 
-.PHONY: all static demo test check torch onnxruntime jpeg-tools fuzz clean
+.PHONY: all static demo bench test check torch onnxruntime jpeg-tools fuzz clean
 
 all: ultrafast
 
@@ -36,6 +36,11 @@ $(ORT):
 
 demo: torch
 	./ultrafast demo
+
+# The table of speeds beside ONNX Runtime's: about BENCH_SECONDS * 20, on an idle machine.
+BENCH_SECONDS ?= 10
+bench: ultrafast onnxruntime
+	go run ./docs/results/bench -ultrafast ./ultrafast -seconds $(BENCH_SECONDS) -o docs/results/bench.md
 
 # djpeg and cjpeg are what our JPEG decoder is compared with.
 jpeg-tools:

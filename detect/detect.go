@@ -17,14 +17,35 @@ type Options struct {
 	Width, Height int     // network input; multiples of the model's largest stride
 	Conf          float32 // boxes must exceed it; 0 means 0.25
 	NMS           box.NMSOptions
-	Threads       int // 0 means all cores
+	Threads       int      // 0 means all cores
+	Compile       Compiler // nil means Native
+}
+
+// A Compiler prepares what yolo.Raw leaves of a model for one picture of Width×Height.
+type Compiler func(raw *graph.Graph, o Options) (Network, error)
+
+// A Network computes a model's raw maps for a picture [1, 3, Height, Width] in 0..1. They
+// are valid until the next Run. An engine.Session is one, and an ort.Session.
+type Network interface {
+	Run(x *tensor.Tensor) ([]*tensor.Tensor, error)
+}
+
+// Native is the Compiler of package engine.
+func Native(raw *graph.Graph, o Options) (Network, error) {
+	p, err := engine.Compile(raw, engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads})
+	if err != nil {
+		return nil, err
+	}
+	return p.NewSession(), nil
 }
 
 // A Detector finds objects with one model. It belongs to one goroutine.
 type Detector struct {
 	o     Options
 	head  *graph.Detect
-	s     *engine.Session
+	net   Network
+	boxer *picture.Letterboxer
+	boxed *picture.RGB
 	input *tensor.Tensor
 }
 
@@ -46,26 +67,33 @@ func New(g *graph.Graph, o Options) (*Detector, error) {
 	if o.Conf == 0 {
 		o.Conf = 0.25
 	}
+	if o.Compile == nil {
+		o.Compile = Native
+	}
 	raw, head, err := yolo.Raw(g)
 	if err != nil {
 		return nil, err
 	}
-	p, err := engine.Compile(raw, engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads})
+	net, err := o.Compile(raw, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{o: o, head: head, s: p.NewSession(), input: tensor.New(1, 3, o.Height, o.Width)}, nil
+	return &Detector{
+		o: o, head: head, net: net,
+		boxer: picture.NewLetterboxer(o.Width, o.Height, o.Threads), boxed: picture.New(o.Width, o.Height),
+		input: tensor.New(1, 3, o.Height, o.Width),
+	}, nil
 }
 
 // Detect returns the objects in a picture, the most confident first, in its pixels.
 func (d *Detector) Detect(p *picture.RGB) ([]box.Box, Times, error) {
 	var t Times
 	start := time.Now()
-	boxed, fit := picture.Letterbox(p, d.o.Width, d.o.Height)
-	boxed.CHW(d.input.Data)
+	fit := d.boxer.Letterbox(d.boxed.Pix, p)
+	d.boxed.CHW(d.input.Data)
 	t.Before = time.Since(start)
 	start = time.Now()
-	maps, err := d.s.Run(d.input)
+	maps, err := d.net.Run(d.input)
 	if err != nil {
 		return nil, t, err
 	}

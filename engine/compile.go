@@ -120,7 +120,10 @@ func rewritten(g *graph.Graph, keepAll bool) (*graph.Graph, error) {
 // finish puts the values into buffers and the code into memory.
 func (c *compiler) finish() error {
 	for _, n := range c.graph.Outputs {
-		c.lives[c.plain(n)].to = len(c.steps)
+		c.plain(n)
+	}
+	for _, n := range c.graph.Outputs { // now that all steps are there
+		c.lives[c.value[n]].to = len(c.steps)
 	}
 	if len(c.steps) > maxSteps {
 		return fmt.Errorf("engine: %d steps, at most %d can run", len(c.steps), maxSteps)

@@ -405,3 +405,17 @@ func TestPixels(t *testing.T) {
 		}
 	}
 }
+
+// TestOutputsStay has several outputs that are unpacked after the last node: none may
+// take the memory of another.
+func TestOutputsStay(t *testing.T) {
+	g := parse(t, `x = input shape=1,4,24,40
+a = conv x w=f32[8,4,3,3] stride=2 pad=1
+b = conv a w=f32[7,8,1,1]
+c = conv a w=f32[8,8,3,3] stride=2 pad=1
+d = conv c w=f32[7,8,1,1]
+e = conv c w=f32[9,8,1,1]
+output b d e a
+`, 22)
+	check(t, g, random(rand.New(rand.NewPCG(1, 23)), 1, 4, 24, 40), Options{Threads: 1}, 2e-5)
+}

@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -23,8 +24,9 @@ const (
 	typeInfoTensor  = 1  // ONNXType
 	maxTensorRank   = 16 // more than any detector has
 	maxValues       = 64 // inputs or outputs of a model
+	maxThreads      = 1 << 10
 	maxNameInModel  = 1 << 12
-	apiTableEntries = 101 // those of version 1 up to ReleaseSessionOptions
+	apiTableEntries = 209 // those up to ReleaseCUDAProviderOptions
 )
 
 // api holds the functions of OrtApi that are used here. Each of those that can fail
@@ -40,7 +42,16 @@ type api struct {
 	setExecutionMode      func(options unsafe.Pointer, mode int32) unsafe.Pointer
 	setOptimization       func(options unsafe.Pointer, level int32) unsafe.Pointer
 	setIntraOpThreads     func(options unsafe.Pointer, n int32) unsafe.Pointer
+	setConfig             func(options unsafe.Pointer, key, value string) unsafe.Pointer
+	enableProfiling       func(options unsafe.Pointer, prefix *byte) unsafe.Pointer
 	releaseSessionOptions func(options unsafe.Pointer)
+
+	createCUDAOptions      func(cuda *unsafe.Pointer) unsafe.Pointer
+	appendCUDA             func(options, cuda unsafe.Pointer) unsafe.Pointer
+	releaseCUDAOptions     func(cuda unsafe.Pointer)
+	createTensorRTOptions  func(trt *unsafe.Pointer) unsafe.Pointer
+	appendTensorRT         func(options, trt unsafe.Pointer) unsafe.Pointer
+	releaseTensorRTOptions func(trt unsafe.Pointer)
 
 	createSessionFromArray func(env unsafe.Pointer, model *byte, size uintptr, options unsafe.Pointer, session *unsafe.Pointer) unsafe.Pointer
 	releaseSession         func(session unsafe.Pointer)
@@ -50,7 +61,12 @@ type api struct {
 	outputTypeInfo         func(session unsafe.Pointer, i uintptr, info *unsafe.Pointer) unsafe.Pointer
 	inputName              func(session unsafe.Pointer, i uintptr, allocator unsafe.Pointer, name **byte) unsafe.Pointer
 	outputName             func(session unsafe.Pointer, i uintptr, allocator unsafe.Pointer, name **byte) unsafe.Pointer
-	run                    func(session, options unsafe.Pointer, inNames **byte, in *unsafe.Pointer, inCount uintptr, outNames **byte, outCount uintptr, out *unsafe.Pointer) unsafe.Pointer
+	endProfiling           func(session, allocator unsafe.Pointer, file **byte) unsafe.Pointer
+
+	// run's arguments are session, options, names of inputs, inputs, their count, names
+	// of outputs, their count, outputs. It is called by its address, since a registered
+	// function allocates at every call.
+	run uintptr
 
 	createTensorWithData func(memory unsafe.Pointer, data unsafe.Pointer, size uintptr, shape *int64, rank uintptr, element int32, value *unsafe.Pointer) unsafe.Pointer
 	tensorData           func(value unsafe.Pointer, data *unsafe.Pointer) unsafe.Pointer
@@ -72,8 +88,7 @@ type api struct {
 }
 
 // bind fills a from the table of functions. The order of OrtApi's members never changes;
-// the numbers are their positions in onnxruntime_c_api.h, whose version 1 ends with
-// ReleaseCustomOpDomain at 101.
+// the numbers are their positions in onnxruntime_c_api.h, all within version 12's table.
 func (a *api) bind(table *[apiTableEntries]uintptr) error {
 	for _, f := range []struct {
 		at int
@@ -82,9 +97,9 @@ func (a *api) bind(table *[apiTableEntries]uintptr) error {
 		{2, &a.getErrorMessage},
 		{3, &a.createEnv},
 		{8, &a.createSessionFromArray},
-		{9, &a.run},
 		{10, &a.createSessionOptions},
 		{13, &a.setExecutionMode},
+		{14, &a.enableProfiling},
 		{23, &a.setOptimization},
 		{24, &a.setIntraOpThreads},
 		{30, &a.inputCount},
@@ -112,11 +127,22 @@ func (a *api) bind(table *[apiTableEntries]uintptr) error {
 		{98, &a.releaseTypeInfo},
 		{99, &a.releaseTypeAndShape},
 		{100, &a.releaseSessionOptions},
+		{110, &a.endProfiling},
+		{130, &a.setConfig},
+		{170, &a.appendTensorRT},
+		{171, &a.createTensorRTOptions},
+		{174, &a.releaseTensorRTOptions},
+		{204, &a.appendCUDA},
+		{205, &a.createCUDAOptions},
+		{208, &a.releaseCUDAOptions},
 	} {
 		if table[f.at] == 0 {
 			return fmt.Errorf("function %d of its table is missing", f.at)
 		}
 		purego.RegisterFunc(f.fn, table[f.at])
+	}
+	if a.run = table[9]; a.run == 0 {
+		return errors.New("its table has no function to run a model")
 	}
 	return nil
 }

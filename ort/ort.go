@@ -11,6 +11,7 @@ import (
 type Runtime struct {
 	api       api
 	version   string
+	library   string
 	env       unsafe.Pointer
 	memory    unsafe.Pointer // describes plain CPU memory
 	allocator unsafe.Pointer // the library's own, never released
@@ -35,7 +36,7 @@ func Open(library string) (*Runtime, error) {
 	var getVersion func() string
 	purego.RegisterFunc(&getAPI, b.getAPI)
 	purego.RegisterFunc(&getVersion, b.getVersionString)
-	r := &Runtime{version: getVersion()}
+	r := &Runtime{version: getVersion(), library: library}
 	table := getAPI(apiVersion)
 	if table == nil {
 		return nil, fmt.Errorf("ONNX Runtime %s in %s is too old: 1.%d or later is needed", r.version, library, apiVersion)

@@ -126,6 +126,31 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestProviders asks for what npm's library lacks as it comes.
+func TestProviders(t *testing.T) {
+	r := open(t)
+	path, err := ort.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for provider, parts := range map[ort.Provider][]string{
+		ort.CUDA:     {"cuda", path, "libonnxruntime_providers_cuda", "CUDA 12 and cuDNN 9"},
+		ort.TensorRT: {"tensorrt", path, "libonnxruntime_providers_tensorrt", "TensorRT 10"},
+		"tpu":        {`"tpu"`, "want cpu, cuda or tensorrt"},
+	} {
+		s, err := r.Load(model(t), ort.Options{Provider: provider})
+		if err == nil {
+			s.Close()
+			t.Skipf("the library has %s", provider)
+		}
+		for _, part := range parts {
+			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v, want one line with %q", provider, err, part)
+			}
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "lib.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o666); err != nil {

@@ -3,16 +3,16 @@ package ort
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
+	"os"
 	"unsafe"
-
-	"ultrafast/tensor"
 )
 
 // Options says how a model runs. The zero value is good.
 type Options struct {
-	Threads int // for one operator; 0 lets ONNX Runtime take every core
+	Threads  int      // for one operator, the caller's included; 0 lets ONNX Runtime take every core
+	NoSpin   bool     // idle threads sleep at once, instead of looking for work for a while
+	Provider Provider // "" means CPU
+	Profile  bool     // note the time of every operator, for EndProfile
 }
 
 // A Value is an input or an output of a model. A dimension of -1 is open.
@@ -28,7 +28,8 @@ type Session struct {
 	runtime         *Runtime
 	handle          unsafe.Pointer
 	inName, outName []*byte // zero-terminated, as Run wants them
-	out             []*tensor.Tensor
+	profile         string  // the folder of the profile, or ""
+	bound
 }
 
 // Load reads an ONNX model, which is not kept. Every input and output must be a tensor of
@@ -46,41 +47,68 @@ func (r *Runtime) Load(model []byte, o Options) (*Session, error) {
 		return nil, err
 	}
 	defer a.releaseSessionOptions(options)
-	if err := errors.Join(
-		a.check("set mode", a.setExecutionMode(options, sequential)),
-		a.check("set optimisation", a.setOptimization(options, optimiseAll)),
-		a.check("set threads", a.setIntraOpThreads(options, int32(o.Threads))),
-	); err != nil {
+	if err := r.configure(options, o); err != nil {
 		return nil, err
 	}
 	s := &Session{runtime: r}
-	if err := a.check("load model", a.createSessionFromArray(r.env, &model[0], uintptr(len(model)), options, &s.handle)); err != nil {
-		return nil, err
-	}
-	if err := s.describe(); err != nil {
+	if err := s.load(model, options, o); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
+func (r *Runtime) configure(options unsafe.Pointer, o Options) error {
+	a := &r.api
+	if o.Threads < 0 || o.Threads > maxThreads {
+		return fmt.Errorf("ONNX Runtime: %d threads, want 0 to %d", o.Threads, maxThreads)
+	}
+	spin := "1"
+	if o.NoSpin {
+		spin = "0"
+	}
+	for _, err := range []error{
+		a.check("set mode", a.setExecutionMode(options, sequential)),
+		a.check("set optimisation", a.setOptimization(options, optimiseAll)),
+		a.check("set threads", a.setIntraOpThreads(options, int32(o.Threads))),
+		a.check("set spinning", a.setConfig(options, "session.intra_op.allow_spinning", spin)),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return r.use(o.Provider, options)
+}
+
+func (s *Session) load(model []byte, options unsafe.Pointer, o Options) error {
+	a := &s.runtime.api
+	if o.Profile {
+		if err := s.startProfile(options); err != nil {
+			return err
+		}
+	}
+	if err := a.check("load model", a.createSessionFromArray(s.runtime.env, &model[0], uintptr(len(model)), options, &s.handle)); err != nil {
+		return err
+	}
+	return s.describe()
+}
+
 func (s *Session) describe() error {
 	a := &s.runtime.api
 	var err error
-	if s.Inputs, s.inName, err = s.values(a.inputCount, a.inputName, a.inputTypeInfo); err != nil {
+	if s.Inputs, s.inName, err = s.list(a.inputCount, a.inputName, a.inputTypeInfo); err != nil {
 		return fmt.Errorf("input: %w", err)
 	}
 	if len(s.Inputs) != 1 {
 		return fmt.Errorf("ONNX Runtime: the model has %d inputs, want one", len(s.Inputs))
 	}
-	if s.Outputs, s.outName, err = s.values(a.outputCount, a.outputName, a.outputTypeInfo); err != nil {
+	if s.Outputs, s.outName, err = s.list(a.outputCount, a.outputName, a.outputTypeInfo); err != nil {
 		return fmt.Errorf("output: %w", err)
 	}
-	s.out = make([]*tensor.Tensor, len(s.Outputs))
 	return nil
 }
 
-func (s *Session) values(
+func (s *Session) list(
 	count func(unsafe.Pointer, *uintptr) unsafe.Pointer,
 	name func(unsafe.Pointer, uintptr, unsafe.Pointer, **byte) unsafe.Pointer,
 	info func(unsafe.Pointer, uintptr, *unsafe.Pointer) unsafe.Pointer,
@@ -159,81 +187,17 @@ func (a *api) shape(info unsafe.Pointer) ([]int, error) {
 	return shape, nil
 }
 
-// Run computes the outputs for x. They are valid until the next Run.
-func (s *Session) Run(x *tensor.Tensor) ([]*tensor.Tensor, error) {
-	if s.handle == nil {
-		return nil, errors.New("ONNX Runtime: session is closed")
-	}
-	if len(x.Data) == 0 || len(x.Data) != x.Len() {
-		return nil, fmt.Errorf("ONNX Runtime: input of shape %v holds %d numbers", x.Shape, len(x.Data))
-	}
-	a := &s.runtime.api
-	// The library keeps the address of the data beyond the call that is given it.
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(&x.Data[0])
-	shape := make([]int64, len(x.Shape))
-	for i, d := range x.Shape {
-		shape[i] = int64(d)
-	}
-	var in unsafe.Pointer
-	if err := a.check("wrap input", a.createTensorWithData(s.runtime.memory, unsafe.Pointer(&x.Data[0]), uintptr(4*len(x.Data)),
-		unsafe.SliceData(shape), uintptr(len(shape)), elementFloat, &in)); err != nil {
-		return nil, err
-	}
-	defer a.releaseValue(in)
-	out := make([]unsafe.Pointer, len(s.Outputs))
-	defer func() {
-		for _, v := range out {
-			if v != nil {
-				a.releaseValue(v)
-			}
-		}
-	}()
-	if err := a.check("run", a.run(s.handle, nil, &s.inName[0], &in, 1, &s.outName[0], uintptr(len(out)), &out[0])); err != nil {
-		return nil, err
-	}
-	for i, v := range out {
-		if err := s.fetch(i, v); err != nil {
-			return nil, fmt.Errorf("output %s: %w", s.Outputs[i].Name, err)
-		}
-	}
-	return s.out, nil
-}
-
-// fetch copies a result into the session's own tensor.
-func (s *Session) fetch(i int, value unsafe.Pointer) error {
-	a := &s.runtime.api
-	var info, data unsafe.Pointer
-	if err := a.check("shape", a.tensorTypeAndShape(value, &info)); err != nil {
-		return err
-	}
-	defer a.releaseTypeAndShape(info)
-	shape, err := a.shape(info)
-	if err != nil {
-		return err
-	}
-	if s.out[i] == nil || !slices.Equal(s.out[i].Shape, shape) {
-		if _, err := tensor.Count(shape); err != nil {
-			return err
-		}
-		s.out[i] = tensor.New(shape...)
-	}
-	if len(s.out[i].Data) == 0 {
-		return nil
-	}
-	if err := a.check("data", a.tensorData(value, &data)); err != nil {
-		return err
-	}
-	copy(s.out[i].Data, unsafe.Slice((*float32)(data), len(s.out[i].Data)))
-	return nil
-}
-
 // Close gives the model's memory back.
 func (s *Session) Close() error {
+	s.unbind()
 	if s.handle != nil {
 		s.runtime.api.releaseSession(s.handle)
 		s.handle = nil
+	}
+	if s.profile != "" {
+		err := os.RemoveAll(s.profile)
+		s.profile = ""
+		return err
 	}
 	return nil
 }

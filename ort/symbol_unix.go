@@ -19,3 +19,6 @@ func symbol(library, name string) (uintptr, error) {
 	}
 	return purego.Dlsym(handle, name)
 }
+
+// fileName returns a path as the library takes it.
+func fileName(path string) *byte { return &append([]byte(path), 0)[0] }

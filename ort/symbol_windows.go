@@ -1,6 +1,10 @@
 package ort
 
-import "syscall"
+import (
+	"syscall"
+	"unicode/utf16"
+	"unsafe"
+)
 
 // symbol loads a library and returns the address of one of its functions.
 func symbol(library, name string) (uintptr, error) {
@@ -9,4 +13,9 @@ func symbol(library, name string) (uintptr, error) {
 		return 0, err
 	}
 	return syscall.GetProcAddress(handle, name)
+}
+
+// fileName returns a path as the library takes it: in UTF-16.
+func fileName(path string) *byte {
+	return (*byte)(unsafe.Pointer(&append(utf16.Encode([]rune(path)), 0)[0]))
 }

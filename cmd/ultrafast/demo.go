@@ -186,7 +186,7 @@ func (d *demo) tune(ctx context.Context, g *graph.Graph) (*graph.Graph, error) {
 
 // measure adds a row to the table.
 func (d *demo) measure(ctx context.Context, what string, g *graph.Graph) error {
-	p, head, err := newPredictor(g)
+	p, head, err := newPredictor(g, detect.Native)
 	if err != nil {
 		return err
 	}

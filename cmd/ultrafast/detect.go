@@ -28,6 +28,7 @@ type detectFlags struct {
 	saveTxt, saveConf    bool
 	asJSON               bool
 	project, name        string
+	runtimeFlags
 }
 
 func detectCommand() *cobra.Command {
@@ -54,6 +55,7 @@ grey. Pictures that cannot be read are named and skipped; the exit code is then 
 	fl.BoolVar(&f.saveTxt, "save-txt", false, "write labels too: class cx cy w h, as fractions")
 	fl.BoolVar(&f.saveConf, "save-conf", false, "with --save-txt, append the confidence")
 	fl.BoolVar(&f.asJSON, "json", false, "print the boxes as JSON")
+	f.addRuntime(fl)
 	fl.StringVar(&f.project, "project", "runs/detect", "where run folders are made")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
 	must(c.MarkFlagRequired("weights"))
@@ -128,7 +130,12 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf,
+	r, err := f.openRuntime()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Compile: r.Compile,
 		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ultrafast/ort"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
 	"ultrafast/yolo"
@@ -53,6 +54,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	deps, err := filepath.Abs(filepath.Join("..", "..", ".deps")) // where ONNX Runtime is
+	if err != nil {
+		t.Fatal(err)
+	}
 	cache, err := os.UserCacheDir() // where the bridge to libtorch is
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +67,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SHARED", shared)
 			e.Setenv("XDG_CACHE_HOME", cache)
-			return nil
+			return os.Symlink(deps, filepath.Join(e.WorkDir, ".deps"))
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -71,6 +76,15 @@ func TestScripts(t *testing.T) {
 				return err == nil, nil
 			case "torch":
 				return torchBuilt(), nil
+			case "ort":
+				return ortFound(), nil
+			case "cuda": // whether ONNX Runtime could try
+				path, err := ort.Find()
+				if err != nil {
+					return false, nil
+				}
+				_, err = os.Stat(filepath.Join(filepath.Dir(path), "libonnxruntime_providers_cuda.so"))
+				return err == nil, nil
 			}
 			return false, nil
 		},

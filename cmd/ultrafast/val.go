@@ -13,7 +13,6 @@ import (
 	"ultrafast/box"
 	"ultrafast/dataset"
 	"ultrafast/detect"
-	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/tensor"
 	"ultrafast/train"
@@ -25,6 +24,7 @@ type valFlags struct {
 	batch                     int
 	conf, iou                 float32
 	rect, asJSON              bool
+	runtimeFlags
 }
 
 func valCommand() *cobra.Command {
@@ -48,6 +48,7 @@ large objects, and the time that each stage takes.`,
 	fl.Float32Var(&f.conf, "conf", 0.001, "confidence that candidates must exceed")
 	fl.Float32Var(&f.iou, "iou", 0.6, "overlap above which the less confident box goes")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
+	f.addRuntime(fl)
 	must(c.MarkFlagRequired("weights"))
 	must(c.MarkFlagRequired("data"))
 	return c
@@ -69,7 +70,12 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	p, head, err := newPredictor(g)
+	r, err := f.openRuntime()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p, head, err := newPredictor(g, r.Compile)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
 	}
@@ -104,29 +110,29 @@ func (f *valFlags) run(c *cobra.Command) error {
 	return err
 }
 
-// A predictor runs batches of any shape picture by picture in the engine, which keeps the
-// memory small; all cores work on each picture.
+// A predictor runs batches of any shape picture by picture, which keeps the memory small;
+// all cores work on each picture.
 type predictor struct {
-	g        *graph.Graph
-	sessions map[[2]int]*engine.Session // by height and width
+	raw     *graph.Graph
+	compile detect.Compiler
+	nets    map[[2]int]detect.Network // by height and width
 }
 
 // newPredictor runs g up to the raw maps of the head that it returns.
-func newPredictor(g *graph.Graph) (*predictor, *graph.Detect, error) {
+func newPredictor(g *graph.Graph, compile detect.Compiler) (*predictor, *graph.Detect, error) {
 	raw, head, err := yolo.Raw(g)
-	return &predictor{raw, map[[2]int]*engine.Session{}}, head, err
+	return &predictor{raw, compile, map[[2]int]detect.Network{}}, head, err
 }
 
 func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	h, w := x.Shape[2], x.Shape[3]
-	s := p.sessions[[2]int{h, w}]
-	if s == nil {
-		prog, err := engine.Compile(p.g, engine.Options{Batch: 1, Height: h, Width: w})
-		if err != nil {
+	net := p.nets[[2]int{h, w}]
+	if net == nil {
+		var err error
+		if net, err = p.compile(p.raw, detect.Options{Height: h, Width: w}); err != nil {
 			return nil, err
 		}
-		s = prog.NewSession()
-		p.sessions[[2]int{h, w}] = s
+		p.nets[[2]int{h, w}] = net
 	}
 	var all []*tensor.Tensor
 	size := x.Shape[1] * h * w
@@ -135,7 +141,7 @@ func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		maps, err := s.Run(one)
+		maps, err := net.Run(one)
 		if err != nil {
 			return nil, err
 		}

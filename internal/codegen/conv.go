@@ -21,6 +21,7 @@ type Conv struct {
 	Line        Line
 	Tile        Tile
 	PixelsOuter bool // all channels of one tile of pixels before the next
+	Prefetch    int  // how many rows below the kernel to fetch into the cache
 }
 
 // A Line is the pixels that one call computes.
@@ -84,13 +85,13 @@ func (b *Builder) Conv(c Conv) (Func, error) {
 		if c.PixelsOuter {
 			w.pixels(func(s segment, last bool) {
 				m.push(rOut, rRes, rW, rBias)
-				w.channels(func(o segment) { w.tile(o.size, s.size, last) })
+				w.channels(func(o segment) { w.tile(o, s.size, last) })
 				m.pop(rOut, rRes, rW, rBias)
 			})
 		} else {
 			w.channels(func(o segment) {
 				m.push(rX, rOut, rRes, rMask)
-				w.pixels(func(s segment, last bool) { w.tile(o.size, s.size, last) })
+				w.pixels(func(s segment, last bool) { w.tile(o, s.size, last) })
 				m.pop(rX, rOut, rRes, rMask)
 			})
 		}
@@ -127,7 +128,11 @@ type convWriter struct {
 // channels writes the loop over tiles of output channels and moves on to the next tile
 // after each.
 func (w convWriter) channels(tile func(segment)) {
-	for _, s := range balanced(w.Out, w.Tile.Out) {
+	segments := balanced(w.Out, w.Tile.Out)
+	if f := segments[0]; w.Prefetch > 0 && f.n > 1 { // the first tile alone fetches
+		segments = append([]segment{{1, f.size, 0}, {f.n - 1, f.size, f.size}}, segments[1:]...)
+	}
+	for _, s := range segments {
 		w.m.loop(rTiles, s.n, func() {
 			tile(s)
 			w.m.add(rOut, s.size*w.OutChannel)
@@ -174,8 +179,8 @@ func (w convWriter) pixels(tile func(s segment, last bool)) {
 }
 
 // tile writes the sums of one tile: out channels of v vectors.
-func (w convWriter) tile(out, v int, last bool) {
-	m := w.m
+func (w convWriter) tile(o segment, v int, last bool) {
+	m, out := w.m, o.size
 	acc, x, free := w.b.registers(out*v, v)
 	for o := range out {
 		m.spread(acc[o*v], rBias, 4*o)
@@ -188,6 +193,13 @@ func (w convWriter) tile(out, v int, last bool) {
 	taps := w.Kernel[0] * w.Kernel[1]
 	step := 4 * roundUp(out, m.packing())
 	m.loop(rCount, w.In, func() {
+		if o.start == 0 {
+			for r := range w.Prefetch {
+				for j := range v * w.Stride {
+					m.prefetch(rCurX, (w.Kernel[0]+r)*w.InRow+j*4*m.lanes())
+				}
+			}
+		}
 		for i := range taps {
 			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
 			for j := range v {

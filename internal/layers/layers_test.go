@@ -28,7 +28,7 @@ onnx              : graph tensor
 safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
-internal/codegen  : internal/codegen/amd64
+internal/codegen  : internal/codegen/amd64 internal/codegen/arm64
 internal/codegen/amd64 :
 internal/codegen/arm64 :
 yolo              : box graph picture pt tensor
@@ -41,8 +41,10 @@ detect            : box engine graph picture tensor yolo
 report            :
 scene             : picture
 internal/layers   :
+internal/peak     :
 .                 : box detect engine graph onnx pass picture pt safetensors tensor yolo
 cmd/ultrafast     : *
+docs/results/bench : prune safetensors yolo
 docs/results/curves : report
 `
 
