@@ -120,7 +120,9 @@ func rewritten(g *graph.Graph, keepAll bool) (*graph.Graph, error) {
 // finish puts the values into buffers and the code into memory.
 func (c *compiler) finish() error {
 	for _, n := range c.graph.Outputs {
-		c.plain(n)
+		if _, err := c.plain(n); err != nil {
+			return err
+		}
 	}
 	for _, n := range c.graph.Outputs { // now that all steps are there
 		c.lives[c.value[n]].to = len(c.steps)
@@ -190,7 +192,11 @@ func (c *compiler) plainNode(n *graph.Node) error {
 	in := make([]int, len(n.In))
 	shapes := make([]graph.Shape, len(n.In))
 	for i, p := range n.In {
-		in[i], shapes[i] = c.plain(p), c.shapes[p]
+		var err error
+		if in[i], err = c.plain(p); err != nil {
+			return err
+		}
+		shapes[i] = c.shapes[p]
 	}
 	out := c.shapes[n]
 	var k kernel

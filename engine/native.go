@@ -164,15 +164,12 @@ func (c *compiler) source(n *graph.Node) (place, error) {
 
 // plain returns the value of a node as a plain tensor, unpacking it where only its place
 // is written.
-func (c *compiler) plain(n *graph.Node) int {
+func (c *compiler) plain(n *graph.Node) (int, error) {
 	if v, ok := c.value[n]; ok {
-		return v
+		return v, nil
 	}
-	p := c.places[n]
 	out := c.newValue(c.shapes[n])
 	c.value[n] = out
-	c.parallel(n.Name+" to a tensor", nil, []int{p.value, out}, p.n*p.h, func(s *state, job, _ int) {
-		p.unpackRow(s.v[out], s.v[p.value], job/p.h, job%p.h)
-	})
-	return out
+	y := plainPlace(out, c.shapes[n], c.target.Lanes())
+	return out, c.copyRows(n.Name+" to a tensor", nil, c.places[n], y, nil, codegen.Activation{})
 }

@@ -30,27 +30,28 @@ type splitter struct {
 	channels int // of the input
 	h, w     int // of a phase
 	channel  int // floats from one channel to the next in a row of phases
+	halves   codegen.Func
 	rgb      codegen.Func
 	mask     []float32
 }
 
 func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
 	shape, lanes := c.shapes[in], c.target.Lanes()
-	s := &splitter{input: c.plain(in), channels: shape[1], h: shape[2] / 2, w: shape[3] / 2}
+	s := &splitter{input: c.value[in], channels: shape[1], h: shape[2] / 2, w: shape[3] / 2}
 	s.channel = roundUp(s.w, lead) + lead
 	line := codegen.Line{Vectors: (s.w + lanes - 1) / lanes}
 	if s.w%lanes != 0 {
 		line.Mask = codegen.MaskLast
 	}
-	if s.channels != 3 {
-		return s, nil
-	}
 	s.mask = c.masks.last(s.w, lanes)
+	c.bytes = max(c.bytes, 8*s.w+codegen.RGBReads)
 	var err error
+	if s.halves, err = c.code.Halves(codegen.Halves{OutOdd: 4 * s.channels * s.channel, Line: line}); err != nil || s.channels != 3 {
+		return s, err
+	}
 	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line}); err != nil {
 		return nil, err
 	}
-	c.bytes = max(c.bytes, 6*s.w+codegen.RGBReads)
 	return s, nil
 }
 
@@ -68,9 +69,10 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 	for ch := range 4 * s.channels {
 		clear(dst[ch*s.channel:][s.w:s.channel])
 	}
+	// Kernels read a copy of the row, so that they may read beyond it.
 	if st.pixels != nil {
 		size := 6 * s.w
-		line := st.bytes[worker] // a copy, so that nothing behind the picture is read
+		line := st.bytes[worker]
 		for r := range 2 {
 			copy(line, st.pixels[((i*s.h+y)*2+r)*size:][:size])
 			a := codegen.Args{0: uintptr(unsafe.Pointer(&line[0])), 3: pointer(dst, 6*r*s.channel), 5: pointer(s.mask, 0)}
@@ -78,13 +80,12 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 		}
 		return
 	}
-	for phase := range 4 {
+	line := unsafe.Slice((*float32)(unsafe.Pointer(&st.bytes[worker][0])), 2*s.w)
+	for r := range 2 {
 		for ch := range s.channels {
-			src := st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+phase/2)*2*s.w:][:2*s.w]
-			to := dst[(phase*s.channels+ch)*s.channel:][:s.w]
-			for j := range to {
-				to[j] = src[2*j+phase%2]
-			}
+			copy(line, st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+r)*2*s.w:][:2*s.w])
+			a := codegen.Args{0: pointer(line, 0), 3: pointer(dst, (2*r*s.channels+ch)*s.channel), 5: pointer(s.mask, 0)}
+			st.text.Call(s.halves, &a)
 		}
 	}
 }

@@ -10,10 +10,9 @@ import "fmt"
 type RGB struct {
 	OutChannel int
 	Line       Line // of the output, with MaskNone or MaskLast
-	Margin     int  // vectors of zeros behind each row
 }
 
-// RGBReads is how many bytes behind a row of pixels may be read.
+// RGBReads is how many bytes behind a row RGB and Halves may read.
 const RGBReads = 256
 
 // RGB writes the unpacking.
@@ -45,14 +44,6 @@ func (b *Builder) RGB(c RGB) (Func, error) {
 			m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
 		}
 		vectors(true)
-		if c.Margin > 0 {
-			m.zero(0)
-			for i := range 6 {
-				for v := range c.Margin {
-					m.store(rOut, i*c.OutChannel+v*size, 0)
-				}
-			}
-		}
 		m.leave()
 	})
 }

@@ -1,0 +1,46 @@
+package codegen
+
+import "fmt"
+
+// Halves describes the parting of a row into its even and its odd columns.
+//
+// Arguments: 0 the row, readable for two vectors beyond it, 3 output, 5 masks of the
+// output's vectors (with MaskLast).
+type Halves struct {
+	OutOdd int  // from the even columns to the odd ones
+	Line   Line // of each half, with MaskNone or MaskLast
+}
+
+// Halves writes the parting.
+func (b *Builder) Halves(c Halves) (Func, error) {
+	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
+		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	return b.kernel(c, func(m isa) {
+		m.arg(rConst, argConst)
+		m.arg(rX, 0)
+		m.arg(rOut, 3)
+		if c.Line.Mask == MaskLast {
+			m.arg(rMask, 5)
+		}
+		m.pickLanes()
+		const even, odd vec = 0, 1
+		vectors := func(last bool) {
+			m.loadEven(even, rX, 0)
+			m.loadOdd(odd, rX, 0)
+			if last && c.Line.Mask == MaskLast {
+				m.andM(even, even, rMask, 0)
+				m.andM(odd, odd, rMask, 0)
+			}
+			m.store(rOut, 0, even)
+			m.store(rOut, c.OutOdd, odd)
+			m.add(rX, 8*m.lanes())
+			m.add(rOut, 4*m.lanes())
+		}
+		if c.Line.Vectors > 1 {
+			m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
+		}
+		vectors(true)
+		m.leave()
+	})
+}
