@@ -73,6 +73,9 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSizes(shapes, g.Nodes); err != nil {
+		return nil, err
+	}
 	p := &Program{graph: g, shapes: shapes, value: map[*graph.Node]int{}, places: map[*graph.Node]place{},
 		written: map[*graph.Node]bool{}, threads: pick(o.Threads, runtime.GOMAXPROCS(0))}
 	if p.threads < 1 || p.threads > maxThreads {
@@ -136,6 +139,9 @@ func (c *compiler) finish() error {
 		}
 	}
 	c.buffers = plan(c.lives)
+	if err := c.checkMemory(); err != nil {
+		return err
+	}
 	if c.native == nil {
 		return nil
 	}

@@ -1,0 +1,28 @@
+package engine
+
+import (
+	"fmt"
+
+	"ultrafast/graph"
+)
+
+// checkSizes returns an error where a single value is larger than the machine's memory,
+// before anything of that size is made.
+func checkSizes(shapes map[*graph.Node]graph.Shape, nodes []*graph.Node) error {
+	for _, n := range nodes {
+		if size := 4 * int64(tensorLen(shapes[n])); size > physicalMemory() {
+			return fmt.Errorf("engine: %s: its result %v takes %s, more than this machine's memory of %s; choose a smaller input", n.Name, []int(shapes[n]), gib(size), gib(physicalMemory()))
+		}
+	}
+	return nil
+}
+
+// checkMemory returns an error where a session would take more than the machine has.
+func (p *Program) checkMemory() error {
+	if size := p.Memory(); size > physicalMemory() {
+		return fmt.Errorf("engine: running this model on input %v takes %s, more than this machine's memory of %s; choose a smaller input", []int(p.shapes[p.graph.Input()]), gib(size), gib(physicalMemory()))
+	}
+	return nil
+}
+
+func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
