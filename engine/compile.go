@@ -46,6 +46,7 @@ type Program struct {
 // and on any thread.
 type step struct {
 	StepInfo
+	key  string // of the convolution that it is a part of, for tuning
 	jobs int
 	run  job
 }
@@ -156,6 +157,7 @@ type compiler struct {
 	*native // nil without machine code
 	users   map[*graph.Node][]*graph.Node
 	keepAll bool
+	pick    func(key string, all []choice) choice // nil for the first
 }
 
 // node appends the steps that compute n.

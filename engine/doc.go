@@ -1,13 +1,21 @@
 // Package engine runs a graph on this CPU. Compile fixes the shapes, folds and fuses what
-// it may, chooses a kernel for every node and plans the memory; a Program never changes
-// and may be shared; a Session is one goroutine's memory to run it in.
+// it may, chooses a kernel for every node, plans the memory and writes the machine code;
+// a Program never changes and may be shared; a Session is the memory and the threads to
+// run it with, for one goroutine at a time.
 //
 //	prog, err := engine.Compile(g, engine.Options{})
 //	s := prog.NewSession()
 //	outs, err := s.Run(x)
 //
-// Kernels are small functions over plain slices, one file for each kind of op. They work
-// plane by plane on NCHW, so every value has the layout of the graph. Reference evaluates
-// a graph by the plainest loops there are; it is the truth that all kernels are tested
-// against.
+// A program is a list of steps, each a loop of jobs that threads claim one by one
+// (workers.go). What a step computes is in one of two worlds:
+//
+//   - Machine code (native*.go, on package codegen): maps lie with their padding in forms
+//     that suit vectors (place.go), convolutions take activation and addition along, and
+//     concatenations are written in parts by whoever computes them.
+//   - Plain Go (conv.go, act.go, layout.go, norm.go, pool.go, detect.go): kernels over
+//     plain NCHW tensors, for what has no machine code and for processors without it.
+//
+// Values are converted where the two meet. Reference evaluates a graph by the plainest
+// loops there are; it is the truth that both are tested against.
 package engine

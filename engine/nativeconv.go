@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"unsafe"
 
 	"ultrafast/graph"
@@ -66,15 +65,16 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		c.written[last] = true
 	}
 	k.done = last
-	switch {
-	case k.winograd() && narrow(k.y.w, 1, c.target.Lanes()):
-		return c.winogradFlat(k)
-	case k.winograd():
-		return c.winogradRows(k)
-	case k.x.flat && k.x.layout == k.y.layout && k.same():
-		return c.convFlat(k)
+	ch := c.choose(k)
+	switch ch.Form {
+	case winogradRows:
+		return c.winogradRows(k, ch)
+	case winogradFlat:
+		return c.winogradFlat(k, ch)
+	case flat:
+		return c.convFlat(k, ch)
 	}
-	return c.convRows(k)
+	return c.convRows(k, ch)
 }
 
 func nativeActivation(a *graph.Activation) codegen.Activation {
@@ -151,12 +151,12 @@ func (c *compiler) row(y *place) codegen.Line {
 }
 
 // convRows appends a convolution that works on whole rows of the output.
-func (c *compiler) convRows(k *nativeConv) error {
+func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	line := c.row(&k.y)
 	taps := k.kernel[0] * k.kernel[1]
-	tile := c.target.ChooseTile(k.out, line.Vectors, taps, k.stride[1])
+	tile := ch.Tile
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: k.stride[1], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile}
+		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PixelsOuter: ch.PixelsOuter}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}
@@ -193,7 +193,7 @@ func (c *compiler) convRows(k *nativeConv) error {
 			k.y.pads(s.v[k.y.value], i, from, to)
 		}
 	})
-	k.describe(st, "rows", tile)
+	k.describe(st, ch)
 	return nil
 }
 
@@ -220,12 +220,10 @@ func (k *nativeConv) part(t codegen.Target, first, out, taps int, tile codegen.T
 }
 
 // convFlat appends a convolution that works on all rows at once, cut into strips.
-func (c *compiler) convFlat(k *nativeConv) error {
+func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 	lanes := c.target.Lanes()
-	vectors := (k.y.h*k.y.line + lanes - 1) / lanes
-	taps := k.kernel[0] * k.kernel[1]
-	strips := min(max(1, vectors/flatStrip), jobsPerThread*c.threads)
-	tile := c.target.ChooseTile(k.out, (vectors+strips-1)/strips, taps, 1)
+	vectors, strips := c.strips(k)
+	taps, tile := k.kernel[0]*k.kernel[1], ch.Tile
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile}
 	if k.add != nil {
@@ -267,8 +265,15 @@ func (c *compiler) convFlat(k *nativeConv) error {
 		}
 		s.text.Call(p.code[strip], &a)
 	})
-	k.describe(st, "flat", tile)
+	k.describe(st, ch)
 	return nil
+}
+
+// strips returns the vectors of a flat map and into how many strips they are cut.
+func (c *compiler) strips(k *nativeConv) (vectors, strips int) {
+	lanes := c.target.Lanes()
+	vectors = (k.y.h*k.y.line + lanes - 1) / lanes
+	return vectors, min(max(1, vectors/flatStrip), jobsPerThread*c.threads)
 }
 
 // flatStrip is the least vectors of a strip.
@@ -278,7 +283,8 @@ const flatStrip = 16
 func pointer(v []float32, i int) uintptr { return uintptr(unsafe.Pointer(&v[i])) }
 
 // describe says how the step computes the convolution.
-func (k *nativeConv) describe(s *step, form string, t codegen.Tile) {
-	s.Kernel = fmt.Sprintf("%s %dx%d", form, t.Out, t.Vectors)
+func (k *nativeConv) describe(s *step, ch choice) {
+	s.Kernel = ch.String()
 	s.MACs = k.macs
+	s.key = k.key()
 }

@@ -25,10 +25,10 @@ func (k *nativeConv) columns(width int) (even, channel int) {
 
 // winogradRows appends a 3x3 convolution whose jobs each transform some groups of rows
 // into the thread's own memory and multiply them there.
-func (c *compiler) winogradRows(k *nativeConv) error {
+func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	lanes := c.target.Lanes()
 	line := c.row(&k.y)
-	tile := c.target.ChooseTile(k.out, line.Vectors, 3, 1)
+	tile := ch.Tile
 	wide := (k.y.w + k.margin() + lanes - 1) / lanes
 	even, pitch := k.columns(wide * lanes)
 	plane := k.in*pitch + lanes
@@ -86,18 +86,24 @@ func (c *compiler) winogradRows(k *nativeConv) error {
 		}
 		k.y.pads(s.v[k.y.value], i, from*codegen.WinogradRows, min(k.y.h, to*codegen.WinogradRows))
 	})
-	k.describe(st, "Winograd rows", tile)
+	k.describe(st, ch)
 	return nil
+}
+
+// flatVectors is how many vectors the groups side by side fill.
+func (k *nativeConv) flatVectors(lanes int) int {
+	groups, _ := k.rowGroups()
+	return (groups*(k.y.w+1) + lanes - 1) / lanes
 }
 
 // winogradFlat appends a 3x3 convolution over a narrow map: first all groups of a picture
 // are transformed side by side, one column of padding between them; then each job
 // multiplies some of the output channels and copies their rows to where they belong.
-func (c *compiler) winogradFlat(k *nativeConv) error {
+func (c *compiler) winogradFlat(k *nativeConv, ch choice) error {
 	lanes := c.target.Lanes()
 	groups, last := k.rowGroups()
 	pitch := k.y.w + 1
-	line := codegen.Line{Vectors: (groups*pitch + lanes - 1) / lanes}
+	line := codegen.Line{Vectors: k.flatVectors(lanes)}
 	wide := line.Vectors * lanes
 	even, channel := k.columns(wide + 2*lanes)
 	plane := k.in * channel
@@ -108,16 +114,17 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 	if err != nil {
 		return err
 	}
-	c.parallel(k.name+" transformed", nil, []int{k.x.value, t}, k.x.n*k.in, func(s *state, job, _ int) {
+	transform := c.parallel(k.name+" transformed", nil, []int{k.x.value, t}, k.x.n*k.in, func(s *state, job, _ int) {
 		i, ch := job/k.in, job%k.in
 		size := len(s.v[t]) / k.y.n
 		s.text.Call(input, &codegen.Args{
 			0: pointer(s.v[k.x.value], k.x.at(i, ch, -1, -1)),
 			1: pointer(s.v[t], i*size+ch*channel),
 		})
-	}).Kernel = machineCode
+	})
+	transform.Kernel, transform.key = machineCode, k.key()
 
-	tile := c.target.ChooseTile(k.out, line.Vectors, 3, 1)
+	tile := ch.Tile
 	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+k.y.n-1)/k.y.n)
 	var ps []part
 	most := 0
@@ -158,7 +165,7 @@ func (c *compiler) winogradFlat(k *nativeConv) error {
 			s.text.Call(f, &a)
 		}
 	})
-	k.describe(st, "Winograd flat", tile)
+	k.describe(st, ch)
 	return nil
 }
 

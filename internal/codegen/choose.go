@@ -1,19 +1,25 @@
 package codegen
 
-import "math"
+import (
+	"cmp"
+	"slices"
+)
 
-// ChooseTile returns the tile with the least estimated time for a convolution of out
-// channels and lines of that many vectors. taps is the taps of the kernel.
-func (t Target) ChooseTile(out, vectors, taps, stride int) Tile {
-	best, least := Tile{1, 1}, math.Inf(1)
+// Tiles returns the tiles for a convolution of out channels and lines of that many
+// vectors that a model of the processor takes for the fastest, the best first, at most
+// limit of them. taps is the taps of the kernel.
+func (t Target) Tiles(out, vectors, taps, stride, limit int) []Tile {
+	var tiles []Tile
+	costs := map[Tile]float64{}
 	for v := 1; v <= min(vectors, 8); v++ {
 		for o := 1; o <= min(out, 32) && t.Fits(Tile{o, v}, stride); o++ {
-			if c := tileCost(Tile{o, v}, out, vectors, taps, stride); c < least-1e-9 {
-				best, least = Tile{o, v}, c
-			}
+			tile := Tile{o, v}
+			tiles = append(tiles, tile)
+			costs[tile] = t.tileCost(tile, out, vectors, taps, stride)
 		}
 	}
-	return best
+	slices.SortStableFunc(tiles, func(a, b Tile) int { return cmp.Compare(costs[a], costs[b]) })
+	return tiles[:min(limit, len(tiles))]
 }
 
 // tileCost estimates the cycles that one tap of one input channel costs a whole line,
@@ -21,10 +27,11 @@ func (t Target) ChooseTile(out, vectors, taps, stride int) Tile {
 // multiply-add after four. A load that is not aligned counts double, as half of them
 // cross a line of the cache, and a load of every other lane is two loads and a shuffle on
 // the port of a multiply-add.
-func tileCost(t Tile, out, vectors, taps, stride int) (cycles float64) {
+func (t Target) tileCost(tile Tile, out, vectors, taps, stride int) (cycles float64) {
 	const latency = 4
-	for _, so := range balanced(out, t.Out) {
-		for _, sv := range balanced(vectors, t.Vectors) {
+	packing := t.isa().packing()
+	for _, so := range balanced(out, tile.Out) {
+		for _, sv := range balanced(vectors, tile.Vectors) {
 			fmas, loads, shuffles := float64(so.size*sv.size), float64(sv.size), 0.0
 			if taps > 1 {
 				loads *= 2
@@ -32,7 +39,7 @@ func tileCost(t Tile, out, vectors, taps, stride int) (cycles float64) {
 			if stride == 2 {
 				loads, shuffles = 2*loads, float64(sv.size)
 			}
-			loads += float64(so.size)
+			loads += float64(roundUp(so.size, packing) / packing)
 			c := max((fmas+shuffles)/2, loads/2, latency)
 			c += 0.075 * (fmas + loads) / 2 // what no model knows
 			cycles += c * float64(so.n*sv.n)

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"fmt"
+
+	"ultrafast/internal/codegen"
+)
+
+// The forms in which machine code computes a convolution.
+const (
+	rows         = "rows"          // row by row
+	flat         = "flat"          // all rows of a narrow map as one
+	winogradRows = "Winograd rows" // 3x3 by Winograd's algorithm
+	winogradFlat = "Winograd flat"
+)
+
+// A choice is one of the ways to compute a convolution.
+type choice struct {
+	Form         string
+	codegen.Tile      // of sums in registers
+	PixelsOuter  bool // see codegen.Conv
+}
+
+func (ch choice) String() string {
+	s := fmt.Sprintf("%s %dx%d", ch.Form, ch.Out, ch.Vectors)
+	if ch.PixelsOuter {
+		s += " pixels outer"
+	}
+	return s
+}
+
+// choicesPerForm is how many tiles are worth a measurement.
+const choicesPerForm = 5
+
+// choices returns the ways in which k can be computed, those first that a model of the
+// processor takes for the fastest. Ways of different forms take turns after the first.
+func (c *compiler) choices(k *nativeConv) []choice {
+	lanes, taps := c.target.Lanes(), k.kernel[0]*k.kernel[1]
+	line := c.row(&k.y).Vectors
+	var lists [][]choice
+	add := func(form string, outer bool, vectors, taps, stride int) {
+		var list []choice
+		for _, t := range c.target.Tiles(k.out, vectors, taps, stride, choicesPerForm) {
+			list = append(list, choice{form, t, outer})
+		}
+		lists = append(lists, list)
+	}
+	switch {
+	case k.rows != nil:
+		add(winogradRows, false, line, 3, 1)
+		return lists[0]
+	case k.winograd() && narrow(k.y.w, 1, lanes):
+		add(winogradFlat, false, k.flatVectors(lanes), 3, 1)
+	case k.winograd():
+		add(winogradRows, false, line, 3, 1)
+	}
+	if k.x.flat && k.x.layout == k.y.layout && k.same() {
+		vectors, strips := c.strips(k)
+		add(flat, false, (vectors+strips-1)/strips, taps, 1)
+	} else {
+		add(rows, false, line, taps, k.stride[1])
+		add(rows, true, line, taps, k.stride[1])
+	}
+	var all []choice
+	for i := range choicesPerForm {
+		for _, list := range lists {
+			if i < len(list) {
+				all = append(all, list[i])
+			}
+		}
+	}
+	return all
+}
+
+// choose returns how k is computed: as has been measured, or as the model says.
+func (c *compiler) choose(k *nativeConv) choice {
+	all := c.choices(k)
+	if c.pick != nil {
+		return c.pick(k.key(), all)
+	}
+	return all[0]
+}
+
+// key names a convolution by all that its time depends on but the processor and the
+// number of threads.
+func (k *nativeConv) key() string {
+	s := fmt.Sprintf("conv %dx%d stride %dx%d pad %dx%d groups %d, %d to %d channels, %d pictures of %dx%d, %s",
+		k.kernel[0], k.kernel[1], k.stride[0], k.stride[1], k.pad[0], k.pad[1], k.groups, k.in, k.out, k.y.n, k.x.h, k.x.w, k.act.Kind)
+	if k.add != nil {
+		s += ", added"
+	}
+	return s
+}
