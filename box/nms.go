@@ -1,7 +1,7 @@
 package box
 
 import (
-	"cmp"
+	"math"
 	"slices"
 )
 
@@ -28,43 +28,66 @@ func NMS(candidates []Box, o NMSOptions) []Box {
 	if o.Max == 0 {
 		o.Max = 300
 	}
-	order := make([]int32, 0, len(candidates))
+	keys := make([]uint64, 0, len(candidates))
 	for i, c := range candidates {
 		if len(o.Classes) == 0 || slices.Contains(o.Classes, c.Class) {
-			order = append(order, int32(i))
+			keys = append(keys, uint64(^rank(c.Conf))<<32|uint64(i))
 		}
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		if c := cmp.Compare(candidates[b].Conf, candidates[a].Conf); c != 0 {
-			return c
-		}
-		return cmp.Compare(a, b)
-	})
-	order = order[:min(len(order), maxCandidates)]
+	slices.Sort(keys)
 
-	var kept []Box
-	rivals := map[int][]Box{} // the kept boxes by class; all under 0 where Agnostic
-	for _, i := range order {
+	var kept []rival
+	newest := map[int]int{} // the last kept box of a class, as its number from 1 on; all under 0 where Agnostic
+	for _, k := range keys[:min(len(keys), maxCandidates)] {
 		if len(kept) >= o.Max {
 			break
 		}
-		c, key := candidates[i], 0
+		c, class := candidates[uint32(k)], 0
 		if !o.Agnostic {
-			key = c.Class
+			class = c.Class
 		}
-		if suppressed(c, rivals[key], o.IoU) {
+		before := newest[class]
+		if suppressed(c, kept, before, o.IoU) {
 			continue
 		}
-		kept = append(kept, c)
-		rivals[key] = append(rivals[key], c)
+		kept = append(kept, rival{c, before})
+		newest[class] = len(kept)
 	}
-	return kept
+	boxes := slices.Grow([]Box(nil), len(kept))
+	for _, r := range kept {
+		boxes = append(boxes, r.Box)
+	}
+	return boxes
 }
 
-// suppressed reports whether c overlaps one of the rivals by more than limit.
-func suppressed(c Box, rivals []Box, limit float32) bool {
-	for i := range rivals {
-		r := &rivals[i]
+// rank orders numbers as cmp.Compare does.
+func rank(v float32) uint32 {
+	b := math.Float32bits(v + 0) // of the two zeros, one
+	switch {
+	case v != v:
+		return 0
+	case b>>31 == 1:
+		return ^b
+	}
+	return b | 1<<31
+}
+
+// A rival is a kept box. before is the kept box of its class before it, counted from 1; 0
+// means none.
+type rival struct {
+	Box
+	before int
+}
+
+// suppressed reports whether c overlaps by more than limit one of its rivals, of which the
+// last is kept[i-1].
+func suppressed(c Box, kept []rival, i int, limit float32) bool {
+	for i > 0 {
+		r := &kept[i-1]
+		i = r.before
+		if c.X1 >= r.X2 || r.X1 >= c.X2 || c.Y1 >= r.Y2 || r.Y1 >= c.Y2 {
+			continue // most are far apart
+		}
 		if overlap(c.X1, c.Y1, c.X2, c.Y2, r.X1, r.Y1, r.X2, r.Y2) > limit {
 			return true
 		}

@@ -1,6 +1,8 @@
 package box
 
 import (
+	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -108,6 +110,59 @@ func TestNMSProperties(t *testing.T) {
 	}
 }
 
+// plainNMS is NMS as its comment defines it.
+func plainNMS(candidates []Box, o NMSOptions) (kept []Box) {
+	var sorted []Box
+	for _, c := range candidates {
+		if len(o.Classes) == 0 || slices.Contains(o.Classes, c.Class) {
+			sorted = append(sorted, c)
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b Box) int { return cmp.Compare(b.Conf, a.Conf) })
+	for _, c := range sorted {
+		rival := func(k Box) bool { return (o.Agnostic || k.Class == c.Class) && IoU(c, k) > o.IoU }
+		if len(kept) < o.Max && !slices.ContainsFunc(kept, rival) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+func TestNMSSameAsPlain(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for range 300 {
+		in := crowd(r, r.IntN(200))
+		for i := range in {
+			b := &in[i]
+			switch r.IntN(12) {
+			case 0:
+				b.Conf = in[0].Conf
+			case 1:
+				b.Conf = []float32{0, float32(math.Copysign(0, -1)), -1, nan, inf, -inf}[r.IntN(6)]
+			case 2:
+				b.X1 = b.X2
+			case 3:
+				b.Y2 = in[0].Y1 // touches, or is upside down
+			case 4:
+				b.Class = r.IntN(1000) - 500
+			}
+		}
+		o := NMSOptions{IoU: .05 + .9*r.Float32(), Agnostic: r.IntN(3) == 0, Max: 1 + r.IntN(150)}
+		if r.IntN(3) == 0 {
+			o.Classes = []int{0, 2}
+		}
+		got, want := NMS(in, o), plainNMS(in, o)
+		same := func(a, b Box) bool { // the zeros and NaN count as what they are
+			return math.Float32bits(a.Conf) == math.Float32bits(b.Conf) &&
+				[4]float32{a.X1, a.Y1, a.X2, a.Y2} == [4]float32{b.X1, b.Y1, b.X2, b.Y2} && a.Class == b.Class
+		}
+		if !slices.EqualFunc(got, want, same) {
+			t.Fatalf("%+v: %v, want %v", o, got, want)
+		}
+	}
+}
+
 func crowd(r *rand.Rand, n int) []Box {
 	out := make([]Box, n)
 	for i := range out {
@@ -115,6 +170,13 @@ func crowd(r *rand.Rand, n int) []Box {
 		out[i] = Box{x, y, x + 10 + 90*r.Float32(), y + 10 + 90*r.Float32(), r.Float32(), r.IntN(3)}
 	}
 	return out
+}
+
+func BenchmarkNMS300(b *testing.B) {
+	in := crowd(rand.New(rand.NewPCG(1, 2)), 300)
+	for b.Loop() {
+		NMS(in, NMSOptions{})
+	}
 }
 
 func BenchmarkNMS30000(b *testing.B) {

@@ -73,11 +73,23 @@ func (t turn) apply(p *RGB) *RGB {
 	if t.sideways() {
 		out.W, out.H = p.H, p.W
 	}
+	at := func(x, y int) int {
+		sx, sy := t.source(x, y, p.W-1, p.H-1)
+		return 3 * (sy*p.W + sx)
+	}
+	step := at(1, 0) - at(0, 0)
+	const tile = 32 // pixels, whose source lines stay in the cache where rows become columns
 	parallel(out.H, out.W, func(lo, hi int) {
-		for y := lo; y < hi; y++ {
-			for x := range out.W {
-				sx, sy := t.source(x, y, p.W-1, p.H-1)
-				copy(out.Pix[3*(y*out.W+x):][:3], p.Pix[3*(sy*p.W+sx):])
+		for y0 := lo; y0 < hi; y0 += tile {
+			for x0 := 0; x0 < out.W; x0 += tile {
+				for y := y0; y < min(y0+tile, hi); y++ {
+					row := out.Pix[3*(y*out.W+x0):][:3*min(tile, out.W-x0)]
+					for i := at(x0, y); len(row) >= 3; i += step {
+						s, d := p.Pix[i:i+3:i+3], row[:3:3]
+						d[0], d[1], d[2] = s[0], s[1], s[2]
+						row = row[3:]
+					}
+				}
 			}
 		}
 	})

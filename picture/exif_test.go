@@ -61,6 +61,26 @@ func TestOrientation(t *testing.T) {
 	}
 }
 
+// Every pixel goes where source says, at sizes that are no multiple of anything.
+func TestApply(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {1, 7}, {7, 1}, {33, 31}, {70, 101}, {400, 333}} {
+		p := pattern(size[0], size[1])
+		for o := turn(1); o <= 8; o++ {
+			got := o.apply(p)
+			if o.sideways() != (got.W == p.H && got.H == p.W) && p.W != p.H {
+				t.Errorf("%v turned by %d: %dx%d", size, o, got.W, got.H)
+			}
+			for y := range got.H {
+				for x := range got.W {
+					if sx, sy := o.source(x, y, p.W-1, p.H-1); got.At(x, y) != p.At(sx, sy) {
+						t.Fatalf("%v turned by %d: %d,%d is not %d,%d", size, o, x, y, sx, sy)
+					}
+				}
+			}
+		}
+	}
+}
+
 // EXIF that makes no sense is as none.
 func TestOrientationBroken(t *testing.T) {
 	plain := encode(t, gradient(20, 10), "JPEG")

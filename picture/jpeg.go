@@ -19,7 +19,7 @@ func configJPEG(r io.Reader) (image.Config, error) {
 
 // decodeJPEG decodes and turns upright.
 func decodeJPEG(data []byte) (*RGB, error) {
-	pix, w, h, err := jpeg.Decode(data, MaxPixels)
+	pix, w, h, err := jpeg.Decode(nil, data, MaxPixels)
 	if err != nil {
 		return nil, err
 	}

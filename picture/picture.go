@@ -79,6 +79,11 @@ func copyRow(row []uint8, img image.Image, x0, y int) {
 			return
 		}
 		copyColors(row, img, x0, y)
+	case *image.YCbCr:
+		for x := range n {
+			y, c := img.Y[img.YOffset(x0+x, y)], img.COffset(x0+x, y)
+			row[3*x], row[3*x+1], row[3*x+2] = color.YCbCrToRGB(y, img.Cb[c], img.Cr[c])
+		}
 	case *image.CMYK:
 		pix := img.Pix[img.PixOffset(x0, y):]
 		for x := range n {

@@ -1,57 +1,110 @@
 package picture
 
-import "math"
+import (
+	"image"
+	"math"
+	"slices"
+)
 
 // Resize returns the picture scaled to w x h, both at least 1, as cv2.resize with
 // INTER_LINEAR does: bilinear between pixel centres, no antialiasing, weights of 11 bits,
-// edges continued. Halving exactly is the mean of 2 x 2 pixels, there as here.
+// edges continued.
 func (p *RGB) Resize(w, h int) *RGB {
 	out := New(w, h)
-	p.resizeInto(out, 0, 0, w, h)
+	if p.W == 0 || p.H == 0 {
+		return out
+	}
+	var s scaling
+	s.set(p.W, p.H, w, h)
+	parallel(h, w, func(lo, hi int) {
+		var l lines
+		s.rows(out.Pix, 3*w, p, lo, hi, &l)
+	})
 	return out
 }
 
-// resizeInto scales p into the w x h rectangle of out at (x0, y0).
-func (p *RGB) resizeInto(out *RGB, x0, y0, w, h int) {
-	switch {
-	case p.W == 0 || p.H == 0 || w == 0 || h == 0:
-		return
-	case p.W == w && p.H == h:
-		for y := range h {
-			copy(out.Pix[3*((y0+y)*out.W+x0):][:3*w], p.Pix[3*w*y:])
+// A scaling has the tables for scaling pictures of one size to another.
+type scaling struct {
+	srcW, srcH, w, h int
+	xs, ys           []tap
+	columns          columns // xs for the vector unit
+}
+
+// lines is the memory that one goroutine scales in.
+type lines struct {
+	upper, lower []int16 // two source rows scaled in width: see scaleRow
+	src          []uint8 // a row of a picture that is not RGB
+}
+
+// set prepares for the given sizes, all at least 1.
+func (s *scaling) set(srcW, srcH, w, h int) {
+	if s.srcW != srcW || s.w != w {
+		s.xs = taps(s.xs, w, srcW)
+		s.columns.set(s.xs, srcW)
+	}
+	if s.srcH != srcH || s.h != h {
+		s.ys = taps(s.ys, h, srcH)
+	}
+	s.srcW, s.srcH, s.w, s.h = srcW, srcH, w, h
+}
+
+// rows makes rows lo to hi of the scaled picture. The picture's rows are stride bytes
+// apart in dst, beginning with the first.
+func (s *scaling) rows(dst []uint8, stride int, img image.Image, lo, hi int, l *lines) {
+	b := img.Bounds()
+	if s.srcW == s.w && s.srcH == s.h {
+		for y := lo; y < hi; y++ {
+			copyRow(dst[y*stride:][:3*s.w], img, b.Min.X, b.Min.Y+y)
 		}
-		return
-	case p.W == 2*w && p.H == 2*h:
-		parallel(h, w, func(lo, hi int) {
-			for y := lo; y < hi; y++ {
-				halve(out.Pix[3*((y0+y)*out.W+x0):][:3*w], p.Pix[3*p.W*2*y:], p.Pix[3*p.W*(2*y+1):])
-			}
-		})
 		return
 	}
-	xs, ys := taps(w, p.W), taps(h, p.H)
-	parallel(h, w, func(lo, hi int) {
-		// The two source rows in use, scaled in width, as 11-bit fixed point. Bands go
-		// downwards, so that the lower row of one line is often the upper of the next.
-		upper, lower := make([]int32, 3*w), make([]int32, 3*w)
-		upperY, lowerY := -1, -1
-		for y := lo; y < hi; y++ {
-			t := ys[y]
-			at, next := int(t.at), int(t.next)
-			if at == lowerY {
-				upper, lower, upperY, lowerY = lower, upper, lowerY, upperY
-			}
-			if at != upperY {
-				scaleRow(upper, p.Pix[3*p.W*at:][:3*p.W], xs)
-				upperY = at
-			}
+	l.upper, l.lower = resized(l.upper, 4*s.w), resized(l.lower, 4*s.w)
+	upperY, lowerY := -1, -1
+	for y := lo; y < hi; y++ {
+		t := s.ys[y]
+		at, next := int(t.at), int(t.next)
+		// The lower row of one line is often the upper row of the next.
+		if at == lowerY {
+			l.upper, l.lower, upperY, lowerY = l.lower, l.upper, lowerY, upperY
+		}
+		if at != upperY {
+			s.scaleRow(l.upper, l.row(img, at))
+			upperY = at
+		}
+		lower := l.upper
+		if t.w1 != 0 && next != at {
 			if next != lowerY {
-				scaleRow(lower, p.Pix[3*p.W*next:][:3*p.W], xs)
+				s.scaleRow(l.lower, l.row(img, next))
 				lowerY = next
 			}
-			blend(out.Pix[3*((y0+y)*out.W+x0):][:3*w], upper, lower, t.w0, t.w1)
+			lower = l.lower
 		}
-	})
+		s.blend(dst[y*stride:][:3*s.w], l.upper, lower, t.w0, t.w1)
+	}
+}
+
+// row returns a row of img as RGB.
+func (l *lines) row(img image.Image, y int) []uint8 {
+	if p, ok := img.(*RGB); ok {
+		return p.Pix[3*p.W*y:][:3*p.W]
+	}
+	b := img.Bounds()
+	l.src = resized(l.src, 3*b.Dx())
+	copyRow(l.src, img, b.Min.X, b.Min.Y+y)
+	return l.src
+}
+
+// resized returns s with n elements of any value.
+func resized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
+func (s *scaling) scaleRow(dst []int16, src []uint8) {
+	n := s.columns.scaleRow(dst, src)
+	scaleRow(dst[4*n:], src, s.xs[n:])
+}
+
+func (s *scaling) blend(dst []uint8, upper, lower []int16, w0, w1 int32) {
+	n := blendFast(dst, upper, lower, w0, w1)
+	blend(dst[3*n:], upper[4*n:], lower[4*n:], w0, w1)
 }
 
 // A tap says which two source pixels make one pixel, with weights that add up to 2048.
@@ -60,11 +113,11 @@ type tap struct {
 	w0, w1   int32
 }
 
-// taps computes the taps of n pixels from size source pixels; beyond an edge both are the
-// pixel at the edge. OpenCV takes the scale in double and the position in float, and
-// rounds both weights to even.
-func taps(n, size int) []tap {
-	out := make([]tap, n)
+// taps computes the taps of n pixels from size source pixels, in out's memory if it has
+// enough; beyond an edge both are the pixel at the edge. OpenCV takes the scale in double
+// and the position in float, and rounds both weights to even.
+func taps(out []tap, n, size int) []tap {
+	out = resized(out, n)
 	scale := 1 / (float64(n) / float64(size))
 	for i := range out {
 		// The inner conversion keeps the compiler from fusing, which would round once less.
@@ -78,33 +131,28 @@ func taps(n, size int) []tap {
 	return out
 }
 
-// scaleRow scales one row in width: dst[3*len(xs)] in fixed point of 11 bits.
-func scaleRow(dst []int32, src []uint8, xs []tap) {
-	dst = dst[:3*len(xs)]
+// scaleRow scales one row in width: dst[4*len(xs)], four numbers a pixel of which the last
+// is of no account. They have a fraction of 7 bits, of the 11 that the weights give: OpenCV
+// drops the others next.
+func scaleRow(dst []int16, src []uint8, xs []tap) {
+	dst = dst[:4*len(xs)]
 	for _, t := range xs {
 		a, b := src[3*t.at:][:3:3], src[3*t.next:][:3:3]
 		d := dst[:3:3]
-		d[0] = int32(a[0])*t.w0 + int32(b[0])*t.w1
-		d[1] = int32(a[1])*t.w0 + int32(b[1])*t.w1
-		d[2] = int32(a[2])*t.w0 + int32(b[2])*t.w1
-		dst = dst[3:]
+		d[0] = int16((int32(a[0])*t.w0 + int32(b[0])*t.w1) >> 4)
+		d[1] = int16((int32(a[1])*t.w0 + int32(b[1])*t.w1) >> 4)
+		d[2] = int16((int32(a[2])*t.w0 + int32(b[2])*t.w1) >> 4)
+		dst = dst[4:]
 	}
 }
 
-// blend mixes two rows, dropping bits in the order in which OpenCV drops them.
-func blend(dst []uint8, upper, lower []int32, w0, w1 int32) {
-	upper, lower = upper[:len(dst)], lower[:len(dst)]
-	for i := range dst {
-		dst[i] = uint8((w0*(upper[i]>>4)>>16 + w1*(lower[i]>>4)>>16 + 2) >> 2)
-	}
-}
-
-// halve makes one row of half the width from two.
-func halve(dst, upper, lower []uint8) {
-	for ; len(dst) >= 3; dst, upper, lower = dst[3:], upper[6:], lower[6:] {
-		a, b, d := upper[:6:6], lower[:6:6], dst[:3:3]
-		d[0] = uint8((int32(a[0]) + int32(a[3]) + int32(b[0]) + int32(b[3]) + 2) >> 2)
-		d[1] = uint8((int32(a[1]) + int32(a[4]) + int32(b[1]) + int32(b[4]) + 2) >> 2)
-		d[2] = uint8((int32(a[2]) + int32(a[5]) + int32(b[2]) + int32(b[5]) + 2) >> 2)
+// blend mixes two rows that scaleRow made into pixels, dropping bits in the order in which
+// OpenCV drops them.
+func blend(dst []uint8, upper, lower []int16, w0, w1 int32) {
+	for ; len(dst) >= 3; dst, upper, lower = dst[3:], upper[4:], lower[4:] {
+		u, l, d := upper[:4:4], lower[:4:4], dst[:3:3]
+		d[0] = uint8((w0*int32(u[0])>>16 + w1*int32(l[0])>>16 + 2) >> 2)
+		d[1] = uint8((w0*int32(u[1])>>16 + w1*int32(l[1])>>16 + 2) >> 2)
+		d[2] = uint8((w0*int32(u[2])>>16 + w1*int32(l[2])>>16 + 2) >> 2)
 	}
 }

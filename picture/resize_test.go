@@ -3,6 +3,7 @@ package picture
 import (
 	"hash/crc32"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -101,6 +102,80 @@ func (p *RGB) bilinear(fx, fy float64, c int) float64 {
 	return (at(x, y)*(1-dx)+at(x+1, y)*dx)*(1-dy) + (at(x, y+1)*(1-dx)+at(x+1, y+1)*dx)*dy
 }
 
+// plain is Resize row by row, with nothing but the plain loops.
+func (p *RGB) plain(w, h int) *RGB {
+	out := New(w, h)
+	xs, ys := taps(nil, w, p.W), taps(nil, h, p.H)
+	upper, lower := make([]int16, 4*w), make([]int16, 4*w)
+	for y, t := range ys {
+		scaleRow(upper, p.Pix[3*p.W*int(t.at):][:3*p.W], xs)
+		scaleRow(lower, p.Pix[3*p.W*int(t.next):][:3*p.W], xs)
+		blend(out.Pix[3*w*y:][:3*w], upper, lower, t.w0, t.w1)
+	}
+	return out
+}
+
+// size is mostly small, where edges are all there is.
+func size(r *rand.Rand) int { return 1 + r.IntN(1+r.IntN(1+r.IntN(300))) }
+
+// scrambled is random, with runs of the extremes.
+func scrambled(r *rand.Rand, w, h int) *RGB {
+	p := New(w, h)
+	for i := range p.Pix {
+		switch v := r.Uint32(); {
+		case v>>30 == 0 && i > 0:
+			p.Pix[i] = p.Pix[i-1]
+		case v>>30 == 1:
+			p.Pix[i] = uint8(int32(v<<2) >> 31)
+		default:
+			p.Pix[i] = uint8(v)
+		}
+	}
+	return p
+}
+
+func TestResizeSameAsPlain(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	sizes := [][4]int{{1, 1, 300, 200}, {300, 200, 1, 1}, {1920, 7, 1280, 5}, {2000, 3, 1000, 6}, {5, 900, 7, 600}, {6, 6, 640, 640}}
+	for range 400 {
+		sizes = append(sizes, [4]int{size(r), size(r), size(r), size(r)})
+	}
+	for _, s := range sizes {
+		p := scrambled(r, s[0], s[1])
+		got, want := p.Resize(s[2], s[3]), p.plain(s[2], s[3])
+		if i := differ(got.Pix, want.Pix); i >= 0 {
+			t.Fatalf("%dx%d to %dx%d: byte %d is %d, want %d", s[0], s[1], s[2], s[3], i, got.Pix[i], want.Pix[i])
+		}
+	}
+}
+
+// differ returns the first place where a and b differ, -1 if none.
+func differ(a, b []uint8) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// Halving is the mean of 2 x 2 pixels.
+func TestHalve(t *testing.T) {
+	p := pattern(86, 34)
+	got := p.Resize(43, 17)
+	for y := range 17 {
+		for x := range 43 {
+			for c := range 3 {
+				i := 3*(2*y*p.W+2*x) + c
+				sum := int(p.Pix[i]) + int(p.Pix[i+3]) + int(p.Pix[i+3*p.W]) + int(p.Pix[i+3*p.W+3])
+				if v := int(got.Pix[3*(y*43+x)+c]); v != (sum+2)>>2 {
+					t.Fatalf("%d,%d,%d: %d, want %d", x, y, c, v, (sum+2)>>2)
+				}
+			}
+		}
+	}
+}
+
 // Bands of rows, worked on at once, meet without a seam.
 func TestResizeLarge(t *testing.T) {
 	p := gradient(700, 500)
@@ -134,85 +209,6 @@ func TestResizeAreaIsMean(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestLetterbox(t *testing.T) {
-	for _, c := range []struct {
-		name                      string
-		w, h, toW, toH            int
-		left, top, innerW, innerH int
-		scale                     float32
-		padX, padY                float32
-	}{
-		{"tall", 810, 1080, 640, 640, 80, 0, 480, 640, 640. / 1080, 80, 0},
-		{"wide", 1280, 720, 640, 640, 0, 140, 640, 360, .5, 0, 140},
-		{"enlarged", 320, 240, 640, 640, 0, 80, 640, 480, 2, 0, 80},
-		{"as it is", 640, 640, 640, 640, 0, 0, 640, 640, 1, 0, 0},
-		{"odd padding goes right", 427, 640, 640, 640, 106, 0, 427, 640, 1, 106.5, 0},
-		{"odd padding goes below", 500, 333, 320, 320, 0, 53, 320, 213, .64, 0, 53.5},
-		{"half to even", 2, 4, 5, 5, 1, 0, 2, 5, 1.25, 1.5, 0},
-		{"half to even, up", 6, 4, 9, 9, 0, 1, 9, 6, 1.5, 0, 1.5},
-		{"rectangle", 1280, 720, 640, 384, 0, 12, 640, 360, .5, 0, 12},
-		{"a line", 1000, 1, 64, 64, 0, 31, 64, 1, .064, 0, 31.5},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := New(c.w, c.h)
-			for i := range p.Pix {
-				p.Pix[i] = 200
-			}
-			out, fit := Letterbox(p, c.toW, c.toH)
-			if want := (Fit{c.scale, c.padX, c.padY, c.w, c.h}); fit != want {
-				t.Errorf("%+v, want %+v", fit, want)
-			}
-			for y := range out.H {
-				for x := range out.W {
-					want := uint8(Grey)
-					if x >= c.left && x < c.left+c.innerW && y >= c.top && y < c.top+c.innerH {
-						want = 200
-					}
-					if got := out.Pix[3*(y*out.W+x)]; got != want {
-						t.Fatalf("at %d,%d: %d, want %d", x, y, got, want)
-					}
-				}
-			}
-		})
-	}
-}
-
-func TestPad(t *testing.T) {
-	p := pattern(5, 4)
-	out, fit := Pad(p, 8, 8)
-	if want := (Fit{1, 1.5, 2, 5, 4}); fit != want {
-		t.Errorf("%+v, want %+v", fit, want)
-	}
-	for y := range 4 {
-		for x := range 5 {
-			if out.At(1+x, 2+y) != p.At(x, y) {
-				t.Fatalf("%d,%d is not where it belongs", x, y)
-			}
-		}
-	}
-	if got := out.Pix[0]; got != Grey {
-		t.Errorf("corner %d, want %d", got, Grey)
-	}
-}
-
-func TestFitBack(t *testing.T) {
-	_, fit := Letterbox(New(810, 1080), 640, 640)
-	for _, c := range [][4]float32{{0, 0, 810, 1080}, {10, 20, 300, 400}, {809, 1, 810, 2}} {
-		x1, y1, x2, y2 := fit.Back(
-			c[0]*fit.Scale+fit.PadX, c[1]*fit.Scale+fit.PadY,
-			c[2]*fit.Scale+fit.PadX, c[3]*fit.Scale+fit.PadY)
-		for i, v := range [4]float32{x1, y1, x2, y2} {
-			if math.Abs(float64(v-c[i])) > 1e-3 {
-				t.Errorf("%v came back as %v %v %v %v", c, x1, y1, x2, y2)
-			}
-		}
-	}
-	x1, y1, x2, y2 := fit.Back(0, -50, 640, 700)
-	if got, want := [4]float32{x1, y1, x2, y2}, [4]float32{0, 0, 810, 1080}; got != want {
-		t.Errorf("not clipped: %v, want %v", got, want)
 	}
 }
 

@@ -43,11 +43,7 @@ func Raw(g *graph.Graph) (*graph.Graph, *graph.Detect, error) {
 // Cells with a number that is none (NaN) hold no box.
 func Boxes(d *graph.Detect, maps []*tensor.Tensor, o BoxOptions) [][]box.Box {
 	found := make([][]box.Box, maps[0].Shape[0])
-	// sigmoid(x) > c is x > logit(c); only cells above it need the exponential.
-	limit := float32(math.Inf(-1))
-	if o.Conf > 0 {
-		limit = float32(math.Log(float64(o.Conf)/(1-float64(o.Conf)))) - 1e-4
-	}
+	limit := logit(o.Conf)
 	for level, m := range maps {
 		c, h, w := m.Shape[1], m.Shape[2], m.Shape[3]
 		for n := range found {
@@ -65,12 +61,29 @@ func Boxes(d *graph.Detect, maps []*tensor.Tensor, o BoxOptions) [][]box.Box {
 	return found
 }
 
+// logit returns a number a little below all whose sigmoid exceeds c: only they need the
+// exponential. The sigmoid, a float32, may be rounded up by 6e-8 of it.
+func logit(c float32) float32 {
+	if c < tiny {
+		return float32(math.Inf(-1))
+	}
+	p := float64(c) * (1 - 1e-6)
+	return float32(math.Log(p/(1-p))) - 1e-4
+}
+
+// tiny is a threshold near which float32 is no longer precise.
+const tiny = 1e-30
+
 // decode appends the candidates of cell i, as graph.Detect defines them.
 func decode(to []box.Box, d *graph.Detect, cells []float32, level, anchor, i, area, w int, o BoxOptions) []box.Box {
 	at := func(k int) float32 { return sigmoid(cells[k*area+i]) }
 	obj := at(4)
 	if !(obj > o.Conf) {
 		return to
+	}
+	limit := logit(o.Conf / obj) // below it no class exceeds the threshold, or is the best
+	if !o.MultiLabel && o.Conf >= tiny {
+		limit = nearTop(cells[5*area+i:], area)
 	}
 	stride, size := float32(d.Strides[level]), d.Anchors[level][anchor]
 	x := (2*at(0) - 0.5 + float32(i%w)) * stride
@@ -83,8 +96,12 @@ func decode(to []box.Box, d *graph.Detect, cells []float32, level, anchor, i, ar
 	b := box.Box{X1: x - bw/2, Y1: y - bh/2, X2: x + bw/2, Y2: y + bh/2}
 	best := -1
 	for c := range d.Classes {
+		raw := cells[(5+c)*area+i]
+		if !(raw >= limit) {
+			continue
+		}
 		b.Class = c
-		score := obj * at(5+c)
+		score := obj * sigmoid(raw)
 		switch {
 		case !(score > o.Conf):
 		case o.MultiLabel:
@@ -99,6 +116,18 @@ func decode(to []box.Box, d *graph.Detect, cells []float32, level, anchor, i, ar
 		to = append(to, b)
 	}
 	return to
+}
+
+// nearTop returns a number below which no class scores as much as the best one, given the
+// raw numbers of a cell's classes, area apart. Above 7 float32 hardly tells sigmoids apart.
+func nearTop(raw []float32, area int) float32 {
+	top := float32(math.Inf(-1))
+	for k := 0; k < len(raw); k += area {
+		if raw[k] > top {
+			top = raw[k]
+		}
+	}
+	return min(top, 7) - 1e-3
 }
 
 func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }

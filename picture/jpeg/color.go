@@ -1,28 +1,45 @@
 package jpeg
 
 import (
+	"bytes"
 	"runtime"
 	"sync"
 )
 
-// rgb converts the planes to pixels.
-func (d *decoder) rgb() []uint8 {
-	pix := make([]uint8, 3*d.w*d.h)
-	convert := d.conversion()
-	parallel(d.h, d.w, func(lo, hi int) {
-		ups := make([]*upsampler, len(d.comps))
-		for i := range d.comps {
-			ups[i] = newUpsampler(d, &d.comps[i])
+// A painter converts rows of the planes to pixels. It belongs to one goroutine.
+type painter struct {
+	d       *decoder
+	ups     []*upsampler
+	in      [4][]uint8
+	convert func(row []uint8, in *[4][]uint8)
+}
+
+func newPainter(d *decoder) *painter {
+	p := &painter{d: d, convert: d.conversion()}
+	for i := range d.comps {
+		p.ups = append(p.ups, newUpsampler(d, &d.comps[i]))
+	}
+	if len(d.comps) == 1 {
+		grey := bytes.Repeat([]byte{128}, d.w)
+		p.in[1], p.in[2] = grey, grey
+	}
+	return p
+}
+
+// rows makes the pixels of rows lo to hi.
+func (p *painter) rows(lo, hi int) {
+	w := p.d.w
+	for y := lo; y < hi; y++ {
+		for i, u := range p.ups {
+			p.in[i] = u.row(u, y)[:w]
 		}
-		var in [4][]uint8
-		for y := lo; y < hi; y++ {
-			for i, u := range ups {
-				in[i] = u.row(u, y)[:d.w]
-			}
-			convert(pix[3*d.w*y:][:3*d.w], &in)
-		}
-	})
-	return pix
+		p.convert(p.d.pix[3*w*y:][:3*w], &p.in)
+	}
+}
+
+// paint makes all pixels.
+func (d *decoder) paint() {
+	parallel(d.h, d.w, func(lo, hi int) { newPainter(d).rows(lo, hi) })
 }
 
 // conversion decides what the components are. JFIF has only YCbCr; Adobe's segment says;
@@ -30,7 +47,7 @@ func (d *decoder) rgb() []uint8 {
 func (d *decoder) conversion() func(row []uint8, in *[4][]uint8) {
 	switch len(d.comps) {
 	case 1:
-		return fromGrey
+		return fromYCbCr
 	case 4:
 		if d.adobe && d.adobeRGB != 0 {
 			return fromYCCK
@@ -42,14 +59,6 @@ func (d *decoder) conversion() func(row []uint8, in *[4][]uint8) {
 		return fromRGB
 	}
 	return fromYCbCr
-}
-
-func fromGrey(row []uint8, in *[4][]uint8) {
-	for _, v := range in[0] {
-		o := row[:3:3]
-		o[0], o[1], o[2] = v, v, v
-		row = row[3:]
-	}
 }
 
 func fromRGB(row []uint8, in *[4][]uint8) {
@@ -94,8 +103,13 @@ var ofCb, ofCr = func() (cb, cr [256]uint64) {
 }()
 
 func fromYCbCr(row []uint8, in *[4][]uint8) {
-	cb, cr := in[1][:len(in[0])], in[2][:len(in[0])]
-	for x, y := range in[0] {
+	n := yccFast(row, in[0], in[1], in[2])
+	ycc(row[3*n:], in[0][n:], in[1][n:], in[2][n:])
+}
+
+func ycc(row, luma, cb, cr []uint8) {
+	cb, cr = cb[:len(luma)], cr[:len(luma)]
+	for x, y := range luma {
 		s := uint64(y)*lanes + ofCb[cb[x]] + ofCr[cr[x]]
 		o := row[:3:3]
 		o[0], o[1], o[2] = clamp[s>>redAt&0x3ff], clamp[s>>greenAt&0x3ff], clamp[s>>blueAt&0x3ff]

@@ -44,7 +44,7 @@ func needs(t *testing.T, programs ...string) {
 func sameAsDjpeg(t *testing.T, name string, file []byte) {
 	t.Helper()
 	want, ww, wh := djpeg(t, file)
-	got, w, h, err := Decode(file, 1e8)
+	got, w, h, err := Decode(nil, file, 1e8)
 	switch {
 	case err != nil:
 		t.Errorf("%s: %v", name, err)
@@ -124,7 +124,7 @@ func TestYCCKSameAsDjpeg(t *testing.T) {
 	for _, app := range []string{adobeRGB, adobeYCC} {
 		file := glue(t, 40, 40, app, "\x01\x02\x03\x04", []byte{0x11, 0x11, 0x11, 0x11}, parts...)
 		want, _, _ := djpeg(t, file)
-		got, _, _, err := Decode(file, testPixels)
+		got, _, _, err := Decode(nil, file, testPixels)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 )
 
 // The markers that matter, second byte (T.81, table B.1).
@@ -29,10 +31,10 @@ type decoder struct {
 	data []byte
 	pos  int // of the next byte
 	frame
-	quant    [4]*[64]uint16 // in zigzag order
+	quant    [4]*[64]int16 // in natural order; beyond int16 they wrap, as products with them do
 	dc, ac   [4]*huffman
-	restart  int    // MCUs between restart markers; 0: none
-	segment  []byte // a scan's data without stuffed bytes
+	restart  int // MCUs between restart markers; 0: none
+	memory   *memory
 	sosBody  []byte // of the scan that follows
 	sawEnd   bool   // the end marker was there
 	scans    int
@@ -40,6 +42,8 @@ type decoder struct {
 	jfif     bool
 	adobe    bool
 	adobeRGB uint8 // Adobe's transform flag
+	pix      []uint8
+	painted  bool // pix has what the planes have
 }
 
 // A frame is the picture that a file announces.
@@ -59,7 +63,8 @@ type component struct {
 	stride           int // of plane and, in blocks, stride/8 of coef
 	plane            []uint8
 	coef             [][64]int16 // of a progressive picture, in natural order
-	quant            *[64]uint16 // that of the component's first scan
+	known            []uint64    // and which of them are not zero: see firstAC
+	quant            *[64]int16  // that of the component's first scan, in natural order
 	low              [64]int8    // for each coefficient in zigzag order the bits still missing; -1: all
 }
 
@@ -194,12 +199,12 @@ func (d *decoder) readQuant(body []byte) error {
 		if len(body) < 64<<wide {
 			return FormatError("a quantization table is cut short")
 		}
-		q := new([64]uint16)
+		q := new([64]int16)
 		for i := range q {
 			if wide == 1 {
-				q[i] = binary.BigEndian.Uint16(body[2*i:])
+				q[zigzag[i]] = int16(binary.BigEndian.Uint16(body[2*i:]))
 			} else {
-				q[i] = uint16(body[i])
+				q[zigzag[i]] = int16(body[i])
 			}
 		}
 		d.quant[id] = q
@@ -294,6 +299,23 @@ func (d *decoder) readFrame(marker uint8, body []byte) error {
 	return nil
 }
 
+// A memory is what one decoding leaves to the next: taking so much anew, and clearing it,
+// would be a good part of the work.
+type memory struct {
+	comps [4]struct {
+		plane []uint8
+		coef  [][64]int16
+		known []uint64
+	}
+	bands   [4]band
+	segment []byte
+}
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// resized returns s with n elements of any value.
+func resized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
 func ceil(a, b int) int { return (a + b - 1) / b }
 
 // visits is how often a scan may come to each block, apart from what the file pays for
@@ -315,9 +337,14 @@ func (d *decoder) allocate() error {
 		c := &d.comps[i]
 		n := c.stride / 8 * d.mcusY * c.v
 		d.budget += visits * n
-		c.plane = make([]uint8, 64*n)
+		mem := &d.memory.comps[i]
+		mem.plane = resized(mem.plane, 64*n)
+		c.plane = mem.plane
 		if d.progressive {
-			c.coef = make([][64]int16, n)
+			mem.coef, mem.known = resized(mem.coef, n), resized(mem.known, n)
+			c.coef, c.known = mem.coef, mem.known
+			clear(c.coef)
+			clear(c.known)
 		}
 		for k := range c.low {
 			c.low[k] = -1

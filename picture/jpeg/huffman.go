@@ -9,7 +9,7 @@ const lookBits = 10
 // bits; none in DC tables) and the size of the value after them.
 type huffman struct {
 	// look is indexed by the next bits. An entry holds
-	//   bits 0-4 the length, 5-8 the run, 9-12 the size of a value still to be read,
+	//   bits 0-5 the length, 8-11 the run, 12-15 the size of a value still to be read,
 	//   bits 16-31 the value, where it fits into the index: the length is then that of both.
 	// 0 is a longer code or none.
 	look    [1 << lookBits]uint32
@@ -54,11 +54,11 @@ func (t *huffman) fill(code, length int, symbol uint8) {
 	free := lookBits - length
 	size := int(symbol & 15)
 	for rest := range 1 << free {
-		e := uint32(length) | uint32(symbol>>4)<<5
+		e := uint32(length) | uint32(symbol>>4)<<8
 		if size > 0 && size <= free {
 			e += uint32(size) | uint32(extend(rest>>(free-size), size))<<16
 		} else {
-			e |= uint32(size) << 9
+			e |= uint32(size) << 12
 		}
 		t.look[code<<free|rest] = e
 	}
@@ -79,7 +79,7 @@ func (t *huffman) long(acc uint64) uint32 {
 	for l := lookBits + 1; l <= 16; l++ {
 		if top < t.limit[l] {
 			s := t.symbols[uint8(t.offset[l]+int32(top>>(16-l)))]
-			return uint32(l) | uint32(s>>4)<<5 | uint32(s&15)<<9
+			return uint32(l) | uint32(s>>4)<<8 | uint32(s&15)<<12
 		}
 	}
 	return 0
@@ -135,15 +135,15 @@ func (r *bits) symbol(t *huffman) (run int, value int32, ok bool) {
 			return 0, 0, false
 		}
 	}
-	r.acc <<= e & 31
-	r.n -= uint(e & 31)
+	r.acc <<= e & 63
+	r.n -= uint(e & 63)
 	value = int32(e) >> 16
-	if size := uint(e >> 9 & 15); size > 0 {
+	if size := uint(e >> 12 & 15); size > 0 {
 		value = signed(r.acc, size)
 		r.acc <<= size
 		r.n -= size
 	}
-	return int(e >> 5 & 15), value, true
+	return int(e >> 8 & 15), value, true
 }
 
 // signed is extend of the highest size bits, 1 to 15, without a branch.

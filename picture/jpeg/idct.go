@@ -1,11 +1,18 @@
 package jpeg
 
+import (
+	"encoding/binary"
+	"math"
+)
+
 // The inverse DCT is that of C. Loeffler, A. Ligtenberg and G. Moschytz, "Practical Fast
 // 1-D DCT Algorithms with 11 Multiplications" (ICASSP 1989), in the variant with 12
 // multiplications of which none follows another. libjpeg's accurate integer method
 // ("islow") fixes the precision: constants of 13 bits, columns first, two more bits kept
 // between columns and rows, halves rounded up. Every sum before such a rounding is exact, so
-// whatever does the same arithmetic gives the same pixels.
+// whatever does the same arithmetic gives the same pixels. Between columns and rows numbers
+// are clamped to 16 bits, as libjpeg-turbo's vector code does; only the coefficients of no
+// picture exceed them. So no sum needs more than 32 bits, whatever the file says.
 //
 // Two columns, then two rows, go through at once, in the halves of an int64: a pair (a, b)
 // is the number a + b<<32. Sums of pairs and products with constants are right as long as
@@ -42,6 +49,36 @@ func split(v int64, shift uint) (a, b int64) {
 
 func pair(a, b int64) int64 { return a + b<<32 }
 
+func clamp16(v int64) int64 { return max(math.MinInt16, min(math.MaxInt16, v)) }
+
+// idctRow makes a row of blocks into 8 rows of samples at dst. lasts has for each block the
+// place of its last coefficient, in a file's order.
+func idctRow(dst []uint8, stride int, coef [][64]int16, lasts []uint8, quant *[64]int16) {
+	for x := 0; x < len(coef); x++ {
+		if lasts[x] == 0 {
+			idctMean(coef[x][0]*quant[0], dst[8*x:], stride)
+			continue
+		}
+		if pair := min(x, len(coef)-2); pair >= 0 && idctPair(dst[8*pair:], stride, coef[pair:], quant) {
+			x = pair + 1
+			continue
+		}
+		b := coef[x]
+		for i, q := range quant {
+			b[i] *= q
+		}
+		idct(&b, dst[8*x:], stride)
+	}
+}
+
+// idctMean is idct of a block without frequencies.
+func idctMean(mean int16, dst []uint8, stride int) {
+	v := uint64(sample((clamp16(int64(mean)<<2)+128<<5+1<<4)>>5)) * 0x01010101_01010101
+	for y := range 8 {
+		binary.LittleEndian.PutUint64(dst[y*stride:], v)
+	}
+}
+
 // idct makes 8 x 8 samples at dst from the dequantized coefficients of a block.
 func idct(b *[64]int16, dst []uint8, stride int) {
 	var rows [4][8]int64 // pairs of rows between the two transforms
@@ -70,7 +107,7 @@ func idctColumns(b *[64]int16, c int, rows *[4][8]int64) (flat bool) {
 	col := b[c : c+58 : c+58]
 	if col[8]|col[16]|col[24]|col[32]|col[40]|col[48]|col[56]|
 		col[9]|col[17]|col[25]|col[33]|col[41]|col[49]|col[57] == 0 {
-		d0, d1 := int64(col[0])<<2*both, int64(col[1])<<2*both
+		d0, d1 := clamp16(int64(col[0])<<2)*both, clamp16(int64(col[1])<<2)*both
 		for i := range rows {
 			rows[i][c], rows[i][c+1] = d0, d1
 		}
@@ -80,7 +117,7 @@ func idctColumns(b *[64]int16, c int, rows *[4][8]int64) (flat bool) {
 	store := func(i int, top, bottom int64) {
 		a0, b0 := split(top, colShift)
 		a1, b1 := split(bottom, colShift)
-		rows[i][c], rows[i][c+1] = pair(a0, a1), pair(b0, b1)
+		rows[i][c], rows[i][c+1] = pair(clamp16(a0), clamp16(a1)), pair(clamp16(b0), clamp16(b1))
 	}
 	const half = 1 << (colShift - 1) * both
 

@@ -28,12 +28,13 @@ func (e UnsupportedError) Error() string { return string(e) + " is not supported
 // errShort says that the data end where something must follow.
 const errShort = FormatError("the file ends too early")
 
-// Decode returns the pixels, three bytes R, G, B each, row by row without gaps. CMYK
-// becomes RGB as in OpenCV. Orientation, which EXIF tells, is left as it is. A picture of
-// more than maxPixels is an error before memory is taken for it, and so is a file too
-// short for the picture that it announces.
-func Decode(data []byte, maxPixels int) (pix []uint8, w, h int, err error) {
-	d := &decoder{data: data}
+// Decode returns the pixels, three bytes R, G, B each, row by row without gaps, in the
+// memory of dst if that is large enough; dst may be nil. CMYK becomes RGB as in OpenCV.
+// Orientation, which EXIF tells, is left as it is. A picture of more than maxPixels is an
+// error before memory is taken for it, and so is a file too short for the picture that it
+// announces.
+func Decode(dst []uint8, data []byte, maxPixels int) (pix []uint8, w, h int, err error) {
+	d := &decoder{data: data, pix: dst}
 	ended, err := d.header()
 	if err != nil {
 		return nil, 0, 0, err
@@ -41,6 +42,10 @@ func Decode(data []byte, maxPixels int) (pix []uint8, w, h int, err error) {
 	if d.w > maxPixels/d.h {
 		return nil, 0, 0, FormatError(fmt.Sprintf("%d x %d is more than %d pixels", d.w, d.h, maxPixels))
 	}
+	decoding.Add(1)
+	defer decoding.Add(-1)
+	d.memory = memories.Get().(*memory)
+	defer memories.Put(d.memory)
 	if err := d.allocate(); err != nil {
 		return nil, 0, 0, err
 	}
@@ -58,7 +63,11 @@ func Decode(data []byte, maxPixels int) (pix []uint8, w, h int, err error) {
 	if d.progressive {
 		d.reconstruct()
 	}
-	return d.rgb(), d.w, d.h, nil
+	if !d.painted {
+		d.pix = resized(d.pix, 3*d.w*d.h)
+		d.paint()
+	}
+	return d.pix, d.w, d.h, nil
 }
 
 // Size returns the width and height that a file announces, which are at least 1, and reads

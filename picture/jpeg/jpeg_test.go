@@ -37,7 +37,7 @@ func TestGolden(t *testing.T) {
 	n := 0
 	for line := range strings.Lines(string(table)) {
 		f := strings.Fields(line)
-		pix, w, h, err := Decode(kept(t, strings.TrimSuffix(f[1], ".jpg")), testPixels)
+		pix, w, h, err := Decode(nil, kept(t, strings.TrimSuffix(f[1], ".jpg")), testPixels)
 		if err != nil || w != 37 || h != 29 {
 			t.Errorf("%s: %d x %d, %v", f[1], w, h, err)
 			continue
@@ -127,7 +127,7 @@ func TestColors(t *testing.T) {
 	var files, planes [][]byte
 	for i := range 4 {
 		file := encode(t, noise(w, h, i), 95)
-		pix, _, _, err := Decode(file, testPixels)
+		pix, _, _, err := Decode(nil, file, testPixels)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestColors(t *testing.T) {
 		}, 2},
 	} {
 		n := len(c.ids)
-		pix, _, _, err := Decode(glue(t, w, h, c.app, c.ids, bytes.Repeat([]byte{0x11}, n), files[:n]...), testPixels)
+		pix, _, _, err := Decode(nil, glue(t, w, h, c.app, c.ids, bytes.Repeat([]byte{0x11}, n), files[:n]...), testPixels)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -238,7 +238,7 @@ func TestErrors(t *testing.T) {
 		{"length 0", append(bytes.Clone(good[:2]), 0xff, app0, 0, 0), "a length of 0"},
 		{"no Huffman tables", append(bytes.Clone(good[:bytes.Index(good, []byte{0xff, dht})]), good[scan:]...), "needs Huffman tables 0x0, which are missing"},
 	} {
-		_, _, _, err := Decode(c.file, testPixels)
+		_, _, _, err := Decode(nil, c.file, testPixels)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -248,7 +248,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %T", c.name, err)
 		}
 	}
-	_, _, _, err := Decode(glue(t, 40, 40, "", "\x01\x02\x03", []byte{0x31, 0x21, 0x11}, good, good, good), testPixels)
+	_, _, _, err := Decode(nil, glue(t, 40, 40, "", "\x01\x02\x03", []byte{0x31, 0x21, 0x11}, good, good, good), testPixels)
 	if _, ok := err.(UnsupportedError); !ok {
 		t.Errorf("sampling 3:2: %v", err)
 	}
@@ -259,16 +259,16 @@ func TestErrors(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	for _, name := range []string{"420", "restart", "scans", "progressive", "progressive-grey"} {
 		file := kept(t, name)
-		want, _, _, err := Decode(file, testPixels)
+		want, _, _, err := Decode(nil, file, testPixels)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := range len(file) - 4 {
-			if _, _, _, err := Decode(file[:n], testPixels); err == nil {
+			if _, _, _, err := Decode(nil, file[:n], testPixels); err == nil {
 				t.Errorf("%s: %d of %d bytes are a picture", name, n, len(file))
 			}
 		}
-		got, _, _, err := Decode(file[:len(file)-2], testPixels)
+		got, _, _, err := Decode(nil, file[:len(file)-2], testPixels)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s without its end: %v", name, err)
 		}
@@ -278,7 +278,7 @@ func TestTruncated(t *testing.T) {
 // What real files have and T.81 allows or everybody forgives.
 func TestForgiven(t *testing.T) {
 	file := kept(t, "restart")
-	want, _, _, err := Decode(file, testPixels)
+	want, _, _, err := Decode(nil, file, testPixels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,14 +295,14 @@ func TestForgiven(t *testing.T) {
 		"a comment":          insert(2, "\xff\xfe\x00\x05abc"),
 		"a marker by itself": insert(2, "\xff\x01"),
 	} {
-		got, _, _, err := Decode(file, testPixels)
+		got, _, _, err := Decode(nil, file, testPixels)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	bad := bytes.Clone(file)
 	bad[rst+1]++
-	if _, _, _, err := Decode(bad, testPixels); err == nil || !strings.Contains(err.Error(), "marker 0xd1 stands where 0xd0 belongs") {
+	if _, _, _, err := Decode(nil, bad, testPixels); err == nil || !strings.Contains(err.Error(), "marker 0xd1 stands where 0xd0 belongs") {
 		t.Errorf("restart marker: %v", err)
 	}
 }
@@ -316,7 +316,7 @@ func TestBombs(t *testing.T) {
 	for range maxScans + 1 {
 		many = append(many, last...)
 	}
-	if _, _, _, err := Decode(many, testPixels); err == nil || !strings.Contains(err.Error(), "more than 500 scans") {
+	if _, _, _, err := Decode(nil, many, testPixels); err == nil || !strings.Contains(err.Error(), "more than 500 scans") {
 		t.Errorf("many scans: %v", err)
 	}
 	// One bit says that 2 blocks or more end at once: scans of nearly nothing over all.
@@ -333,7 +333,7 @@ func TestBombs(t *testing.T) {
 	for range 100 {
 		empty = append(empty, 0xff, sos, 0, 8, 1, 1, 0, 1, 63, 0, 0, 0, 0, 0)
 	}
-	if _, _, _, err := Decode(empty, testPixels); err == nil || !strings.Contains(err.Error(), "more scans than its size warrants") {
+	if _, _, _, err := Decode(nil, empty, testPixels); err == nil || !strings.Contains(err.Error(), "more scans than its size warrants") {
 		t.Errorf("empty scans: %v", err)
 	}
 }
@@ -394,7 +394,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const limit = 1 << 20
 		w, h, sizeErr := Size(bytes.NewReader(data))
-		pix, dw, dh, err := Decode(data, limit)
+		pix, dw, dh, err := Decode(nil, data, limit)
 		if err != nil {
 			return
 		}
@@ -404,22 +404,45 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func BenchmarkDecode(b *testing.B) {
-	img := image.NewRGBA(image.Rect(0, 0, 1280, 720))
-	grain := noise(1280, 720, 1)
-	for i, v := range grain.Pix {
-		x, y := i%1280, i/1280
+// grainy is a colour picture with a bit of every frequency.
+func grainy(w, h int) image.Image {
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i, v := range noise(w, h, 1).Pix {
+		x, y := i%w, i/w
 		img.SetRGBA(x, y, color.RGBA{uint8(x/5) + v/16, uint8(y/3) + v/16, uint8((x^y)/4) + v/16, 255})
 	}
+	return img
+}
+
+func benchmark(b *testing.B, file []byte) {
+	var pix []uint8
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		var err error
+		if pix, _, _, err = Decode(pix, file, 1e8); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
 	for _, quality := range []int{75, 95} {
-		file := encode(b, img, quality)
-		b.Run(fmt.Sprintf("quality=%d", quality), func(b *testing.B) {
-			b.SetBytes(int64(len(file)))
-			for b.Loop() {
-				if _, _, _, err := Decode(file, testPixels); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		file := encode(b, grainy(1280, 720), quality)
+		b.Run(fmt.Sprintf("quality=%d", quality), func(b *testing.B) { benchmark(b, file) })
+	}
+}
+
+// Pictures that lie beside the checkout.
+func BenchmarkDecodeReal(b *testing.B) {
+	files, err := filepath.Glob("../../../shared/pics/*.jpg")
+	if err != nil || len(files) == 0 {
+		b.Skip("no pictures in ../shared")
+	}
+	for _, f := range files {
+		file, err := os.ReadFile(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(filepath.Base(f), func(b *testing.B) { benchmark(b, file) })
 	}
 }

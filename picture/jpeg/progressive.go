@@ -1,27 +1,44 @@
 package jpeg
 
+import mathbits "math/bits"
+
 // Progressive scans (T.81, annex G) bring a block's coefficients in bands, and each band
 // first roughly, then bit by bit.
 
-// refine reads what a scan says of a block.
-func (s *scan) refine(p *part, b *[64]int16) (ok bool) {
-	switch {
-	case s.first == 0 && s.high == 0:
-		_, diff, ok := s.symbol(p.dc)
-		p.pred += diff
-		b[0] = int16(p.pred << s.low)
-		return ok
-	case s.first == 0:
-		b[0] |= int16(s.take(1) << s.low)
-		return true
-	case s.high == 0:
-		return s.firstAC(p.ac, b)
+// progressiveMCU reads what a progressive scan says of the blocks at one place.
+func (s *scan) progressiveMCU(x, y int) (ok bool) {
+	if s.first > 0 { // such a scan is of one component
+		p := &s.parts[0]
+		at := y*(p.stride/8) + x
+		if s.high == 0 {
+			return s.firstAC(p.ac, &p.coef[at], &p.known[at])
+		}
+		return s.moreAC(p.ac, &p.coef[at], &p.known[at])
 	}
-	return s.moreAC(p.ac, b)
+	for i := range s.parts {
+		p := &s.parts[i]
+		for v := range p.perY {
+			row := p.coef[(y*p.perY+v)*(p.stride/8)+x*p.perX:][:p.perX]
+			for j := range row {
+				if s.high > 0 {
+					row[j][0] |= int16(s.take(1) << s.low)
+					continue
+				}
+				_, diff, ok := s.symbol(p.dc)
+				if !ok {
+					return false
+				}
+				p.pred += diff
+				row[j][0] = int16(p.pred << s.low)
+			}
+		}
+	}
+	return true
 }
 
-// firstAC reads coefficients for the first time (T.81, G.1.2.2).
-func (s *scan) firstAC(t *huffman, b *[64]int16) (ok bool) {
+// firstAC reads coefficients for the first time (T.81, G.1.2.2). known has a bit for each
+// AC coefficient, in the file's order, that is not zero.
+func (s *scan) firstAC(t *huffman, b *[64]int16, known *uint64) (ok bool) {
 	if s.eobRun > 0 {
 		s.eobRun--
 		return true
@@ -42,9 +59,18 @@ func (s *scan) firstAC(t *huffman, b *[64]int16) (ok bool) {
 		if k > 63 {
 			return false
 		}
-		b[zigzag[k]] = int16(v << s.low)
+		s.set(b, known, k, v)
 	}
 	return true
+}
+
+// set makes v, which lacks the lower bits yet, a coefficient.
+func (s *scan) set(b *[64]int16, known *uint64, k int, v int32) {
+	c := int16(v << s.low)
+	b[zigzag[k&63]&63] = c
+	if c != 0 {
+		*known |= 1 << (k & 63)
+	}
 }
 
 // run reads how many blocks end here, this one included.
@@ -57,7 +83,7 @@ func (s *scan) run(size int) int {
 
 // moreAC reads one more bit of coefficients (T.81, G.1.2.3): a bit of correction for each
 // that is known, in between new ones, which are plus or minus one.
-func (s *scan) moreAC(t *huffman, b *[64]int16) (ok bool) {
+func (s *scan) moreAC(t *huffman, b *[64]int16, known *uint64) (ok bool) {
 	k := s.first
 	for s.eobRun == 0 && k <= s.last {
 		run, v, ok := s.symbol(t)
@@ -69,42 +95,49 @@ func (s *scan) moreAC(t *huffman, b *[64]int16) (ok bool) {
 			break
 		}
 		// The new one stands after run zeros.
-		for ; k <= s.last; k++ {
-			c := &b[zigzag[k]]
-			if *c != 0 {
-				s.correct(c)
-				continue
-			}
-			if run == 0 {
-				*c = int16(v << s.low)
+		from := k
+		for {
+			k += mathbits.TrailingZeros64(^(*known >> k))
+			if run == 0 || k > s.last {
 				break
 			}
-			run--
+			zeros := min(run, mathbits.TrailingZeros64(*known>>k))
+			k, run = k+zeros, run-zeros
 		}
-		if k > s.last && v != 0 {
-			return false
+		s.correct(b, *known&between(from, min(k-1, s.last)))
+		if v != 0 {
+			if k > s.last {
+				return false
+			}
+			s.set(b, known, k, v)
 		}
 		k++
 	}
-	if s.eobRun == 0 {
-		return true
-	}
-	s.eobRun--
-	for ; k <= s.last; k++ {
-		if c := &b[zigzag[k]]; *c != 0 {
-			s.correct(c)
+	if s.eobRun > 0 {
+		s.eobRun--
+		if k <= s.last {
+			s.correct(b, *known&between(k, s.last))
 		}
 	}
 	return true
 }
 
-// correct moves a coefficient away from zero by the scan's bit, if the data say so.
-func (s *scan) correct(c *int16) {
-	bit := int16(s.take(1) << s.low)
-	if *c < 0 {
-		bit = -bit
+// between has the bits first to last, of 0 to 63.
+func between(first, last int) uint64 { return 2<<last - 1<<first }
+
+// correct moves coefficients away from zero by the scan's bit, where the data say so.
+func (s *scan) correct(b *[64]int16, which uint64) {
+	for ; which != 0; which &= which - 1 {
+		if s.n == 0 {
+			s.refill()
+		}
+		c := &b[zigzag[mathbits.TrailingZeros64(which)&63]&63]
+		sign := *c >> 15
+		step := int16(s.acc>>63) << s.low
+		*c += step ^ sign - sign
+		s.acc <<= 1
+		s.n--
 	}
-	*c += bit
 }
 
 // reconstruct makes the planes of a progressive picture.
@@ -112,16 +145,14 @@ func (d *decoder) reconstruct() {
 	for i := range d.comps {
 		c := &d.comps[i]
 		parallel(c.blocksY, 64*c.blocksX, func(lo, hi int) {
+			lasts := make([]uint8, c.blocksX)
 			for y := lo; y < hi; y++ {
-				for x := range c.blocksX {
-					b := &c.coef[y*(c.stride/8)+x]
-					for k, q := range c.quant {
-						b[zigzag[k]] *= int16(q)
-					}
-					idct(b, c.plane[8*(y*c.stride+x):], c.stride)
+				at := y * (c.stride / 8)
+				for x := range lasts {
+					lasts[x] = uint8(63 - mathbits.LeadingZeros64(c.known[at+x]|1))
 				}
+				idctRow(c.plane[8*y*c.stride:], c.stride, c.coef[at:][:c.blocksX], lasts, c.quant)
 			}
 		})
-		c.coef = nil
 	}
 }

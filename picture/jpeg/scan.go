@@ -9,7 +9,8 @@ import (
 const maxScans = 500
 
 // zigzag gives the place in a block, row by row, of the coefficients in a file's order.
-var zigzag = [64]uint8{
+// Beyond the last one it is 0, so that a run too long needs no look at every step.
+var zigzag = [128]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
 	12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
 	35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
@@ -27,7 +28,6 @@ type scan struct {
 	mcusX, mcusY int
 	blocks       int // in an MCU
 	rowsPerMCU   int // rows of the picture
-	block        [64]int16
 	interleaved  bool
 }
 
@@ -36,6 +36,9 @@ type part struct {
 	*component
 	dc, ac *huffman
 	pred   int32 // the last DC
+	blocks int   // in a row
+	perX   int   // blocks of an MCU beside each other
+	perY   int   // and one upon the other
 }
 
 // scan reads one scan, header and data.
@@ -50,8 +53,26 @@ func (d *decoder) scan() error {
 	if d.budget -= s.mcusX * s.mcusY * s.blocks; d.budget < 0 {
 		return FormatError("the file has more scans than its size warrants")
 	}
-	d.nextSegment()
-	s.bits = bits{data: d.segment}
+	s.bits = bits{data: d.nextSegment()}
+	if s.progressive {
+		return d.read(s, s.progressiveMCU)
+	}
+	if d.painted = len(s.parts) == len(d.comps); d.painted {
+		d.pix = resized(d.pix, 3*d.w*d.h)
+	}
+	pl := newPipeline(d, s)
+	defer pl.close()
+	return d.read(s, func(x, y int) bool {
+		b := pl.last
+		if x == 0 {
+			b = pl.band(y)
+		}
+		return s.mcu(b, x, y-b.y)
+	})
+}
+
+// read reads the scan's data; mcu reads one unit, and reports whether it can.
+func (d *decoder) read(s *scan, mcu func(x, y int) bool) error {
 	left, rst := d.restart, uint8(rst0)
 	for y := range s.mcusY {
 		for x := range s.mcusX {
@@ -64,7 +85,7 @@ func (d *decoder) scan() error {
 				}
 				left--
 			}
-			if !s.mcu(x, y) {
+			if !mcu(x, y) {
 				return d.at(s, y, FormatError("the data are corrupt"))
 			}
 		}
@@ -87,17 +108,18 @@ func (d *decoder) at(s *scan, mcuY int, err error) error {
 }
 
 // nextSegment collects the data up to the next marker, without the zeros that stand after
-// each 0xff.
-func (d *decoder) nextSegment() {
-	d.segment = d.segment[:0]
+// each 0xff. It keeps them until it is called again.
+func (d *decoder) nextSegment() []byte {
+	segment := d.memory.segment[:0]
+	defer func() { d.memory.segment = segment }()
 	for {
 		i := bytes.IndexByte(d.data[d.pos:], 0xff)
 		if i < 0 {
-			d.segment = append(d.segment, d.data[d.pos:]...)
+			segment = append(segment, d.data[d.pos:]...)
 			d.pos = len(d.data)
-			return
+			return segment
 		}
-		d.segment = append(d.segment, d.data[d.pos:d.pos+i]...)
+		segment = append(segment, d.data[d.pos:d.pos+i]...)
 		d.pos += i
 		next := d.pos + 1
 		for next < len(d.data) && d.data[next] == 0xff { // fill bytes
@@ -105,12 +127,12 @@ func (d *decoder) nextSegment() {
 		}
 		if next == len(d.data) {
 			d.pos = next
-			return
+			return segment
 		}
 		if d.data[next] != 0 {
-			return
+			return segment
 		}
-		d.segment = append(d.segment, 0xff)
+		segment = append(segment, 0xff)
 		d.pos = next + 1
 	}
 }
@@ -127,8 +149,7 @@ func (d *decoder) nextInterval(s *scan, rst uint8) error {
 	if marker != rst {
 		return FormatError(fmt.Sprintf("marker %#x stands where %#x belongs", marker, rst))
 	}
-	d.nextSegment()
-	s.bits = bits{data: d.segment}
+	s.bits = bits{data: d.nextSegment()}
 	s.eobRun = 0
 	for i := range s.parts {
 		s.parts[i].pred = 0
@@ -194,96 +215,91 @@ func (d *decoder) addPart(s *scan, id, tables uint8) error {
 	for k := s.first; k <= s.last; k++ {
 		c.low[k] = int8(s.low)
 	}
-	s.parts = append(s.parts, p)
 	if s.interleaved {
 		s.mcusX, s.mcusY, s.rowsPerMCU = d.mcusX, d.mcusY, 8*d.maxV
 		s.blocks += c.h * c.v
+		p.blocks, p.perX, p.perY = c.stride/8, c.h, c.v
 	} else {
 		s.mcusX, s.mcusY, s.rowsPerMCU = c.blocksX, c.blocksY, 8*d.maxV/c.v
 		s.blocks = 1
+		p.blocks, p.perX, p.perY = c.blocksX, 1, 1
 	}
+	s.parts = append(s.parts, p)
 	return nil
 }
 
-// mcu reads a minimum coded unit: the blocks of all components at one place; ok is false
-// if the data are corrupt.
-func (s *scan) mcu(x, y int) (ok bool) {
+// mcu reads a minimum coded unit of a sequential scan: the blocks of all components at one
+// place of a band; ok is false if the data are corrupt.
+func (s *scan) mcu(to *band, x, y int) (ok bool) {
 	for i := range s.parts {
 		p := &s.parts[i]
-		if !s.interleaved {
-			if !s.readBlock(p, x, y) {
-				return false
-			}
-			continue
-		}
-		for v := range p.v {
-			for h := range p.h {
-				if !s.readBlock(p, x*p.h+h, y*p.v+v) {
+		for v := range p.perY {
+			for h := range p.perX {
+				at := (y*p.perY+v)*p.blocks + x*p.perX + h
+				last := s.sequential(p, &to.coef[i][at])
+				if last < 0 {
 					return false
 				}
+				to.lasts[i][at] = uint8(last)
 			}
 		}
 	}
 	return true
 }
 
-// readBlock reads one block, and of a sequential picture makes its pixels.
-func (s *scan) readBlock(p *part, x, y int) (ok bool) {
-	if s.progressive {
-		return s.refine(p, &p.coef[y*(p.stride/8)+x])
+// sequential reads a whole block. It returns the place of its last coefficient, in the
+// file's order; -1 if the data are corrupt.
+func (s *scan) sequential(p *part, b *[64]int16) (last int) {
+	if last, ok := blockFast(&s.bits, p, b); ok {
+		return last
 	}
-	clear(s.block[:])
-	if !s.sequential(p, &s.block) {
-		return false
-	}
-	idct(&s.block, p.plane[8*(y*p.stride+x):], p.stride)
-	return true
+	return s.bits.block(p, b)
 }
 
-// sequential reads a whole block and multiplies it with the quantization table. It is
-// symbol in a loop, with the state in registers.
-func (s *scan) sequential(p *part, b *[64]int16) (ok bool) {
-	_, diff, ok := s.symbol(p.dc)
+// block is symbol in a loop, with the state in registers.
+func (r *bits) block(p *part, b *[64]int16) (last int) {
+	*b = [64]int16{}
+	_, diff, ok := r.symbol(p.dc)
 	if !ok {
-		return false
+		return -1
 	}
 	p.pred += diff
-	t, q := p.ac, p.quant
-	b[0] = int16(p.pred * int32(q[0]))
-	acc, n := s.acc, s.n
-	for k := 1; k < 64; k++ {
+	b[0] = int16(p.pred)
+	t, acc, n := p.ac, r.acc, r.n
+	for last < 63 {
 		if n < 32 {
-			s.acc, s.n = acc, n
-			s.refill()
-			acc, n = s.acc, s.n
+			r.acc, r.n = acc, n
+			r.refill()
+			acc, n = r.acc, r.n
 		}
 		e := t.look[acc>>(64-lookBits)]
 		if e == 0 {
 			if e = t.long(acc); e == 0 {
-				return false
+				return -1
 			}
 		}
-		acc <<= e & 31
-		n -= uint(e & 31)
-		k += int(e >> 5 & 15)
+		acc <<= e & 63
+		n -= uint(e & 63)
 		v := int32(e) >> 16
 		if v == 0 {
-			size := uint(e >> 9 & 15)
+			size := uint(e >> 12 & 15)
 			if size == 0 {
-				if e>>5&15 < 15 {
+				if e>>8&15 < 15 {
 					break
 				}
+				last += 16
 				continue
 			}
 			v = signed(acc, size)
 			acc <<= size
 			n -= size
 		}
-		if k > 63 {
-			return false
-		}
-		b[zigzag[k]] = int16(v * int32(q[k]))
+		last += int(e>>8&15) + 1
+		b[zigzag[last&127]&63] = int16(v)
 	}
-	s.acc, s.n = acc, n
-	return true
+	r.acc, r.n = acc, n
+	if last > 63 {
+		return -1
+	}
+	return last
 }

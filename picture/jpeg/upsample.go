@@ -66,54 +66,55 @@ func (u *upsampler) between(y int) []uint8 {
 	return out
 }
 
-// Along x, four numbers of 16 bits go through at once in an uint64.
-const (
-	ones     = 1<<48 | 1<<32 | 1<<16 | 1
-	lowBytes = 0xff * ones
-)
-
 // widened interpolates along x.
 func (u *upsampler) widened(y int) []uint8 {
 	s := u.stored(y)
-	before := uint64(s[0])
-	for x := 0; x < u.w; x += 8 {
-		v := binary.LittleEndian.Uint64(s[x:])
-		even, odd := v&lowBytes, v>>8&lowBytes // samples 0 2 4 6 and 1 3 5 7
-		var next uint64
-		if x+8 < len(s) {
-			next = uint64(s[x+8])
-		}
-		left, right := odd<<16|before, even>>16|next<<48
-		interleave(u.out[2*x:],
-			(3*even+left+ones)>>2&lowBytes, (3*even+odd+2*ones)>>2&lowBytes,
-			(3*odd+even+ones)>>2&lowBytes, (3*odd+right+2*ones)>>2&lowBytes)
-		before = odd >> 48
-	}
-	u.out[2*u.w-1] = s[u.w-1]
-	return u.out
+	return u.triangle(s, s, 4, 8)
 }
 
 // smooth interpolates along both, and rounds once.
 func (u *upsampler) smooth(y int) []uint8 {
 	near, far := u.near(y)
+	return u.triangle(near, far, 8, 7)
+}
+
+// Four numbers of 16 bits go through at once in an uint64.
+const (
+	ones     = 1<<48 | 1<<32 | 1<<16 | 1
+	lowBytes = 0xff * ones
+)
+
+// triangle interpolates along x between sums of three times near and once far, so that all
+// weights add up to 16. left and right, below 16, are added before the shift.
+func (u *upsampler) triangle(near, far []uint8, left, right int) []uint8 {
+	out, last := u.out, u.w-1
 	far = far[:len(near)]
-	sum := func(x int) uint64 { return 3*uint64(near[x]) + uint64(far[x]) }
-	before := sum(0)
-	for x := 0; x < u.w; x += 8 {
+	sum := func(x int) int { return 3*int(near[x]) + int(far[x]) }
+	if triangleFast(out, near, far, u.w, left, right) {
+		out[1] = uint8((3*sum(0) + sum(1) + right) >> 4)
+		out[2*last] = uint8((3*sum(last) + sum(last-1) + left) >> 4)
+	} else {
+		triangle(out, near, far, u.w, uint64(left), uint64(right))
+	}
+	out[0], out[2*last+1] = uint8((4*sum(0)+left)>>4), uint8((4*sum(last)+right)>>4)
+	return out
+}
+
+// triangle does that for n samples but for the first pixel and the last, in whole blocks.
+func triangle(out, near, far []uint8, n int, left, right uint64) {
+	before := uint64(0)
+	for x := 0; x < n; x += 8 {
 		n, f := binary.LittleEndian.Uint64(near[x:]), binary.LittleEndian.Uint64(far[x:])
-		even, odd := 3*(n&lowBytes)+f&lowBytes, 3*(n>>8&lowBytes)+f>>8&lowBytes
+		even, odd := 3*(n&lowBytes)+f&lowBytes, 3*(n>>8&lowBytes)+f>>8&lowBytes // samples 0 2 4 6 and 1 3 5 7
 		var next uint64
 		if x+8 < len(near) {
-			next = sum(x + 8)
+			next = 3*uint64(near[x+8]) + uint64(far[x+8])
 		}
-		left, right := odd<<16|before, even>>16|next<<48
-		interleave(u.out[2*x:],
-			(3*even+left+8*ones)>>4&lowBytes, (3*even+odd+7*ones)>>4&lowBytes,
-			(3*odd+even+8*ones)>>4&lowBytes, (3*odd+right+7*ones)>>4&lowBytes)
+		interleave(out[2*x:],
+			(3*even+(odd<<16|before)+left*ones)>>4&lowBytes, (3*even+odd+right*ones)>>4&lowBytes,
+			(3*odd+even+left*ones)>>4&lowBytes, (3*odd+(even>>16|next<<48)+right*ones)>>4&lowBytes)
 		before = odd >> 48
 	}
-	u.out[2*u.w-1] = uint8((4*sum(u.w-1) + 7) >> 4)
-	return u.out
 }
 
 // interleave writes 16 pixels: the left and right ones of the even samples and of the odd.
