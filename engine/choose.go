@@ -72,14 +72,10 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	return all
 }
 
-// choose returns how k is computed: as has been measured, or as the model says.
-func (c *compiler) choose(k *nativeConv) choice {
-	all := c.choices(k)
-	if c.pick != nil {
-		return c.pick(k.key(), all)
-	}
-	return all[0]
-}
+// A picker chooses one of the ways to compute the convolution of that key.
+type picker func(key string, all []choice) choice
+
+func (c *compiler) choose(k *nativeConv) choice { return c.pick(k.key(), c.choices(k)) }
 
 // key names a convolution by all that its time depends on but the processor and the
 // number of threads.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -18,6 +19,7 @@ type Options struct {
 	Threads              int    // 0 means one for each core
 	CPU                  string // avx512, avx2, generic; empty means the best that runs here
 	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
+	Tuning               Tuning // how to compute convolutions; what it does not know a model of the processor decides
 }
 
 // Generic is the CPU for which everything runs in plain Go.
@@ -59,18 +61,16 @@ type kernel func(v [][]float32, job int, scratch []float32)
 // Compile prepares a graph for running. g is not changed, nor kept. The error names the
 // node that does not fit, holds no numbers, or is unknown.
 func Compile(g *graph.Graph, o Options) (*Program, error) {
+	return compile(g, o, pickTuned(o.Tuning))
+}
+
+func compile(g *graph.Graph, o Options, pick picker) (*Program, error) {
 	g, err := rewritten(g, o.KeepAll)
 	if err != nil {
 		return nil, err
 	}
 	usual := g.Input().Op.(*graph.Input).Shape
-	pick := func(wanted, usual int) int {
-		if wanted == 0 {
-			return usual
-		}
-		return wanted
-	}
-	shapes, err := g.Shapes(pick(o.Batch, usual[0]), pick(o.Height, usual[2]), pick(o.Width, usual[3]))
+	shapes, err := g.Shapes(cmp.Or(o.Batch, usual[0]), cmp.Or(o.Height, usual[2]), cmp.Or(o.Width, usual[3]))
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +78,11 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 		return nil, err
 	}
 	p := &Program{graph: g, shapes: shapes, value: map[*graph.Node]int{}, places: map[*graph.Node]place{},
-		written: map[*graph.Node]bool{}, threads: pick(o.Threads, runtime.GOMAXPROCS(0))}
+		written: map[*graph.Node]bool{}, threads: cmp.Or(o.Threads, runtime.GOMAXPROCS(0))}
 	if p.threads < 1 || p.threads > maxThreads {
 		return nil, fmt.Errorf("engine: %d threads, want 1 to %d", o.Threads, maxThreads)
 	}
-	c := compiler{Program: p, users: g.Consumers(), keepAll: o.KeepAll}
+	c := compiler{Program: p, users: g.Consumers(), keepAll: o.KeepAll, pick: pick}
 	if c.native, err = newNative(o.CPU); err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ type compiler struct {
 	*native // nil without machine code
 	users   map[*graph.Node][]*graph.Node
 	keepAll bool
-	pick    func(key string, all []choice) choice // nil for the first
+	pick    picker
 }
 
 // node appends the steps that compute n.

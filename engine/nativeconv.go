@@ -199,7 +199,7 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 
 // jobsPerThread is how many jobs a step should have for each thread: enough that a thread
 // which is held up leaves work to the others, few enough to cost nothing.
-const jobsPerThread = 6
+const jobsPerThread = 16
 
 // blocks is into how many blocks of rows the output is cut.
 func (k *nativeConv) blocks(threads int) int {
