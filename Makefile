@@ -6,7 +6,7 @@ ORT := $(DEPS)/node_modules/onnxruntime-node/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export CGO_ENABLED = 0
 
-.PHONY: all static demo bench test check torch onnxruntime jpeg-tools fuzz clean
+.PHONY: all static demo bench test check torch onnxruntime jpeg-tools emulator fuzz clean
 
 all: ultrafast
 
@@ -48,7 +48,14 @@ jpeg-tools:
 	  echo "installing Debian's libjpeg-turbo-progs (100 kB)"; \
 	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends libjpeg-turbo-progs; }
 
-test: torch onnxruntime jpeg-tools check
+# QEMU runs what we generate for AArch64, and binutils read the instructions of both
+# processors.
+emulator:
+	@{ command -v qemu-aarch64-static && command -v as && command -v objdump && command -v aarch64-linux-gnu-objdump; } >/dev/null || { \
+	  echo "installing Debian's qemu-user-static, binutils and binutils-aarch64-linux-gnu (about 70 MB to fetch, 410 MB on disk)"; \
+	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends qemu-user-static binutils binutils-aarch64-linux-gnu; }
+
+test: torch onnxruntime jpeg-tools emulator check
 	go test ./...
 	CGO_ENABLED=1 go test -race -short ./...
 

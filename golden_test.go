@@ -147,49 +147,61 @@ func TestRecordedDetections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("whole pictures take long under the race detector")
 	}
-	var golden struct {
-		Pictures map[string][]struct {
-			Conf, IoU  float32
-			Agnostic   bool
-			MultiLabel bool `json:"multi_label"`
-			Count      int
-			SumConf    float64   `json:"sum_conf"`
-			Detections []float32 `json:"detections_x1y1x2y2_conf_class"`
-		}
-	}
-	b, err := os.ReadFile(shared(t, "golden", "detections.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &golden); err != nil {
-		t.Fatal(err)
-	}
+	golden := recorded(t)
 	raw, head, err := yolo.Raw(open(t, shared(t, "weights", "yolov5n-v7-coco.pt")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{"bus_640x640": "bus.jpg", "zidane_640x640": "zidane.jpg", "bus_800x1280": "bus.jpg"} {
-		w, h := 640, 640
-		if name == "bus_800x1280" {
-			w, h = 1280, 800
-		}
-		p, err := picture.Open(shared(t, "pics", file))
+	for _, r := range recordings {
+		p, err := picture.Open(shared(t, "pics", r.file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		boxed, _ := picture.Letterbox(p, w, h)
-		x := tensor.New(1, 3, h, w)
+		boxed, _ := picture.Letterbox(p, r.w, r.h)
+		x := tensor.New(1, 3, r.h, r.w)
 		boxed.CHW(x.Data)
 		maps := run(t, raw, x)
-		for i, c := range golden.Pictures[name] {
+		for i, c := range golden[r.name] {
 			found := box.NMS(yolo.Boxes(head, maps, yolo.BoxOptions{Conf: c.Conf, MultiLabel: c.MultiLabel})[0], box.NMSOptions{IoU: c.IoU, Agnostic: c.Agnostic})
 			if len(found) != c.Count {
-				t.Errorf("%s case %d: %d boxes, want %d", name, i, len(found), c.Count)
+				t.Errorf("%s case %d: %d boxes, want %d", r.name, i, len(found), c.Count)
 				continue
 			}
-			compare(t, name, i, found, c.Detections)
+			compare(t, r.name, i, found, c.Detections)
 		}
 	}
+}
+
+// recordings are the pictures that detections are recorded of.
+var recordings = []struct {
+	name, file string
+	w, h       int
+}{
+	{"bus_640x640", "bus.jpg", 640, 640},
+	{"zidane_640x640", "zidane.jpg", 640, 640},
+	{"bus_800x1280", "bus.jpg", 1280, 800},
+}
+
+// A recording is what YOLOv5 found in a picture, with one choice of options.
+type recording struct {
+	Conf, IoU  float32
+	Agnostic   bool
+	MultiLabel bool `json:"multi_label"`
+	Count      int
+	Detections []float32 `json:"detections_x1y1x2y2_conf_class"`
+}
+
+func recorded(t *testing.T) map[string][]recording {
+	t.Helper()
+	b, err := os.ReadFile(shared(t, "golden", "detections.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct{ Pictures map[string][]recording }
+	if err := json.Unmarshal(b, &golden); err != nil {
+		t.Fatal(err)
+	}
+	return golden.Pictures
 }
 
 func compare(t *testing.T, name string, i int, found []box.Box, want []float32) {

@@ -1,4 +1,11 @@
-// Package ultrafast loads detectors from any file that this program reads.
+// Package ultrafast finds objects in pictures with YOLOv5 models, from any file that this
+// program reads.
+//
+//	d, err := ultrafast.Open("yolov5n.pt", ultrafast.Options{})
+//	boxes, err := d.Detect(ctx, img)
+//
+// It needs no cgo and no library. What else the program does, such as cutting and writing
+// models, is in the packages below.
 package ultrafast
 
 import (

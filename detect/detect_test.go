@@ -3,13 +3,17 @@ package detect_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
 	"ultrafast/box"
 	"ultrafast/detect"
 	"ultrafast/graph"
 	"ultrafast/ort"
+	"ultrafast/picture"
 	"ultrafast/scene"
+	"ultrafast/tensor"
 	"ultrafast/yolo"
 )
 
@@ -48,11 +52,11 @@ func TestRuntimesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	var session *ort.Session
-	second := func(raw *graph.Graph, o detect.Options) (detect.Network, error) {
-		var err error
-		session, err = r.Compile(raw, 1, o.Height, o.Width, ort.Options{Threads: o.Threads})
-		return session, err
+	second := func(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
+		return func() (detect.Network, error) {
+			s, err := r.Compile(raw, 1, o.Height, o.Width, ort.Options{Threads: o.Threads})
+			return &planes{s, tensor.New(1, 3, o.Height, o.Width)}, err
+		}, nil
 	}
 	p, _ := scene.Draw(rand.New(rand.NewPCG(3, 0)), 300, 200)
 	var want []box.Box
@@ -61,7 +65,8 @@ func TestRuntimesAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, _, err := d.Detect(p)
+		defer d.Close()
+		found, _, err := d.Detect(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,13 +80,70 @@ func TestRuntimesAgree(t *testing.T) {
 		}
 		compare(t, found, want)
 	}
-	session.Close()
+}
+
+// planes gives ONNX Runtime the tensors that it takes.
+type planes struct {
+	*ort.Session
+	input *tensor.Tensor
+}
+
+func (p *planes) RunRGB(pixels []uint8) ([]*tensor.Tensor, error) {
+	rgb := picture.RGB{Pix: pixels, W: p.input.Shape[3], H: p.input.Shape[2]}
+	rgb.CHW(p.input.Data)
+	return p.Run(p.input)
+}
+
+// TestGoroutines has eight goroutines detect with one program, and compares what they find
+// with what one finds alone.
+func TestGoroutines(t *testing.T) {
+	var pictures []*picture.RGB
+	for i := range 8 {
+		p, _ := scene.Draw(rand.New(rand.NewPCG(5, uint64(i))), 200+40*i, 150)
+		pictures = append(pictures, p)
+	}
+	var want [][]box.Box
+	for _, o := range []detect.Options{{Threads: 1, Sessions: 1}, {Threads: 1, Sessions: 3}, {Threads: 2, Sessions: 2}, {Threads: 3, Sessions: 1}} {
+		o.Width, o.Height, o.Conf = 128, 96, 0.005
+		d, err := detect.New(lively(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if want == nil {
+			for _, p := range pictures {
+				found, _, err := d.Detect(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, found)
+			}
+		}
+		var wg sync.WaitGroup
+		for i := range pictures {
+			wg.Go(func() {
+				for k := range 3 {
+					k = (i + k) % len(pictures)
+					found, _, err := d.Detect(t.Context(), pictures[k])
+					if err != nil {
+						t.Error(err)
+					}
+					compare(t, found, want[k])
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if slices.EqualFunc(want[0], want[1], func(a, b box.Box) bool { return a == b }) {
+		t.Error("the network finds the same everywhere")
+	}
 }
 
 func compare(t *testing.T, got, want []box.Box) {
 	t.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("%d boxes and %d", len(got), len(want))
+		t.Errorf("%d boxes and %d", len(got), len(want))
+		return
 	}
 	for i, b := range got {
 		w := want[i]

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 
 	"ultrafast/internal/codegen"
 )
@@ -40,10 +41,12 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	var lists [][]choice
 	add := func(form string, outer bool, vectors, taps, stride int) {
 		var list []choice
-		for _, t := range c.target.Tiles(k.out, vectors, taps, stride, choicesPerForm) {
-			list = append(list, choice{form, t, outer})
+		for _, t := range c.target.Tiles(k.out, vectors, taps, stride, math.MaxInt) {
+			if k.y.slots == nil || t.Out%2 == 0 {
+				list = append(list, choice{form, t, outer})
+			}
 		}
-		lists = append(lists, list)
+		lists = append(lists, list[:min(choicesPerForm, len(list))])
 	}
 	switch {
 	case k.rows != nil:
@@ -84,6 +87,9 @@ func (k *nativeConv) key() string {
 		k.kernel[0], k.kernel[1], k.stride[0], k.stride[1], k.pad[0], k.pad[1], k.groups, k.in, k.out, k.y.n, k.x.h, k.x.w, k.act.Kind)
 	if k.add != nil {
 		s += ", added"
+	}
+	if k.x.slots != nil || k.y.slots != nil {
+		s += ", " + BF16
 	}
 	return s
 }

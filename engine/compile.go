@@ -18,9 +18,17 @@ type Options struct {
 	Batch, Height, Width int    // 0 means as the graph's input says
 	Threads              int    // 0 means one for each core
 	CPU                  string // avx512, avx2, generic; empty means the best that runs here
+	Precision            string // FP32 or BF16; empty means FP32
 	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
 	Tuning               Tuning // how to compute convolutions; what it does not know a model of the processor decides
 }
+
+// The precisions. With BF16, maps and weights are bfloat16, while sums, biases, activations
+// and the program's outputs are float32: for processors that multiply bfloat16.
+const (
+	FP32 = "fp32"
+	BF16 = "bf16"
+)
 
 // Generic is the CPU for which everything runs in plain Go.
 const Generic = "generic"
@@ -83,7 +91,7 @@ func compile(g *graph.Graph, o Options, pick picker) (*Program, error) {
 		return nil, fmt.Errorf("engine: %d threads, want 1 to %d", o.Threads, maxThreads)
 	}
 	c := compiler{Program: p, users: g.Consumers(), keepAll: o.KeepAll, pick: pick}
-	if c.native, err = newNative(o.CPU); err != nil {
+	if c.native, err = newNative(o.CPU, o.Precision); err != nil {
 		return nil, err
 	}
 	p.cpu = Generic

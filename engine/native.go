@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"ultrafast/graph"
 	"ultrafast/internal/codegen"
@@ -15,8 +16,9 @@ type native struct {
 	code    *codegen.Builder
 	layouts map[[2]int]*layout
 	homes   map[*graph.Node]home
-	packed  map[*graph.Node]bool // whose places hold copies of their plain tensors
-	taken   map[*graph.Node]bool // that were computed together with what follows them
+	packed  map[*graph.Node]bool  // whose places hold copies of their plain tensors
+	taken   map[*graph.Node]bool  // that were computed together with what follows them
+	slots   map[*graph.Node]slots // nil where all is float32
 	masks   maskTable
 }
 
@@ -27,11 +29,17 @@ type home struct {
 }
 
 // newNative returns nil where everything has to run in plain Go: it is asked for, no target
-// fits the processor, or the system refuses executable memory.
-func newNative(cpu string) (*native, error) {
+// fits the processor, or the system refuses executable memory. Plain Go has no bf16.
+func newNative(cpu, precision string) (*native, error) {
+	if precision != "" && precision != FP32 && precision != BF16 {
+		return nil, fmt.Errorf("engine: precision %q, want %s or %s", precision, FP32, BF16)
+	}
 	var target codegen.Target
 	switch usable := codegen.Targets(); {
 	case cpu == Generic || cpu == "" && (len(usable) == 0 || !codegen.Allowed()):
+		if precision == BF16 {
+			return nil, fmt.Errorf("engine: there is no %s in plain Go", BF16)
+		}
 		return nil, nil
 	case cpu == "":
 		target = usable[0]
@@ -41,19 +49,33 @@ func newNative(cpu string) (*native, error) {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 	}
-	return &native{
+	n := &native{
 		target:  target,
 		code:    codegen.NewBuilder(target),
 		layouts: map[[2]int]*layout{},
 		homes:   map[*graph.Node]home{},
 		packed:  map[*graph.Node]bool{},
 		taken:   map[*graph.Node]bool{},
-	}, nil
+	}
+	if precision == BF16 {
+		if !target.BF16() {
+			return nil, fmt.Errorf("engine: %s cannot be computed on this processor as %s", BF16, target)
+		}
+		n.slots = map[*graph.Node]slots{}
+	}
+	return n, nil
 }
 
 // prepare decides the layouts of all maps, and which values are written into
 // concatenations.
 func (c *compiler) prepare() {
+	if c.slots != nil {
+		for _, n := range c.graph.Nodes {
+			if len(c.shapes[n]) == 4 {
+				c.slots[n] = c.slotsOf(n)
+			}
+		}
+	}
 	pads := map[[2]int][2]int{}
 	for _, n := range c.graph.Nodes {
 		if conv, ok := n.Op.(*graph.Conv); ok && c.canConv(n, conv) {
@@ -82,7 +104,7 @@ func (c *compiler) prepare() {
 			if _, taken := c.homes[in]; !taken && in != c.graph.Input() {
 				c.homes[in] = home{n, first}
 			}
-			first += c.shapes[in][1]
+			first += c.placeChannels(in)
 		}
 	}
 }
@@ -96,7 +118,7 @@ func (c *compiler) canRun(n *graph.Node) bool {
 	case *graph.Activation, *graph.Concat:
 		return true
 	case *graph.Add:
-		return len(n.In) == 2
+		return len(n.In) == 2 && slices.Equal(c.slots[n.In[0]], c.slots[n.In[1]])
 	case *graph.MaxPool:
 		return op.Stride == 1 && op.Kernel%2 == 1 && op.Pad == op.Kernel/2 && op.Kernel <= maxPool && in()[3] <= maxPoolWidth
 	case *graph.Upsample:
@@ -115,7 +137,7 @@ const (
 // canConv reports whether there is machine code for the convolution.
 func (c *compiler) canConv(n *graph.Node, op *graph.Conv) bool {
 	w := op.Weight.Shape
-	return op.Dilation == [2]int{1, 1} && op.Stride[1] <= 2 && w[2]*w[3] <= codegen.MaxTaps &&
+	return (op.Groups == 1 || c.slots == nil) && op.Dilation == [2]int{1, 1} && op.Stride[1] <= 2 && w[2]*w[3] <= codegen.MaxTaps &&
 		op.Pad[0] < lead && op.Pad[1] < lead && w[3] <= lead
 }
 
@@ -131,14 +153,17 @@ func (c *compiler) place(n *graph.Node) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		c.places[n] = whole.part(h.first, s[1])
-		return c.places[n], nil
+		p := whole.part(h.first, c.placeChannels(n))
+		p.slots = c.slots[n]
+		c.places[n] = p
+		return p, nil
 	}
 	l := c.layouts[[2]int{s[2], s[3]}]
-	p, size, err := l.newPlace(len(c.lives), s[0], s[1])
+	p, size, err := l.newPlace(len(c.lives), s[0], c.placeChannels(n))
 	if err != nil {
 		return place{}, err
 	}
+	p.slots = c.slots[n]
 	c.newLife(size, l)
 	c.places[n] = p
 	return p, nil
@@ -170,6 +195,12 @@ func (c *compiler) plain(n *graph.Node) (int, error) {
 	}
 	out := c.newValue(c.shapes[n])
 	c.value[n] = out
+	if p := c.places[n]; p.slots != nil {
+		c.parallel(n.Name+" to a tensor", nil, []int{p.value, out}, p.n*p.h, func(s *state, job, _ int) {
+			p.unpackRow(s.v[out], s.v[p.value], job/p.h, job%p.h)
+		})
+		return out, nil
+	}
 	y := plainPlace(out, c.shapes[n], c.target.Lanes())
 	return out, c.copyRows(n.Name+" to a tensor", nil, c.places[n], y, nil, codegen.Activation{})
 }

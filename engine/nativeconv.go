@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"unsafe"
 
 	"ultrafast/graph"
@@ -55,6 +56,9 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		return err
 	}
 	c.taken[n] = true
+	if len(c.users[last]) == 0 && k.add == nil {
+		delete(c.slots, last) // what only the caller of Run sees is float32
+	}
 	if c.straight(k, last) {
 		v := c.newValue(c.shapes[last])
 		k.y, c.value[last] = plainPlace(v, c.shapes[last], c.target.Lanes()), v
@@ -65,6 +69,7 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		c.written[last] = true
 	}
 	k.done = last
+	k.bySlots()
 	ch := c.choose(k)
 	switch ch.Form {
 	case winogradRows:
@@ -95,7 +100,7 @@ func (c *compiler) sum(n *graph.Node) (sum, other *graph.Node) {
 	if other == n {
 		other = u.In[1]
 	}
-	if !c.ready(other) {
+	if !c.ready(other) || !slices.Equal(c.slots[n], c.slots[other]) {
 		return nil, nil
 	}
 	return u, other
@@ -104,7 +109,7 @@ func (c *compiler) sum(n *graph.Node) (sum, other *graph.Node) {
 // straight reports whether the result, which only the caller of Run sees, is written into
 // a plain tensor at once. From a narrow map it is better computed flat and copied.
 func (c *compiler) straight(k *nativeConv, last *graph.Node) bool {
-	return len(c.users[last]) == 0 && (!k.x.flat || k.stride[0] > 1)
+	return len(c.users[last]) == 0 && c.slots[last] == nil && (!k.x.flat || k.stride[0] > 1)
 }
 
 // same reports whether output and input have the same size.
@@ -113,9 +118,10 @@ func (k *nativeConv) same() bool {
 }
 
 // winograd reports whether the convolution is done by Winograd's algorithm: 3x3 with
-// enough channels for the transformations to be worth it.
+// enough channels for the transformations to be worth it. In pairs it would take as many
+// instructions, of which each does twice as much already, and round worse.
 func (k *nativeConv) winograd() bool {
-	return k.kernel == [2]int{3, 3} && k.stride[0] == k.stride[1] && k.pad == [2]int{1, 1} && k.groups == 1 && k.in >= 4 && k.out >= 6
+	return k.x.slots == nil && k.kernel == [2]int{3, 3} && k.stride[0] == k.stride[1] && k.pad == [2]int{1, 1} && k.groups == 1 && k.in >= 4 && k.out >= 6
 }
 
 // A part is some output channels of a convolution, with the code for them.
@@ -156,7 +162,7 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	taps := k.kernel[0] * k.kernel[1]
 	tile := ch.Tile
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: k.stride[1], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PixelsOuter: ch.PixelsOuter}
+		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PixelsOuter: ch.PixelsOuter, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}
@@ -183,9 +189,9 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 		in := p.first / k.out * k.in
 		for y := from; y < to; y++ {
 			a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
-			a[3] = pointer(s.v[k.y.value], k.y.at(i, p.first, y, 0))
+			a[3] = pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), y, 0))
 			if k.add != nil {
-				a[4] = pointer(s.v[k.add.value], k.add.at(i, p.first, y, 0))
+				a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), y, 0))
 			}
 			s.text.Call(p.code[0], &a)
 		}
@@ -215,8 +221,13 @@ func (k *nativeConv) values() []int {
 }
 
 func (k *nativeConv) part(t codegen.Target, first, out, taps int, tile codegen.Tile, code ...codegen.Func) part {
-	w := k.weight[first*k.in*taps:][:out*k.in*taps]
-	return part{first, code, t.Pack(w, out, k.in, taps, tile), k.bias[first:][:out]}
+	size := len(k.weight) / len(k.bias) // of one output channel
+	w := k.weight[first*size:][:out*size]
+	pack := t.Pack
+	if k.x.slots != nil {
+		pack = t.PackPairs
+	}
+	return part{first, code, pack(w, out, k.in, taps, tile), k.bias[first:][:out]}
 }
 
 // convFlat appends a convolution that works on all rows at once, cut into strips.
@@ -225,7 +236,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 	vectors, strips := c.strips(k)
 	taps, tile := k.kernel[0]*k.kernel[1], ch.Tile
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile}
+		OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}
@@ -257,11 +268,11 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 			0: pointer(s.v[k.x.value], k.x.at(i, in, -k.pad[0], -k.pad[1])+v*lanes),
 			1: pointer(p.weight, 0),
 			2: pointer(p.bias, 0),
-			3: pointer(s.v[k.y.value], k.y.at(i, p.first, 0, 0)+v*lanes),
+			3: pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), 0, 0)+v*lanes),
 			5: pointer(mask, v*lead),
 		}
 		if k.add != nil {
-			a[4] = pointer(s.v[k.add.value], k.add.at(i, p.first, 0, 0)+v*lanes)
+			a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), 0, 0)+v*lanes)
 		}
 		s.text.Call(p.code[strip], &a)
 	})

@@ -9,7 +9,8 @@ import (
 
 // copyRows appends a step that writes act(x) + add to y, all of one height and width.
 func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *place, act codegen.Activation) error {
-	spec := codegen.Map{Channels: y.c, Rows: 1, InChannel: 4 * x.channel, OutChannel: 4 * y.channel, Act: act, Line: c.row(&y)}
+	spec := codegen.Map{Channels: y.c, Rows: 1, InChannel: 4 * x.channel, OutChannel: 4 * y.channel, Act: act, Line: c.row(&y),
+		Pairs: y.slots != nil && (add != nil || act.Kind != "")} // else lanes are copied as they are
 	values := []int{x.value, y.value}
 	if add != nil {
 		spec.Add, spec.AddChannel = true, 4*add.channel
@@ -115,7 +116,7 @@ func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
 	}
 	c.written[n] = true
 	spec := codegen.MaxPool{Channels: 1, Rows: y.h, Kernel: op.Kernel, InRow: 4 * x.row, InChannel: 4 * x.channel,
-		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y)}
+		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y), Pairs: y.slots != nil}
 	f, err := c.code.MaxPool(spec)
 	if err != nil {
 		return err

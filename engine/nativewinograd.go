@@ -36,7 +36,7 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	input := codegen.WinogradInput{Channels: k.in, Stride: k.stride[0], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Vectors: wide, Groups: 1, Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even}
 	output := codegen.Winograd{In: k.in, Out: k.out, Stride: k.stride[0], Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even,
-		OutRow: 4 * k.y.row, OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile}
+		OutRow: 4 * k.y.row, OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PairsOut: k.y.slots != nil}
 	if k.add != nil {
 		output.Add, output.AddRow, output.AddChannel = true, 4*k.add.row, 4*k.add.channel
 	}

@@ -54,13 +54,14 @@ func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multi
 type place struct {
 	*layout
 	value    int // whose memory this is
-	n, c     int // pictures, channels
+	n, c     int // pictures, channels; where these lie in pairs, pairs
 	origin   int // of picture 0, channel 0, row 0, column 0
 	picture  int // strides
 	channel  int
 	row      int
 	channels int // of the whole value
 	first    int // of these channels in the whole value
+	slots    slots
 }
 
 // newPlace lays out a whole value. The second result is the floats that it takes.
@@ -97,6 +98,14 @@ func (p *place) at(n, c, y, x int) int {
 	return p.origin + n*p.picture + c*p.channel + y*p.row + x
 }
 
+// slot returns the channel that slot i is a half of; without slots, channel i.
+func (p *place) slot(i int) int {
+	if p.slots != nil {
+		return i / 2
+	}
+	return i
+}
+
 // clearAbove sets the rows of padding above a picture to zero, and clearBelow those
 // below. In flat form nothing but zeros is ever written there.
 func (p *place) clearAbove(mem []float32, n int) { p.clearRows(mem, n, -p.padY) }
@@ -126,12 +135,20 @@ func (p *place) pads(mem []float32, n, from, to int) {
 // the whole of it.
 func (p *place) packRow(mem, plain []float32, n, y int) {
 	p.pads(mem, n, y, y+1)
+	if p.slots != nil {
+		p.slots.packRow(p, mem, plain, n, y)
+		return
+	}
 	for c := range p.c {
 		copy(mem[p.at(n, c, y, 0):][:p.w], plain[((n*p.c+c)*p.h+y)*p.w:])
 	}
 }
 
 func (p *place) unpackRow(plain, mem []float32, n, y int) {
+	if p.slots != nil {
+		p.slots.unpackRow(p, plain, mem, n, y)
+		return
+	}
 	for c := range p.c {
 		copy(plain[((n*p.c+c)*p.h+y)*p.w:][:p.w], mem[p.at(n, c, y, 0):])
 	}

@@ -21,6 +21,9 @@ func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
 			return false
 		}
 	}
+	if c.slots != nil && !(s[1] == 3 && w[0] >= 6 && w[2] == 6 && w[3] == 6 && !narrow(s[3]/2, 1, c.target.Lanes())) {
+		return false
+	}
 	return n.In[0] == c.graph.Input() && op.Groups == 1
 }
 

@@ -21,11 +21,11 @@ import (
 )
 
 type benchmarkFlags struct {
-	weights, cfg, img, provider string
-	width, seconds              float64
-	threads                     []int
-	runtimes, precision         []string
-	profile, asJSON             bool
+	weights, cfg, img, provider, cpu string
+	width, seconds                   float64
+	threads                          []int
+	runtimes, precision              []string
+	profile, asJSON                  bool
 }
 
 func benchmarkCommand() *cobra.Command {
@@ -54,6 +54,7 @@ With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its 
 	fl.IntSliceVar(&f.threads, "threads", slices.Compact([]int{1, runtime.GOMAXPROCS(0)}), "numbers of threads to measure with")
 	fl.StringSliceVar(&f.runtimes, "runtimes", []string{"native", "ort"}, "native, ort (ONNX Runtime), or both")
 	addProvider(fl, &f.provider)
+	addCPU(fl, &f.cpu)
 	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes in: fp32")
 	fl.Float64Var(&f.seconds, "seconds", 10, "time to measure for, for each runtime and number of threads")
 	fl.BoolVar(&f.profile, "profile", false, "print what each step of the network takes, too")
@@ -84,7 +85,10 @@ func (f *benchmarkFlags) check() error {
 			return fmt.Errorf("--precision %s: the engine computes in fp32", p)
 		}
 	}
-	return checkProvider(f.provider, f.runtimes...)
+	if err := checkProvider(f.provider, f.runtimes...); err != nil {
+		return err
+	}
+	return checkCPU(f.cpu, f.runtimes...)
 }
 
 func (f *benchmarkFlags) run(c *cobra.Command) error {
@@ -109,7 +113,7 @@ func (f *benchmarkFlags) run(c *cobra.Command) error {
 	}
 	defer b.close()
 	for _, name := range f.runtimes {
-		if err := b.open(name, f.provider); err != nil {
+		if err := b.open(name, f.provider, f.cpu); err != nil {
 			return err
 		}
 	}

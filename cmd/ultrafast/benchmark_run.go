@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -54,8 +53,8 @@ func newBenchmark(g *graph.Graph, w, h int) (*benchmark, error) {
 	return b, nil
 }
 
-func (b *benchmark) open(name, provider string) error {
-	r, err := openRunner(name, provider)
+func (b *benchmark) open(name, provider, cpu string) error {
+	r, err := openRunner(name, provider, cpu)
 	if err != nil {
 		return fmt.Errorf("--runtimes %s: %w", name, err)
 	}
@@ -85,9 +84,7 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 	var sides []*side
 	defer func() {
 		for _, s := range sides {
-			if c, ok := s.net.(io.Closer); ok {
-				c.Close()
-			}
+			s.detector.Close()
 		}
 	}()
 	for i, r := range b.runners {
@@ -108,7 +105,7 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 				return nil, err
 			}
 			time.Sleep(pause)
-			if err := b.turn(s, turn); err != nil {
+			if err := b.turn(ctx, s, turn); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
 			step()
@@ -129,16 +126,18 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 }
 
 func (b *benchmark) options(threads int) detect.Options {
-	return detect.Options{Width: b.w, Height: b.h, Threads: threads}
+	return detect.Options{Width: b.w, Height: b.h, Threads: threads, Sessions: 1}
 }
 
 func (b *benchmark) side(name string, r runner, threads int) (*side, error) {
 	s := &side{name: name}
 	o := b.options(threads)
-	o.Compile = func(raw *graph.Graph, o detect.Options) (detect.Network, error) {
-		var err error
-		s.net, err = r.Compile(raw, o)
-		return s.net, err
+	o.Compile = func(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
+		connect, err := r.Compile(raw, o)
+		return func() (detect.Network, error) {
+			s.net, err = connect()
+			return s.net, err
+		}, err
 	}
 	var err error
 	s.detector, err = detect.New(b.g, o)
@@ -189,7 +188,7 @@ func differ(got, want []*tensor.Tensor) (difference, error) {
 }
 
 // turn measures the network, then whole frames, each for d and at least once.
-func (b *benchmark) turn(s *side, d time.Duration) error {
+func (b *benchmark) turn(ctx context.Context, s *side, d time.Duration) error {
 	var network []time.Duration
 	err := repeat(d, func(measured bool) error {
 		start := time.Now()
@@ -204,7 +203,7 @@ func (b *benchmark) turn(s *side, d time.Duration) error {
 	}
 	s.network = append(s.network, network)
 	return repeat(d, func(measured bool) error {
-		_, t, err := s.detector.Detect(b.frame)
+		_, t, err := s.detector.Detect(ctx, b.frame)
 		if measured {
 			s.frames = append(s.frames, t.Before+t.Network+t.After)
 			s.before, s.after = append(s.before, t.Before), append(s.after, t.After)

@@ -15,7 +15,6 @@ import (
 	"ultrafast"
 	"ultrafast/box"
 	"ultrafast/detect"
-	"ultrafast/graph"
 	"ultrafast/picture"
 )
 
@@ -70,7 +69,7 @@ func must(err error) {
 	}
 }
 
-func (f *detectFlags) check(g *graph.Graph) error {
+func (f *detectFlags) check() error {
 	switch {
 	case !(f.conf > 0 && f.conf < 1):
 		return fmt.Errorf("--conf %v: want above 0 and below 1", f.conf)
@@ -80,11 +79,6 @@ func (f *detectFlags) check(g *graph.Graph) error {
 		return fmt.Errorf("--max-det %d: want at least 1", f.maxDet)
 	case f.saveConf && !f.saveTxt:
 		return errors.New("--save-conf adds to --save-txt, which is not given")
-	}
-	for _, c := range f.classes {
-		if c < 0 || c >= len(g.Names) {
-			return fmt.Errorf("--classes %d: the model has classes 0 to %d", c, len(g.Names)-1)
-		}
 	}
 	return nil
 }
@@ -119,11 +113,11 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g, err := ultrafast.Load(f.weights)
-	if err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
-	if err := f.check(g); err != nil {
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
 		return err
 	}
 	w, h, note := fitSize(g, w, h)
@@ -140,6 +134,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
 	}
+	defer d.Close()
 	files, err := detect.Pictures(f.source)
 	if err != nil {
 		return err
@@ -160,7 +155,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 			complain(c.ErrOrStderr(), err.Error())
 			continue
 		}
-		boxes, times, err := d.Detect(p)
+		boxes, times, err := d.Detect(c.Context(), p)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}

@@ -1,22 +1,31 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"ultrafast"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/yolo"
 )
 
+type infoFlags struct {
+	img, cpu       string
+	threads        int
+	engine, asJSON bool
+}
+
 func infoCommand() *cobra.Command {
-	var img string
-	var asJSON bool
+	f := &infoFlags{}
 	c := &cobra.Command{
 		Use:   "info MODEL",
 		Short: "Print a model's layers with shapes, parameters and GFLOP",
@@ -25,37 +34,76 @@ func infoCommand() *cobra.Command {
 MODEL is a .pt, .safetensors or .onnx file, a YAML model description, or the name
 of a released YOLOv5 (yolov5n, s, m, l, x; -v5 or -v3 behind for older shapes).
 GFLOP count convolutions only, two per multiply-accumulate, as YOLOv5 prints them
-for fused models.`,
+for fused models.
+
+With --engine it prints the program that detection runs instead: each step with its
+kernel, its multiply-accumulates and the time it takes here (the median of up to
+` + fmt.Sprint(profileRuns) + ` runs; Winograd's kernels need fewer FLOP than are counted), what runs in plain
+Go for want of machine code, and the memory that a session takes.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("info takes one MODEL, %d are given; see --help", len(args))
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			w, h, err := parseSize(img)
-			if err != nil {
-				return err
-			}
-			g, err := loadOrDescribe(args[0])
-			if err != nil {
-				return err
-			}
-			s, err := summarize(g, w, h)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", " ")
-				return e.Encode(s)
-			}
-			return s.print(c.OutOrStdout())
-		},
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
-	c.Flags().StringVar(&img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, with every node")
+	fl := c.Flags()
+	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
+	fl.BoolVar(&f.engine, "engine", false, "print and measure the program that the engine makes of the model")
+	fl.IntVar(&f.threads, "threads", 0, "with --engine, threads to run with; 0 means all cores")
+	addCPU(fl, &f.cpu)
+	fl.BoolVar(&f.asJSON, "json", false, "print JSON, with every node")
 	return c
+}
+
+func (f *infoFlags) run(c *cobra.Command, model string) error {
+	w, h, err := parseSize(f.img)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !f.engine && (f.cpu != "" || f.threads != 0):
+		return errors.New("--cpu and --threads say how a program is run: they go with --engine")
+	case f.threads < 0 || f.threads > 1024:
+		return fmt.Errorf("--threads %d: want 1 to 1024, or 0 for all cores", f.threads)
+	}
+	if err := checkCPU(f.cpu, "native"); err != nil {
+		return err
+	}
+	g, err := loadOrDescribe(model)
+	if err != nil {
+		return err
+	}
+	var info interface{ print(io.Writer) error }
+	if f.engine {
+		info, err = f.program(c, model, g, w, h)
+	} else {
+		info, err = summarize(g, w, h)
+	}
+	if err != nil {
+		return err
+	}
+	if f.asJSON {
+		e := json.NewEncoder(c.OutOrStdout())
+		e.SetIndent("", " ")
+		return e.Encode(info)
+	}
+	return info.print(c.OutOrStdout())
+}
+
+func (f *infoFlags) program(c *cobra.Command, model string, g *graph.Graph, w, h int) (*programInfo, error) {
+	w, h, note := fitSize(g, w, h)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	o := engine.Options{Batch: 1, Width: w, Height: h, Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)), CPU: f.cpu}
+	info, err := newProgramInfo(c.Context(), g, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", model, err)
+	}
+	info.Model = model
+	return info, nil
 }
 
 // loadOrDescribe takes a model file, a YAML description or the name of a released model.
@@ -63,7 +111,11 @@ func loadOrDescribe(name string) (*graph.Graph, error) {
 	cfg, err := description(name)
 	switch {
 	case err == nil:
-		return yolo.New(cfg, nil, 0)
+		g, err := yolo.New(cfg, nil, 0)
+		if err == nil {
+			enliven(g)
+		}
+		return g, err
 	case isYAML(name):
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"ultrafast/detect"
 	"ultrafast/graph"
 	"ultrafast/ort"
+	"ultrafast/picture"
 	"ultrafast/tensor"
 )
 
@@ -43,13 +44,27 @@ func ortFound() bool {
 
 func (r *onnxRuntime) String() string { return r.Runtime.String() + ", " + string(r.provider) }
 
-func (r *onnxRuntime) Compile(raw *graph.Graph, o detect.Options) (detect.Network, error) {
-	s, err := r.session(raw, o, false)
-	if err != nil {
-		return nil, err
-	}
-	r.sessions = append(r.sessions, s)
-	return s, nil
+func (r *onnxRuntime) Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
+	return func() (detect.Network, error) {
+		s, err := r.session(raw, o, false)
+		if err != nil {
+			return nil, err
+		}
+		r.sessions = append(r.sessions, s)
+		return &ortNetwork{s, tensor.New(1, 3, o.Height, o.Width)}, nil
+	}, nil
+}
+
+// An ortNetwork turns pixels into the tensor that ONNX Runtime takes.
+type ortNetwork struct {
+	*ort.Session
+	input *tensor.Tensor
+}
+
+func (n *ortNetwork) RunRGB(pixels []uint8) ([]*tensor.Tensor, error) {
+	p := picture.RGB{Pix: pixels, W: n.input.Shape[3], H: n.input.Shape[2]}
+	p.CHW(n.input.Data)
+	return n.Run(n.input)
 }
 
 func (r *onnxRuntime) session(raw *graph.Graph, o detect.Options, profile bool) (*ort.Session, error) {

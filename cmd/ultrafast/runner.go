@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -18,7 +20,7 @@ import (
 type runner interface {
 	String() string // with its version
 	// Compile is a detect.Compiler. Its networks must not run after Close.
-	Compile(raw *graph.Graph, o detect.Options) (detect.Network, error)
+	Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error)
 	// Profile runs a network that many times and returns its steps in order.
 	Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error)
 	Close() error
@@ -33,22 +35,30 @@ type stepTime struct {
 }
 
 // runtimeFlags say what a command's network runs in.
-type runtimeFlags struct{ runtime, provider string }
+type runtimeFlags struct{ runtime, provider, cpu string }
 
 func (f *runtimeFlags) addRuntime(fl *pflag.FlagSet) {
 	fl.StringVar(&f.runtime, "runtime", "native", "what the network runs in: native, or ort (ONNX Runtime)")
 	addProvider(fl, &f.provider)
+	addCPU(fl, &f.cpu)
 }
 
 func addProvider(fl *pflag.FlagSet, provider *string) {
 	fl.StringVar(provider, "provider", "cpu", "what ONNX Runtime computes with: cpu, cuda or tensorrt")
 }
 
+func addCPU(fl *pflag.FlagSet, cpu *string) {
+	fl.StringVar(cpu, "cpu", "", "what the engine writes code for; this machine runs "+strings.Join(engine.CPUs(), ", ")+" (default: the first)")
+}
+
 func (f *runtimeFlags) openRuntime() (runner, error) {
 	if err := checkProvider(f.provider, f.runtime); err != nil {
 		return nil, err
 	}
-	r, err := openRunner(f.runtime, f.provider)
+	if err := checkCPU(f.cpu, f.runtime); err != nil {
+		return nil, err
+	}
+	r, err := openRunner(f.runtime, f.provider, f.cpu)
 	if err != nil {
 		return nil, fmt.Errorf("--runtime %s: %w", f.runtime, err)
 	}
@@ -65,10 +75,21 @@ func checkProvider(provider string, runtimes ...string) error {
 	return nil
 }
 
-func openRunner(name, provider string) (runner, error) {
+func checkCPU(cpu string, runtimes ...string) error {
+	switch {
+	case cpu == "":
+	case !slices.Contains(engine.CPUs(), cpu):
+		return fmt.Errorf("--cpu %q: this machine runs %s", cpu, strings.Join(engine.CPUs(), ", "))
+	case !slices.Contains(runtimes, "native"):
+		return fmt.Errorf("--cpu %s: is for the engine (native)", cpu)
+	}
+	return nil
+}
+
+func openRunner(name, provider, cpu string) (runner, error) {
 	switch name {
 	case "native":
-		return native{}, nil
+		return native{cmp.Or(cpu, engine.CPUs()[0])}, nil
 	case "ort":
 		return openORT(provider)
 	}
@@ -76,36 +97,53 @@ func openRunner(name, provider string) (runner, error) {
 }
 
 // native is package engine.
-type native struct{}
+type native struct{ cpu string }
 
-func (native) String() string { return "engine of ultrafast " + version }
+func (r native) String() string { return "engine of ultrafast " + version + ", " + r.cpu }
 
-func (native) Compile(raw *graph.Graph, o detect.Options) (detect.Network, error) {
+func (r native) Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
+	o.CPU = r.cpu
 	return detect.Native(raw, o)
 }
 
 func (native) Close() error { return nil }
 
-func (native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
-	p, err := engine.Compile(raw, engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads})
+func (r native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
+	p, err := engine.Compile(raw, engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads, CPU: r.cpu})
 	if err != nil {
 		return nil, err
 	}
-	s := p.NewSession()
-	if _, err := s.Run(x); err != nil { // warms up
+	times, err := stepTimes(p, runs, func(s *engine.Session) error {
+		_, err := s.Run(x)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	infos := p.Steps()
-	times := make([][]time.Duration, len(infos))
-	s.Time(func(step int, d time.Duration) { times[step] = append(times[step], d) })
-	for range runs {
-		if _, err := s.Run(x); err != nil {
+	steps := make([]stepTime, len(times))
+	for i, info := range p.Steps() {
+		steps[i] = stepTime{info.Name, info.Kernel, 2 * info.MACs, times[i]}
+	}
+	return steps, nil
+}
+
+// stepTimes calls run with a session of p, once to warm up and then runs times, fewer where
+// that takes long, and returns the median of what each step took.
+func stepTimes(p *engine.Program, runs int, run func(*engine.Session) error) ([]time.Duration, error) {
+	s := p.NewSession()
+	if err := run(s); err != nil {
+		return nil, err
+	}
+	all := make([][]time.Duration, len(p.Steps()))
+	s.Time(func(step int, d time.Duration) { all[step] = append(all[step], d) })
+	for i, start := 0, time.Now(); i < min(runs, 3) || i < runs && time.Since(start) < 5*time.Second; i++ {
+		if err := run(s); err != nil {
 			return nil, err
 		}
 	}
-	steps := make([]stepTime, len(infos))
-	for i, info := range infos {
-		steps[i] = stepTime{info.Name, info.Kernel, 2 * info.MACs, newSpread(times[i]).median}
+	medians := make([]time.Duration, len(all))
+	for i, times := range all {
+		medians[i] = newSpread(times).median
 	}
-	return steps, nil
+	return medians, nil
 }

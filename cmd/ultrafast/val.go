@@ -128,8 +128,11 @@ func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	h, w := x.Shape[2], x.Shape[3]
 	net := p.nets[[2]int{h, w}]
 	if net == nil {
-		var err error
-		if net, err = p.compile(p.raw, detect.Options{Height: h, Width: w}); err != nil {
+		connect, err := p.compile(p.raw, detect.Options{Height: h, Width: w})
+		if err != nil {
+			return nil, err
+		}
+		if net, err = connect(); err != nil {
 			return nil, err
 		}
 		p.nets[[2]int{h, w}] = net

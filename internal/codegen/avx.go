@@ -196,19 +196,44 @@ func (a *avx) twice(lo, hi, s vec) {
 }
 
 func (a *avx) tap(acc, x []vec, o int, base reg, off int, free []vec) {
+	a.taps(amd64.VFMADD231PS, acc, x, o, base, off, free)
+}
+
+func (a *avx) tapPairs(acc, x []vec, o int, base reg, off int, free []vec) {
+	a.taps(amd64.VDPBF16PS, acc, x, o, base, off, free)
+}
+
+func (a *avx) taps(op amd64.Op, acc, x []vec, o int, base reg, off int, free []vec) {
 	v := len(x)
 	for i := range o {
 		if a.wide && v == 1 { // broadcast in the instruction itself
-			a.v3(amd64.VFMADD231PS, acc[i], x[0], at(base, off+4*i).Bcast())
+			a.v3(op, acc[i], x[0], at(base, off+4*i).Bcast())
 			continue
 		}
 		w := free[i%len(free)]
 		a.spread(w, base, off+4*i)
 		for j := range v {
-			a.fma(acc[i*v+j], x[j], w)
+			a.v3(op, acc[i*v+j], x[j], amd64.Vec(w))
 		}
 	}
 }
+
+// packPairs: the conversion leaves all lower halves before all upper ones.
+func (a *avx) packPairs(d, lower, upper, t vec) {
+	a.v3(amd64.VCVTNE2PS2BF16, d, upper, amd64.Vec(lower))
+	a.load(t, rConst, constPairs*constSize)
+	a.v3(amd64.VPERMW, d, t, amd64.Vec(d))
+}
+
+func (a *avx) lower(d, s vec) { a.V2I(amd64.VPSLLD, a.w, amd64.Vec(d), amd64.Vec(s), 16) }
+func (a *avx) upper(d, s vec) { a.andM(d, s, rConst, constUpperHalf*constSize) }
+
+func (a *avx) fraction(d, s vec) {
+	const floor = 1
+	a.V2I(amd64.VREDUCEPS, a.w, amd64.Vec(d), amd64.Vec(s), floor|8) // and no exception
+}
+func (a *avx) scaleFloor(d, s, n vec) { a.v3(amd64.VSCALEFPS, d, s, amd64.Vec(n)) }
+func (a *avx) roughRecip(d, s vec)    { a.V2(amd64.VRCP14PS, a.w, amd64.Vec(d), amd64.Vec(s)) }
 
 func (a *avx) finish() ([]byte, error) { return a.Finish() }
 

@@ -30,7 +30,7 @@ func (t Target) Tiles(out, vectors, taps, stride, limit int) []Tile {
 func (t Target) tileCost(tile Tile, out, vectors, taps, stride int) (cycles float64) {
 	const latency = 4
 	packing := t.isa().packing()
-	for _, so := range balanced(out, tile.Out) {
+	for _, so := range tiles(out, tile.Out) {
 		for _, sv := range balanced(vectors, tile.Vectors) {
 			fmas, loads, shuffles := float64(so.size*sv.size), float64(sv.size), 0.0
 			if taps > 1 {

@@ -20,6 +20,8 @@ const (
 	constTwo
 	constWindow0                          // see avx.rgb: indices of 32-bit words
 	constWindow8                          //
+	constUpperHalf                        // the upper half of each lane
+	constPairs                            // indices 0 16 1 17 … of 16-bit words
 	constFirstBytes                       // for each of the six planes, the bytes for lanes 0 and 1 of four
 	constLastBytes  = constFirstBytes + 6 // and for 2 and 3
 )
@@ -46,6 +48,8 @@ func newConstants() *constants {
 	c.words(func(int) uint32 { return math.Float32bits(2) })
 	c.words(func(i int) uint32 { return uint32(i/4*6 + i%4) })
 	c.words(func(i int) uint32 { return uint32(i/4*6 + 2 + i%4) })
+	c.words(func(int) uint32 { return 0xFFFF0000 })
+	c.words(func(i int) uint32 { return uint32(16+i)<<16 | uint32(i) })
 	for k := range uint32(6) {
 		c.words(func(i int) uint32 { return [4]uint32{k, 6 + k, 0x80, 0x80}[i%4] | 0x80808000 })
 	}

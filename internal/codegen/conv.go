@@ -20,6 +20,8 @@ type Conv struct {
 	Act         Activation
 	Line        Line
 	Tile        Tile
+	PairsIn     bool // the input and the weights are pairs of bfloat16; In counts pairs
+	PairsOut    bool // the output and what is added are; Out is even, and so are tiles
 	PixelsOuter bool // all channels of one tile of pixels before the next
 	Prefetch    int  // how many rows below the kernel to fetch into the cache
 }
@@ -57,6 +59,20 @@ func balanced(total, limit int) []segment {
 	}
 	if larger < parts {
 		s = append(s, segment{parts - larger, size, larger * (size + 1)})
+	}
+	return s
+}
+
+// tiles cuts output channels into tiles. Where both numbers are even so are all tiles, as
+// pairs of channels need it.
+func tiles(out, limit int) []segment {
+	if out%2 != 0 || limit%2 != 0 {
+		return balanced(out, limit)
+	}
+	s := balanced(out/2, limit/2)
+	for i := range s {
+		s[i].size *= 2
+		s[i].start *= 2
 	}
 	return s
 }
@@ -111,6 +127,10 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
 	case !c.Act.known():
 		return fmt.Errorf("codegen: activation %q", c.Act.Kind)
+	case (c.PairsIn || c.PairsOut) && !t.pairs():
+		return errNoPairs(t)
+	case c.PairsOut && (c.Out%2 != 0 || c.Tile.Out%2 != 0):
+		return fmt.Errorf("codegen: pairs of %d channels in tiles of %d", c.Out, c.Tile.Out)
 	}
 	return nil
 }
@@ -128,21 +148,29 @@ type convWriter struct {
 // channels writes the loop over tiles of output channels and moves on to the next tile
 // after each.
 func (w convWriter) channels(tile func(segment)) {
-	segments := balanced(w.Out, w.Tile.Out)
+	segments := tiles(w.Out, w.Tile.Out)
 	if f := segments[0]; w.Prefetch > 0 && f.n > 1 { // the first tile alone fetches
 		segments = append([]segment{{1, f.size, 0}, {f.n - 1, f.size, f.size}}, segments[1:]...)
 	}
 	for _, s := range segments {
 		w.m.loop(rTiles, s.n, func() {
 			tile(s)
-			w.m.add(rOut, s.size*w.OutChannel)
+			w.m.add(rOut, s.size/w.perLane()*w.OutChannel)
 			if w.Add {
-				w.m.add(rRes, s.size*w.AddChannel)
+				w.m.add(rRes, s.size/w.perLane()*w.AddChannel)
 			}
 			w.m.add(rBias, 4*s.size)
 			w.m.add(rW, w.weights(s.size))
 		})
 	}
+}
+
+// perLane is how many channels of the output a lane holds.
+func (w convWriter) perLane() int {
+	if w.PairsOut {
+		return 2
+	}
+	return 1
 }
 
 // weights returns the bytes of a tile's weights.
@@ -192,6 +220,10 @@ func (w convWriter) tile(o segment, v int, last bool) {
 	m.move(rCurW, rW)
 	taps := w.Kernel[0] * w.Kernel[1]
 	step := 4 * roundUp(out, m.packing())
+	tap := m.tap
+	if w.PairsIn {
+		tap = m.(pairISA).tapPairs
+	}
 	m.loop(rCount, w.In, func() {
 		if o.start == 0 {
 			for r := range w.Prefetch {
@@ -205,7 +237,7 @@ func (w convWriter) tile(o segment, v int, last bool) {
 			for j := range v {
 				w.input(x[j], ky*w.InRow, kx, j)
 			}
-			m.tap(acc, x, out, rCurW, i*step, free)
+			tap(acc, x, out, rCurW, i*step, free)
 		}
 		m.add(rCurX, w.InChannel)
 		m.add(rCurW, taps*step)
@@ -234,14 +266,24 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 	size := 4 * m.lanes()
 	turn := 0
 	temp := func() vec { turn++; return free[turn%len(free)] }
-	for o := range out {
+	for o := 0; o < out; o += w.perLane() {
+		toRes, toOut := o/w.perLane()*w.AddChannel, o/w.perLane()*w.OutChannel
 		for j := range v {
 			y := acc[o*v+j]
 			if w.Act.Kind != "" {
-				w.b.activate(w.Act, y, temp(), temp(), temp())
+				w.b.activate(w.Act, w.PairsOut, y, temp(), temp(), temp())
 			}
-			if w.Add {
-				m.addM(y, y, rRes, o*w.AddChannel+j*size)
+			if w.PairsOut {
+				hi := acc[(o+1)*v+j]
+				if w.Act.Kind != "" {
+					w.b.activate(w.Act, true, hi, temp(), temp(), temp())
+				}
+				if w.Add {
+					addPairs(m.(pairISA), y, hi, temp(), temp(), rRes, toRes+j*size)
+				}
+				m.(pairISA).packPairs(y, y, hi, temp())
+			} else if w.Add {
+				m.addM(y, y, rRes, toRes+j*size)
 			}
 			special := last && j == v-1
 			switch {
@@ -250,10 +292,10 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 			case w.Line.Mask == MaskLast && special:
 				m.andM(y, y, rMask, 0)
 			case w.Line.Mask == MaskPart && special:
-				m.storeFirst(rOut, o*w.OutChannel+j*size, y, temp(), w.Line.Last)
+				m.storeFirst(rOut, toOut+j*size, y, temp(), w.Line.Last)
 				continue
 			}
-			m.store(rOut, o*w.OutChannel+j*size, y)
+			m.store(rOut, toOut+j*size, y)
 		}
 	}
 }

@@ -7,3 +7,5 @@ func hasAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
 func hasAVX512() bool {
 	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL && hasAVX2()
 }
+
+func hasAVX512BF16() bool { return cpu.X86.HasAVX512BF16 && hasAVX512() }

@@ -47,7 +47,7 @@ type isa interface {
 	loadEven(d vec, base reg, off int) // lanes 0, 2, 4 … of two vectors
 	loadOdd(d vec, base reg, off int)
 	store(base reg, off int, s vec)
-	storeFirst(base reg, off int, s, t vec, n int) // the first n lanes only; t is used up
+	storeFirst(base reg, off int, s, t vec, n int) // the first n lanes only; t and rCount are used up
 	spread(d vec, base reg, off int)               // one float32 to all lanes
 	prefetch(base reg, off int)
 
@@ -67,7 +67,7 @@ type isa interface {
 	horner(d, x vec, base reg, off int) // d = d*x + memory
 	round(d, s vec)                     // to the nearest whole number
 	scale(d, s, n vec)                  // d = s * 2^n for whole n in [-126, 127]; n is used up
-	recip(d, s, t vec)                  // d = 1/s within 2 ulp; t is used up
+	recip(d, s, t vec)                  // d = 1/s within 4 ulp; t is used up
 	// rgb unpacks 2*lanes() interleaved 8-bit RGB pixels into whole numbers in float32: red,
 	// green and blue of the even pixels, then of the odd ones, in registers of its choice.
 	rgb(base reg) [6]vec

@@ -18,18 +18,25 @@ type MaxPool struct {
 	InRow, InChannel   int
 	OutRow, OutChannel int
 	Line               Line // without MaskAll
+	Pairs              bool // of bfloat16; channels count pairs
 }
 
 // Scratch is how much memory the pooling needs beside.
 func (p MaxPool) Scratch(t Target) int { return (p.Rows + p.Kernel) * p.pitch(t.lanes) }
 
-// pitch is a row of scratch memory: the line with a vector of padding on both sides.
-func (p MaxPool) pitch(lanes int) int { return 4 * lanes * (p.Line.Vectors + 2) }
+// pitch is a row of scratch memory: the line with vectors of padding on both sides.
+func (p MaxPool) pitch(lanes int) int { return 4 * lanes * (p.Line.Vectors + 2*p.margin(lanes)) }
+
+// margin is how many vectors of padding are on one side.
+func (p MaxPool) margin(lanes int) int { return (p.Kernel/2 + lanes - 1) / lanes }
 
 // MaxPool writes the pooling.
 func (b *Builder) MaxPool(c MaxPool) (Func, error) {
-	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Kernel%2 == 0 || c.Kernel/2 > b.target.lanes {
+	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Kernel < 1 || c.Kernel%2 == 0 {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	if c.Pairs && !b.target.pairs() {
+		return 0, errNoPairs(b.target)
 	}
 	return b.kernel(c, func(m isa) {
 		m.arg(rConst, argConst)
@@ -41,8 +48,15 @@ func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 		}
 		m.arg(rScratch, 6)
 		m.loop(rTiles, c.Channels, func() {
-			b.poolFill(c)
-			b.poolMaxima(c)
+			if c.Pairs {
+				b.poolFill(c, lowerHalf)
+				b.poolMaxima(c, lowerHalf)
+				b.poolFill(c, upperHalf)
+				b.poolMaxima(c, upperHalf)
+			} else {
+				b.poolFill(c, wholeLane)
+				b.poolMaxima(c, wholeLane)
+			}
 			m.add(rX, c.InChannel)
 			m.add(rOut, c.OutChannel)
 		})
@@ -50,18 +64,27 @@ func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 	})
 }
 
+// A lanePart is what is pooled at a time: a lane of pairs half by half, in float32.
+type lanePart int
+
+const (
+	wholeLane lanePart = iota
+	lowerHalf
+	upperHalf // last, as it keeps the lower half that is there
+)
+
 // The first row of scratch holds the maxima of columns at work, the others the map with
 // padding of minus infinity.
 
 // poolFill copies one channel's map and its padding to scratch.
-func (b *Builder) poolFill(c MaxPool) {
+func (b *Builder) poolFill(c MaxPool, part lanePart) {
 	m := b.isa
 	const inf, y vec = 0, 1
-	size, pitch, pad := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2
+	size, pitch, pad, margin := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2, c.margin(m.lanes())
 	m.load(inf, rConst, b.consts.offset(float32(math.Inf(-1))))
 	border := func(rows int) {
 		m.loop(rOuter, rows, func() {
-			for v := range c.Line.Vectors + 2 {
+			for v := range c.Line.Vectors + 2*margin {
 				m.store(rCurW, v*size, inf)
 			}
 			m.add(rCurW, pitch)
@@ -71,15 +94,23 @@ func (b *Builder) poolFill(c MaxPool) {
 	m.move(rCurW, rScratch)
 	border(1 + pad)
 	m.loop(rOuter, c.Rows, func() {
-		m.store(rCurW, 0, inf)
+		for v := range margin {
+			m.store(rCurW, v*size, inf)
+			m.store(rCurW, (margin+c.Line.Vectors+v)*size, inf)
+		}
 		for v := range c.Line.Vectors {
 			m.load(y, rCurX, v*size)
+			switch part {
+			case lowerHalf:
+				m.(pairISA).lower(y, y)
+			case upperHalf:
+				m.(pairISA).upper(y, y)
+			}
 			if v == c.Line.Vectors-1 && c.Line.Mask != MaskNone {
 				m.minM(y, y, rRes, 0)
 			}
-			m.store(rCurW, (v+1)*size, y)
+			m.store(rCurW, (margin+v)*size, y)
 		}
-		m.store(rCurW, (c.Line.Vectors+1)*size, inf)
 		m.add(rCurX, c.InRow)
 		m.add(rCurW, pitch)
 	})
@@ -89,24 +120,35 @@ func (b *Builder) poolFill(c MaxPool) {
 }
 
 // poolMaxima writes one channel's maxima.
-func (b *Builder) poolMaxima(c MaxPool) {
+func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 	m := b.isa
-	const y, t vec = 0, 1
-	size, pitch, pad := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2
+	const y, other, t vec = 0, 1, 2
+	size, pitch, pad, margin := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2, c.margin(m.lanes())
 	m.lea(rCurX, rScratch, pitch)
 	m.move(rCurW, rOut)
 	m.loop(rOuter, c.Rows, func() {
 		for v := range c.Line.Vectors {
-			m.load(y, rCurX, (v+1)*size)
+			off := (margin + v) * size
+			m.load(y, rCurX, off)
 			for r := 1; r < c.Kernel; r++ {
-				m.maxM(y, y, rCurX, r*pitch+(v+1)*size)
+				m.maxM(y, y, rCurX, r*pitch+off)
 			}
-			m.store(rScratch, (v+1)*size, y)
+			m.store(rScratch, off, y)
 		}
 		for v := range c.Line.Vectors {
-			m.load(y, rScratch, (v+1)*size-4*pad)
+			off := (margin + v) * size
+			m.load(y, rScratch, off-4*pad)
 			for x := 1; x < c.Kernel; x++ {
-				m.maxM(y, y, rScratch, (v+1)*size+4*(x-pad))
+				m.maxM(y, y, rScratch, off+4*(x-pad))
+			}
+			switch part {
+			case lowerHalf:
+				m.zero(other)
+				m.(pairISA).packPairs(y, y, other, t)
+			case upperHalf:
+				m.load(other, rCurW, v*size)
+				m.(pairISA).lower(other, other)
+				m.(pairISA).packPairs(y, other, y, t)
 			}
 			switch last := v == c.Line.Vectors-1; {
 			case last && c.Line.Mask == MaskPart:

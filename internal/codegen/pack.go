@@ -6,7 +6,7 @@ package codegen
 func (t Target) Pack(weights []float32, out, in, taps int, tile Tile) []float32 {
 	packing := t.isa().packing()
 	var packed []float32
-	for _, s := range balanced(out, tile.Out) {
+	for _, s := range tiles(out, tile.Out) {
 		for n := range s.n {
 			first := s.start + n*s.size
 			for i := range in * taps {

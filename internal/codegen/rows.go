@@ -15,12 +15,16 @@ type Map struct {
 	Add                bool
 	Act                Activation
 	Line               Line
+	Pairs              bool // of bfloat16, and so is what is added; channels count pairs
 }
 
 // Map writes the copying.
 func (b *Builder) Map(c Map) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || !c.Act.known() {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	if c.Pairs && !b.target.pairs() {
+		return 0, errNoPairs(b.target)
 	}
 	return b.kernel(c, func(m isa) {
 		m.arg(rConst, argConst)
@@ -35,17 +39,21 @@ func (b *Builder) Map(c Map) (Func, error) {
 		// Vectors are at most unrolled so often; the rest of a line is a loop.
 		const unroll = 4
 		size := 4 * m.lanes()
-		loops := convWriter{b, m, Conv{Stride: 1, Add: c.Add, Line: c.Line, Act: c.Act, Tile: Tile{1, unroll}}}
+		loops := convWriter{b, m, Conv{Stride: 1, Add: c.Add, Line: c.Line, Act: c.Act, Tile: Tile{1, unroll}, PairsOut: c.Pairs}}
 		m.loop(rTiles, c.Channels, func() {
 			m.push(rX, rOut, rRes)
 			m.loop(rCount, c.Rows, func() {
 				m.push(rX, rOut, rRes, rMask, rCount)
 				loops.pixels(func(s segment, last bool) {
-					y, _, free := b.registers(s.size, 0)
-					for j, v := range y {
+					y, _, free := b.registers(s.size*loops.perLane(), 0)
+					for j, v := range y[len(y)-s.size:] {
 						m.load(v, rX, j*size)
+						if c.Pairs {
+							m.(pairISA).lower(y[j], v)
+							m.(pairISA).upper(v, v)
+						}
 					}
-					loops.store(y, free, 1, s.size, last)
+					loops.store(y, free, loops.perLane(), s.size, last)
 				})
 				m.pop(rX, rOut, rRes, rMask, rCount)
 				m.add(rX, c.InRow)

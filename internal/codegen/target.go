@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 )
 
@@ -11,12 +12,17 @@ type Target struct {
 	lanes int
 	isa   func() isa
 	has   func() bool // whether this machine can run it
+	bf16  func() bool // whether it can run its code for pairs of bfloat16; nil where there is none
 }
 
 var targets = []Target{ // the best first
-	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512},
-	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2},
+	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16},
+	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil},
+	{"neon", neonLanes, func() isa { return newNEON() }, hasNEON, nil},
 }
+
+// hasNEON reports whether this is an AArch64: Go asks Advanced SIMD of all of them.
+func hasNEON() bool { return runtime.GOARCH == "arm64" }
 
 // Targets returns the targets that this machine can run, the best first. Without any,
 // everything has to run in plain Go.
@@ -44,6 +50,12 @@ func (t Target) String() string { return t.name }
 
 // Lanes is how many float32 a vector register holds.
 func (t Target) Lanes() int { return t.lanes }
+
+// BF16 reports whether this machine can run t's kernels for pairs of bfloat16.
+func (t Target) BF16() bool { return t.pairs() && t.bf16() }
+
+// pairs reports whether there is code for pairs of bfloat16.
+func (t Target) pairs() bool { return t.bf16 != nil }
 
 // vectors is how many vector registers a convolution may use.
 func (t Target) vectors(stride int) int {

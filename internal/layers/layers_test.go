@@ -28,6 +28,7 @@ onnx              : graph tensor
 safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
+engine/tuned      : engine graph
 internal/codegen  : internal/codegen/amd64 internal/codegen/arm64
 internal/codegen/amd64 :
 internal/codegen/arm64 :
@@ -37,12 +38,13 @@ train             : box dataset graph picture safetensors tensor yolo
 train/torch       : dataset graph tensor train
 train/backendtest : dataset graph tensor train
 prune             : graph tensor
-detect            : box engine graph picture tensor yolo
+detect            : box engine engine/tuned graph picture tensor yolo
 report            :
 scene             : picture
+internal/emulator :
 internal/layers   :
 internal/peak     :
-.                 : box detect engine graph onnx pass picture pt safetensors tensor yolo
+.                 : box detect graph onnx pt safetensors yolo
 cmd/ultrafast     : *
 docs/results/bench : prune safetensors yolo
 docs/results/curves : report

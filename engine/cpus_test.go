@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+
+	"ultrafast/graph"
+)
+
+// TestCPUs compiles for all that are listed.
+func TestCPUs(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Add("x", &graph.Input{Shape: [4]int{1, 3, 8, 8}})
+	g.Outputs = []*graph.Node{g.Add("up", &graph.Upsample{Scale: 2}, x)}
+	all := CPUs()
+	if i := slices.Index(all, Generic); i != len(all)-1 {
+		t.Errorf("%v: %s is not the last", all, Generic)
+	}
+	for _, name := range append(all, "") {
+		p, err := Compile(g, Options{CPU: name})
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		want := name
+		if name == "" {
+			want = all[0]
+		}
+		if p.CPU() != want {
+			t.Errorf("compiled for %q, want %q", p.CPU(), want)
+		}
+	}
+	if _, err := Compile(g, Options{CPU: "z80"}); err == nil {
+		t.Error("compiles for a z80")
+	}
+}

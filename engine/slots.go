@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
+
+// With Options.Precision bf16, maps lie in pairs of bfloat16: a lane of a map holds two
+// channels. Slots say which: slots[2i] is the channel in the lower half of the lanes of
+// pair i, slots[2i+1] the one in their upper half, -1 none. What lies in the half of none
+// is any finite number. No slots at all mean float32, channel by channel.
+//
+// An odd count of channels leaves half a pair empty. The slots of a concatenation are those
+// of its members one after the other, so that these can be written where they belong
+// whatever their counts: whoever reads a value goes by its slots.
+type slots []int
+
+// newSlots are those of n channels in order.
+func newSlots(n int) slots {
+	s := make(slots, n, n+1)
+	for i := range s {
+		s[i] = i
+	}
+	if n%2 != 0 {
+		s = append(s, -1)
+	}
+	return s
+}
+
+// slotsOf returns the slots of n, whose inputs have theirs.
+func (c *compiler) slotsOf(n *graph.Node) slots {
+	switch n.Op.(type) {
+	case *graph.Activation, *graph.MaxPool, *graph.Upsample, *graph.Add: // they keep lanes as they are
+		return c.slots[n.In[0]]
+	case *graph.Concat:
+		var s slots
+		first := 0
+		for _, in := range n.In {
+			for _, ch := range c.slots[in] {
+				if ch >= 0 {
+					ch += first
+				}
+				s = append(s, ch)
+			}
+			first += c.shapes[in][1]
+		}
+		return s
+	}
+	return newSlots(c.shapes[n][1])
+}
+
+// placeChannels is how many channels the place of n has; where they lie in pairs, how many
+// pairs.
+func (c *compiler) placeChannels(n *graph.Node) int {
+	if s := c.slots[n]; s != nil {
+		return len(s) / 2
+	}
+	return c.shapes[n][1]
+}
+
+// channels is how many channels there are.
+func (s slots) channels() (n int) {
+	for _, ch := range s {
+		if ch >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// packRow is place.packRow for a place p that has these slots.
+func (s slots) packRow(p *place, mem, plain []float32, n, y int) {
+	channels := s.channels()
+	row := func(slot int) []float32 {
+		if s[slot] < 0 {
+			return nil
+		}
+		return plain[((n*channels+s[slot])*p.h+y)*p.w:][:p.w]
+	}
+	for i := range p.c {
+		lower, upper := row(2*i), row(2*i+1)
+		dst := mem[p.at(n, i, y, 0):][:p.w]
+		for x := range dst {
+			var lo, hi float32
+			if lower != nil {
+				lo = lower[x]
+			}
+			if upper != nil {
+				hi = upper[x]
+			}
+			dst[x] = codegen.Pair(lo, hi)
+		}
+	}
+}
+
+// unpackRow is place.unpackRow for a place p that has these slots.
+func (s slots) unpackRow(p *place, plain, mem []float32, n, y int) {
+	channels := s.channels()
+	for slot, ch := range s {
+		if ch < 0 {
+			continue
+		}
+		src := mem[p.at(n, slot/2, y, 0):][:p.w]
+		dst := plain[((n*channels+ch)*p.h+y)*p.w:][:p.w]
+		for x, pair := range src {
+			lower, upper := codegen.Unpair(pair)
+			if dst[x] = lower; slot%2 == 1 {
+				dst[x] = upper
+			}
+		}
+	}
+}
+
+// bySlots orders weights and biases by the slots of input and output, with zeros where
+// these have no channel. From then on in counts what the place of the input has, and out
+// the slots of the output.
+func (k *nativeConv) bySlots() {
+	if k.x.slots == nil && k.y.slots == nil {
+		return
+	}
+	order := func(s slots, channels int) slots {
+		if s == nil {
+			return newSlots(channels)[:channels]
+		}
+		return s
+	}
+	in, out := order(k.x.slots, k.in), order(k.y.slots, k.out)
+	taps := k.kernel[0] * k.kernel[1]
+	weight, bias := make([]float32, len(out)*len(in)*taps), make([]float32, len(out))
+	for i, o := range out {
+		if o < 0 {
+			continue
+		}
+		bias[i] = k.bias[o]
+		for j, ch := range in {
+			if ch >= 0 {
+				copy(weight[(i*len(in)+j)*taps:][:taps], k.weight[(o*k.in+ch)*taps:])
+			}
+		}
+	}
+	k.weight, k.bias, k.in, k.out = weight, bias, k.x.c, len(out)
+}
