@@ -34,8 +34,8 @@ type Options struct {
 	// and of several callers one's picture is scaled or its boxes are chosen while another's
 	// fills the cores. More sessions would only share the same cores among more pictures, each
 	// of which would take the longer. If one is 0, it is chosen such that all threads together
-	// are as many as the cores: Threads: 1 gets the most pictures a second out of many cores,
-	// since small layers do not keep many threads busy, and takes longest for each.
+	// are as many as the cores. With one thread each, pictures take longest, but no thread
+	// waits for another in layers too small for many.
 	//
 	// A session is made when it is needed and kept until Close. It takes memory, tens of
 	// megabytes for small models.
@@ -107,7 +107,8 @@ func (o *Options) check() error {
 // fastest. Alpha is dropped and the colour under it counts, of 16 bits the high byte does, as
 // where YOLOv5's pictures are read. The picture is only read, from several goroutines, and
 // must not change meanwhile. One that is nil, has no pixels or more than 100 million, or less
-// memory than its bounds need is an error.
+// memory than its bounds need is an error. image.Decode leaves pictures as the camera held
+// them; package picture's Open turns them as their EXIF data says.
 func (d *Detector) Detect(ctx context.Context, img image.Image) ([]Box, error) {
 	found, _, err := d.detector.Detect(ctx, img)
 	if err != nil {

@@ -27,26 +27,39 @@ import (
 
 // lights writes a model into dir that was made by hand. It looks at squares of 32x32 pixels:
 // those brighter than half are a "light", with a confidence near 1, those darker are not.
-func lights(dir string) (path string, err error) {
+// Other names are found in their place, each in a box that is 8 pixels smaller.
+func lights(dir string, names ...string) (path string, err error) {
 	const side, steep = 32, 20
-	w := tensor.New(6, 3, side, side) // x, y, width, height, objectness, class
-	bias := tensor.New(6)             // 0 stands for a box as large as the square, in its middle
-	for i := range 3 * side * side {
-		w.Data[4*3*side*side+i] = steep / float32(3*side*side)
+	if names == nil {
+		names = []string{"light"}
 	}
-	bias.Data[4], bias.Data[5] = -steep/2, steep
-	g := &graph.Graph{Names: []string{"light"}}
+	each := 5 + len(names) // x, y, width, height, objectness, classes
+	w := tensor.New(len(names)*each, 3, side, side)
+	bias := tensor.New(len(names) * each) // 0 stands for the anchor's size, in the middle
+	var anchors [][2]float32
+	for k := range names {
+		for i := range 3 * side * side {
+			w.Data[(k*each+4)*3*side*side+i] = steep / float32(3*side*side)
+		}
+		bias.Data[k*each+4] = -steep / 2
+		for class := range names {
+			bias.Data[k*each+5+class] = -steep
+		}
+		bias.Data[k*each+5+k] = steep
+		anchors = append(anchors, [2]float32{float32(side - 8*k), float32(side - 8*k)})
+	}
+	g := &graph.Graph{Names: names}
 	x := g.Add("images", &graph.Input{Shape: [4]int{1, 3, 640, 640}})
 	squares := g.Add("squares", &graph.Conv{Weight: w, Bias: bias, Stride: [2]int{side, side}, Dilation: [2]int{1, 1}, Groups: 1}, x)
-	head := &graph.Detect{Anchors: [][][2]float32{{{side, side}}}, Strides: []int{side}, Classes: 1}
+	head := &graph.Detect{Anchors: [][][2]float32{anchors}, Strides: []int{side}, Classes: len(names)}
 	g.Outputs = []*graph.Node{g.Add("head", head, squares)}
 	path = filepath.Join(dir, "lights.safetensors")
 	return path, safetensors.Save(path, &safetensors.File{Graph: g})
 }
 
-func openLights(t *testing.T, o ultrafast.Options) *ultrafast.Detector {
+func openLights(t *testing.T, o ultrafast.Options, names ...string) *ultrafast.Detector {
 	t.Helper()
-	path, err := lights(t.TempDir())
+	path, err := lights(t.TempDir(), names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,18 +370,27 @@ func TestDetectAfterPanic(t *testing.T) {
 func TestDetectOptions(t *testing.T) {
 	img := paint(image.NewGray(image.Rect(0, 0, 128, 64)), image.Rect(0, 0, 96, 32)) // three lights
 	for _, c := range []struct {
-		o    ultrafast.Options
-		want int
+		o            ultrafast.Options
+		lights, dots int
 	}{
-		{ultrafast.Options{}, 3},
-		{ultrafast.Options{MaxDet: 2}, 2},
-		{ultrafast.Options{Conf: 0.99999}, 0},
-		{ultrafast.Options{Classes: []int{0}}, 3},
+		{ultrafast.Options{}, 3, 3},
+		{ultrafast.Options{MaxDet: 2, Classes: []int{1}}, 0, 2},
+		{ultrafast.Options{Conf: 0.99999}, 0, 0},
+		{ultrafast.Options{Classes: []int{1}}, 0, 3},
+		{ultrafast.Options{Agnostic: true}, 3, 0}, // dots cover 0.56 of lights
+		{ultrafast.Options{Agnostic: true, IoU: 0.6}, 3, 3},
 	} {
 		c.o.Width, c.o.Height = 128, 64
-		boxes, err := openLights(t, c.o).Detect(t.Context(), img)
-		if err != nil || len(boxes) != c.want {
-			t.Errorf("%+v: %v, %v, want %d boxes", c.o, boxes, err, c.want)
+		boxes, err := openLights(t, c.o, "light", "dot").Detect(t.Context(), img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]int{}
+		for _, b := range boxes {
+			found[b.Name]++
+		}
+		if found["light"] != c.lights || found["dot"] != c.dots || len(boxes) != c.lights+c.dots {
+			t.Errorf("%+v: %v, want %d lights and %d dots", c.o, boxes, c.lights, c.dots)
 		}
 	}
 }

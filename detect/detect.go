@@ -24,6 +24,7 @@ type Options struct {
 	Conf          float32 // boxes must exceed it; 0 means 0.25
 	NMS           box.NMSOptions
 	CPU           string   // what Native compiles for, as in engine.Options
+	Precision     string   // what Native computes in, also
 	Compile       Compiler // nil means Native
 
 	// Threads work on one picture, Sessions is how many pictures are worked on at once. If
@@ -51,7 +52,7 @@ type Network interface {
 // Native is the Compiler of package engine: one program for all networks, with the tuning
 // that the user's cache folder has for it.
 func Native(raw *graph.Graph, o Options) (func() (Network, error), error) {
-	eo := engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads, CPU: o.CPU}
+	eo := o.Engine()
 	var err error
 	if eo.Tuning, err = tuned.Load(eo); err != nil {
 		return nil, err
@@ -61,6 +62,11 @@ func Native(raw *graph.Graph, o Options) (func() (Network, error), error) {
 		return nil, err
 	}
 	return func() (Network, error) { return p.NewSession(), nil }, nil
+}
+
+// Engine returns what Native compiles with, but for the tuning.
+func (o Options) Engine() engine.Options {
+	return engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads, CPU: o.CPU, Precision: o.Precision}
 }
 
 // A Detector finds objects with one model. Any number of goroutines may use it.

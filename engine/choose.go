@@ -49,7 +49,7 @@ func (c *compiler) choices(k *nativeConv) []choice {
 		lists = append(lists, list[:min(choicesPerForm, len(list))])
 	}
 	switch {
-	case k.rows != nil:
+	case k.rows != nil && k.winograd():
 		add(winogradRows, false, line, 3, 1)
 		return lists[0]
 	case k.winograd() && narrow(k.y.w, 1, lanes):

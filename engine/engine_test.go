@@ -118,56 +118,60 @@ func checkOn(t *testing.T, g *graph.Graph, x *tensor.Tensor, want map[*graph.Nod
 	}
 }
 
+// opInput begins the graphs of opTests, for inputs of the shapes opShapes.
+const opInput = "x = input shape=1,4,8,8\n"
+
+var opShapes = [][4]int{{1, 4, 8, 8}, {2, 4, 7, 5}, {1, 4, 6, 37}, {1, 4, 19, 64}}
+
+var opTests = []string{
+	opInput + "y = conv x w=f32[3,4,1,1] bias",
+	opInput + "y = conv x w=f32[2,4,1,1] stride=2",
+	opInput + "y = conv x w=f32[40,4,3,3] pad=1",
+	opInput + "y = conv x w=f32[5,4,3,3] bias stride=2 pad=1",
+	opInput + "y = conv x w=f32[9,4,3,3] bias stride=2 pad=1",
+	opInput + "a = conv x w=f32[17,4,3,3] bias stride=2 pad=1\nb = silu a\nc = conv b w=f32[17,17,3,3] pad=1\nd = relu c\ny = add b d",
+	opInput + "y = conv x w=f32[4,4,6,6] bias stride=2 pad=2",
+	opInput + "y = conv x w=f32[3,4,1,5] pad=0,2",
+	opInput + "y = conv x w=f32[3,4,5,2] bias stride=3,2 pad=2,1",
+	opInput + "y = conv x w=f32[3,4,3,3] pad=2 dilation=2",
+	opInput + "y = conv x w=f32[3,4,3,2] pad=3 dilation=3,2 stride=2,3",
+	opInput + "y = conv x w=f32[6,2,3,3] bias pad=1 groups=2",
+	opInput + "y = conv x w=f32[4,1,3,3] bias pad=1 groups=4",
+	opInput + "y = conv x w=f32[8,1,5,5] stride=2 pad=2 groups=4",
+	opInput + "y = conv x w=f32[2,4,3,3] stride=5 pad=4",
+	opInput + "y = batchnorm x c=4 eps=0.001 momentum=0.03",
+	opInput + "y = silu x",
+	opInput + "y = hardswish x",
+	opInput + "y = leakyrelu x slope=0.1",
+	opInput + "y = relu x",
+	opInput + "y = relu6 x",
+	opInput + "y = sigmoid x",
+	opInput + "y = mish x",
+	opInput + "z = relu x\ny = add x z x",
+	opInput + "z = conv x w=f32[3,4,1,1]\ny = concat x z x",
+	opInput + "y = concat x",
+	opInput + "y = maxpool x kernel=5 stride=1 pad=2",
+	opInput + "y = maxpool x kernel=2 stride=2 pad=0",
+	opInput + "y = maxpool x kernel=3 stride=2 pad=1",
+	opInput + "y = maxpool x kernel=13 stride=1 pad=6",
+	opInput + "y = upsample x scale=2",
+	opInput + "y = upsample x scale=3",
+	opInput + "y = slice x axis=1 start=1 end=3 step=1",
+	opInput + "y = slice x axis=1 start=1 end=0 step=2",
+	opInput + "y = slice x axis=2 start=1 end=0 step=2",
+	opInput + "y = slice x axis=3 start=1 end=5 step=3",
+	opInput + "a = conv x w=f32[21,4,1,1]\nb = conv x w=f32[14,4,3,3] stride=2 pad=1\n" +
+		"y = detect a b classes=2 strides=8,16 anchors=10,13,16,30,33,23;30,61,62,45",
+	opInput + "a = conv x w=f32[5,4,3,3] pad=1\nb = batchnorm a c=5 eps=0.001 momentum=0.03\ny = silu b",
+}
+
 // TestOps compares every op with the reference over shapes that are odd, thin and large.
 func TestOps(t *testing.T) {
-	const in = "x = input shape=1,4,8,8\n"
-	shapes := [][4]int{{1, 4, 8, 8}, {2, 4, 7, 5}, {1, 4, 6, 37}, {1, 4, 19, 64}}
-	tests := []string{
-		in + "y = conv x w=f32[3,4,1,1] bias",
-		in + "y = conv x w=f32[2,4,1,1] stride=2",
-		in + "y = conv x w=f32[40,4,3,3] pad=1",
-		in + "y = conv x w=f32[5,4,3,3] bias stride=2 pad=1",
-		in + "y = conv x w=f32[9,4,3,3] bias stride=2 pad=1",
-		in + "a = conv x w=f32[17,4,3,3] bias stride=2 pad=1\nb = silu a\nc = conv b w=f32[17,17,3,3] pad=1\nd = relu c\ny = add b d",
-		in + "y = conv x w=f32[4,4,6,6] bias stride=2 pad=2",
-		in + "y = conv x w=f32[3,4,1,5] pad=0,2",
-		in + "y = conv x w=f32[3,4,5,2] bias stride=3,2 pad=2,1",
-		in + "y = conv x w=f32[3,4,3,3] pad=2 dilation=2",
-		in + "y = conv x w=f32[3,4,3,2] pad=3 dilation=3,2 stride=2,3",
-		in + "y = conv x w=f32[6,2,3,3] bias pad=1 groups=2",
-		in + "y = conv x w=f32[4,1,3,3] bias pad=1 groups=4",
-		in + "y = conv x w=f32[8,1,5,5] stride=2 pad=2 groups=4",
-		in + "y = conv x w=f32[2,4,3,3] stride=5 pad=4",
-		in + "y = batchnorm x c=4 eps=0.001 momentum=0.03",
-		in + "y = silu x",
-		in + "y = hardswish x",
-		in + "y = leakyrelu x slope=0.1",
-		in + "y = relu x",
-		in + "y = relu6 x",
-		in + "y = sigmoid x",
-		in + "y = mish x",
-		in + "z = relu x\ny = add x z x",
-		in + "z = conv x w=f32[3,4,1,1]\ny = concat x z x",
-		in + "y = concat x",
-		in + "y = maxpool x kernel=5 stride=1 pad=2",
-		in + "y = maxpool x kernel=2 stride=2 pad=0",
-		in + "y = maxpool x kernel=3 stride=2 pad=1",
-		in + "y = maxpool x kernel=13 stride=1 pad=6",
-		in + "y = upsample x scale=2",
-		in + "y = upsample x scale=3",
-		in + "y = slice x axis=1 start=1 end=3 step=1",
-		in + "y = slice x axis=1 start=1 end=0 step=2",
-		in + "y = slice x axis=2 start=1 end=0 step=2",
-		in + "y = slice x axis=3 start=1 end=5 step=3",
-		in + "a = conv x w=f32[21,4,1,1]\nb = conv x w=f32[14,4,3,3] stride=2 pad=1\n" +
-			"y = detect a b classes=2 strides=8,16 anchors=10,13,16,30,33,23;30,61,62,45",
-		in + "a = conv x w=f32[5,4,3,3] pad=1\nb = batchnorm a c=5 eps=0.001 momentum=0.03\ny = silu b",
-	}
-	for _, text := range tests {
+	for _, text := range opTests {
 		op := text[strings.LastIndex(text, "\n")+1:]
 		t.Run(op, func(t *testing.T) {
 			g := parse(t, text+"\noutput y\n", 1)
-			for i, s := range shapes {
+			for i, s := range opShapes {
 				x := random(rand.New(rand.NewPCG(uint64(i), 2)), s[:]...)
 				check(t, g, x, Options{Threads: 1, KeepAll: true}, 2e-5)
 				check(t, g, x, Options{Threads: 2}, 2e-5)

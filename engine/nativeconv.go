@@ -181,14 +181,24 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 		}
 	}
 	mask := c.masks.last(k.y.w, c.target.Lanes())
-	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, _ int) {
+	if k.rows != nil {
+		c.need(k.rows.room())
+	}
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, worker int) {
 		p := &ps[job%len(ps)]
 		i, block := job/len(ps)/blocks, job/len(ps)%blocks
 		from, to := k.y.h*block/blocks, k.y.h*(block+1)/blocks
 		a := codegen.Args{1: pointer(p.weight, 0), 2: pointer(p.bias, 0), 5: pointer(mask, 0)}
 		in := p.first / k.out * k.in
 		for y := from; y < to; y++ {
-			a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
+			switch row := (y - from) % codegen.WinogradRows; {
+			case k.rows == nil:
+				a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
+			case row == 0:
+				a[0] = k.rows.group(s, s.scratch[worker], i, y, y == from, worker)
+			default:
+				a[0] += uintptr(4 * k.x.row)
+			}
 			a[3] = pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), y, 0))
 			if k.add != nil {
 				a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), y, 0))

@@ -36,7 +36,7 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	input := codegen.WinogradInput{Channels: k.in, Stride: k.stride[0], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Vectors: wide, Groups: 1, Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even}
 	output := codegen.Winograd{In: k.in, Out: k.out, Stride: k.stride[0], Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even,
-		OutRow: 4 * k.y.row, OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PairsOut: k.y.slots != nil}
+		OutRow: 4 * k.y.row, OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile}
 	if k.add != nil {
 		output.Add, output.AddRow, output.AddChannel = true, 4*k.add.row, 4*k.add.channel
 	}
@@ -57,7 +57,7 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	buffer := sums + roundUp(c.target.WinogradScratch(k.stride[0], tile)/4, lead)
 	c.need(buffer)
 	if k.rows != nil {
-		c.need(buffer + lead + codegen.WinogradReads(1, codegen.WinogradRows)*k.rows.size() + behind)
+		c.need(buffer + k.rows.room())
 	}
 	blocks := min(groups, max(1, jobsPerThread*c.threads/k.y.n))
 	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {

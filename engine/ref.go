@@ -29,61 +29,70 @@ func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor
 	}
 	all := make(map[*graph.Node]*tensor.Tensor, len(g.Nodes))
 	for _, n := range g.Nodes {
+		if n == g.Input() {
+			all[n] = x
+			continue
+		}
 		var in []*tensor.Tensor
 		for _, p := range n.In {
 			in = append(in, all[p])
 		}
-		y := tensor.New(shapes[n]...)
-		switch op := n.Op.(type) {
-		case *graph.Input:
-			y = x
-		case *graph.Conv:
-			refConv(y, in[0], op)
-		case *graph.BatchNorm:
-			refBatchNorm(y, in[0], op)
-		case *graph.Activation:
-			for i, v := range in[0].Data {
-				y.Data[i] = float32(refActivation(op, float64(v)))
-			}
-		case *graph.Add:
-			for i := range y.Data {
-				sum := 0.0
-				for _, t := range in {
-					sum += float64(t.Data[i])
-				}
-				y.Data[i] = float32(sum)
-			}
-		case *graph.Concat:
-			each4(y.Shape, func(n, c, h, w int) {
-				from := c
-				for _, t := range in {
-					if from < t.Shape[1] {
-						*at(y, n, c, h, w) = *at(t, n, from, h, w)
-						return
-					}
-					from -= t.Shape[1]
-				}
-			})
-		case *graph.MaxPool:
-			refMaxPool(y, in[0], op)
-		case *graph.Upsample:
-			each4(y.Shape, func(n, c, h, w int) {
-				*at(y, n, c, h, w) = *at(in[0], n, c, h/op.Scale, w/op.Scale)
-			})
-		case *graph.Slice:
-			each4(y.Shape, func(n, c, h, w int) {
-				i := [4]int{n, c, h, w}
-				i[op.Axis] = op.Start + i[op.Axis]*op.Step
-				*at(y, n, c, h, w) = *at(in[0], i[0], i[1], i[2], i[3])
-			})
-		case *graph.Detect:
-			refDetect(y, in, op)
-		default:
-			return nil, fmt.Errorf("engine: %s: the reference does not know the op %s", n.Name, n.Op.Word())
+		all[n] = tensor.New(shapes[n]...)
+		if err := refNode(all[n], in, n); err != nil {
+			return nil, err
 		}
-		all[n] = y
 	}
 	return all, nil
+}
+
+// refNode evaluates one node, which is not the input.
+func refNode(y *tensor.Tensor, in []*tensor.Tensor, n *graph.Node) error {
+	switch op := n.Op.(type) {
+	case *graph.Conv:
+		refConv(y, in[0], op)
+	case *graph.BatchNorm:
+		refBatchNorm(y, in[0], op)
+	case *graph.Activation:
+		for i, v := range in[0].Data {
+			y.Data[i] = float32(refActivation(op, float64(v)))
+		}
+	case *graph.Add:
+		for i := range y.Data {
+			sum := 0.0
+			for _, t := range in {
+				sum += float64(t.Data[i])
+			}
+			y.Data[i] = float32(sum)
+		}
+	case *graph.Concat:
+		each4(y.Shape, func(n, c, h, w int) {
+			from := c
+			for _, t := range in {
+				if from < t.Shape[1] {
+					*at(y, n, c, h, w) = *at(t, n, from, h, w)
+					return
+				}
+				from -= t.Shape[1]
+			}
+		})
+	case *graph.MaxPool:
+		refMaxPool(y, in[0], op)
+	case *graph.Upsample:
+		each4(y.Shape, func(n, c, h, w int) {
+			*at(y, n, c, h, w) = *at(in[0], n, c, h/op.Scale, w/op.Scale)
+		})
+	case *graph.Slice:
+		each4(y.Shape, func(n, c, h, w int) {
+			i := [4]int{n, c, h, w}
+			i[op.Axis] = op.Start + i[op.Axis]*op.Step
+			*at(y, n, c, h, w) = *at(in[0], i[0], i[1], i[2], i[3])
+		})
+	case *graph.Detect:
+		refDetect(y, in, op)
+	default:
+		return fmt.Errorf("engine: %s: the reference does not know the op %s", n.Name, n.Op.Word())
+	}
+	return nil
 }
 
 // each4 calls f for every index of a shape of four dimensions, in order.

@@ -11,7 +11,9 @@ import (
 // The first convolution of a YOLOv5 has a kernel of 6x6 at stride 2 over three channels.
 // Its input is split into four maps of half the size, one for each phase (remainder of row
 // and column by 2), which makes it a 3x3 convolution of stride 1 over twelve channels:
-// channel ch of phase (r, q) is channel (2r+q)*C + ch.
+// channel ch of phase (r, q) is channel (2r+q)*C + ch. In pairs of bfloat16 the even columns
+// are in the lower halves and the odd ones in the upper, and the numbers are from 0 to 255,
+// which makes pixels of 8 bits exact.
 
 // isStem reports whether the convolution is computed that way.
 func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
@@ -21,9 +23,6 @@ func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
 			return false
 		}
 	}
-	if c.slots != nil && !(s[1] == 3 && w[0] >= 6 && w[2] == 6 && w[3] == 6 && !narrow(s[3]/2, 1, c.target.Lanes())) {
-		return false
-	}
 	return n.In[0] == c.graph.Input() && op.Groups == 1
 }
 
@@ -32,7 +31,8 @@ type splitter struct {
 	input    int // the value
 	channels int // of the input
 	h, w     int // of a phase
-	channel  int // floats from one channel to the next in a row of phases
+	planes   int // how many channels a row of phases has; in pairs, how many pairs
+	channel  int // floats from one of these to the next
 	halves   codegen.Func
 	rgb      codegen.Func
 	mask     []float32
@@ -42,6 +42,11 @@ func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
 	shape, lanes := c.shapes[in], c.target.Lanes()
 	s := &splitter{input: c.value[in], channels: shape[1], h: shape[2] / 2, w: shape[3] / 2}
 	s.channel = roundUp(s.w, lead) + lead
+	s.planes = 4 * s.channels
+	pairs := c.slots != nil
+	if pairs {
+		s.planes = 2 * s.channels
+	}
 	line := codegen.Line{Vectors: (s.w + lanes - 1) / lanes}
 	if s.w%lanes != 0 {
 		line.Mask = codegen.MaskLast
@@ -49,17 +54,17 @@ func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
 	s.mask = c.masks.last(s.w, lanes)
 	c.bytes = max(c.bytes, 8*s.w+codegen.RGBReads)
 	var err error
-	if s.halves, err = c.code.Halves(codegen.Halves{OutOdd: 4 * s.channels * s.channel, Line: line}); err != nil || s.channels != 3 {
+	if s.halves, err = c.code.Halves(codegen.Halves{OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: pairs}); err != nil || s.channels != 3 {
 		return s, err
 	}
-	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line}); err != nil {
+	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line, Pairs: pairs}); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // size is the floats of a row of phases.
-func (s *splitter) size() int { return 4 * s.channels * s.channel }
+func (s *splitter) size() int { return s.planes * s.channel }
 
 // row writes row y of picture i, which may lie outside the picture, to dst, where the
 // channels follow each other with columns of zeros between them and behind the last.
@@ -69,7 +74,7 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 		clear(dst)
 		return
 	}
-	for ch := range 4 * s.channels {
+	for ch := range s.planes {
 		clear(dst[ch*s.channel:][s.w:s.channel])
 	}
 	// Kernels read a copy of the row, so that they may read beyond it.
@@ -78,7 +83,7 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 		line := st.bytes[worker]
 		for r := range 2 {
 			copy(line, st.pixels[((i*s.h+y)*2+r)*size:][:size])
-			a := codegen.Args{0: uintptr(unsafe.Pointer(&line[0])), 3: pointer(dst, 6*r*s.channel), 5: pointer(s.mask, 0)}
+			a := codegen.Args{0: uintptr(unsafe.Pointer(&line[0])), 3: pointer(dst, r*s.planes/2*s.channel), 5: pointer(s.mask, 0)}
 			st.text.Call(s.rgb, &a)
 		}
 		return
@@ -87,7 +92,7 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 	for r := range 2 {
 		for ch := range s.channels {
 			copy(line, st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+r)*2*s.w:][:2*s.w])
-			a := codegen.Args{0: pointer(line, 0), 3: pointer(dst, (2*r*s.channels+ch)*s.channel), 5: pointer(s.mask, 0)}
+			a := codegen.Args{0: pointer(line, 0), 3: pointer(dst, (r*s.planes/2+ch)*s.channel), 5: pointer(s.mask, 0)}
 			st.text.Call(s.halves, &a)
 		}
 	}
@@ -102,17 +107,24 @@ func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
 	}
 	l := &layout{h: s.h, w: s.w, padX: k.pad[1] / 2, padY: k.pad[0] / 2, lanes: c.target.Lanes(), line: s.channel}
 	k.foldPhases()
-	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: k.in, channels: k.in,
+	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: s.planes, channels: s.planes,
 		channel: s.channel, row: s.size(), origin: lead, picture: (s.h + 2*l.padY) * s.size()}
-	if s.channels == 3 && k.winograd() && !narrow(s.w, 1, l.lanes) {
+	if c.slots != nil {
+		k.x.slots = s.slots()
+		for i := range k.weight {
+			k.weight[i] /= 255
+		}
+	}
+	if s.channels == 3 && (k.winograd() || c.slots != nil && k.kernel == [2]int{3, 3}) && !narrow(s.w, 1, l.lanes) {
 		k.rows = s
 		c.pixels = len(c.users[in]) == 1 && !slices.Contains(c.graph.Outputs, in)
 		return nil
 	}
-	p, size, err := l.newPlace(len(c.lives), k.x.n, k.in)
+	p, size, err := l.newPlace(len(c.lives), k.x.n, s.planes)
 	if err != nil {
 		return err
 	}
+	p.slots = k.x.slots
 	c.newLife(size, l)
 	k.x = p
 	c.parallel(in.Name+" to phases", nil, []int{s.input, p.value}, p.n*p.h, func(st *state, job, worker int) {
@@ -120,6 +132,16 @@ func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
 		s.row(st, mem[p.at(i, 0, y, 0):], i, y, worker)
 	})
 	return nil
+}
+
+// slots are those of a row of phases in pairs.
+func (s *splitter) slots() (p slots) {
+	for r := range 2 {
+		for ch := range s.channels {
+			p = append(p, 2*r*s.channels+ch, (2*r+1)*s.channels+ch)
+		}
+	}
+	return p
 }
 
 // foldPhases turns the weights of a stem into those over the phases of its input.
@@ -139,6 +161,11 @@ func (k *nativeConv) foldPhases() {
 	}
 	k.weight, k.kernel, k.in = w, kernel, 4*k.in
 	k.stride, k.pad = [2]int{1, 1}, [2]int{k.pad[0] / 2, k.pad[1] / 2}
+}
+
+// room is the floats of a buffer for group.
+func (s *splitter) room() int {
+	return lead + codegen.WinogradReads(1, codegen.WinogradRows)*s.size() + behind
 }
 
 // group leaves the rows that a group of output rows from y on reads in buffer, one after

@@ -16,16 +16,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"ultrafast"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/yolo"
 )
 
 type benchmarkFlags struct {
-	weights, cfg, img, provider, cpu string
-	width, seconds                   float64
-	threads                          []int
-	runtimes, precision              []string
-	profile, asJSON                  bool
+	weights, cfg, img, provider string
+	engineFlags
+	width, seconds      float64
+	threads             []int
+	runtimes, precision []string
+	profile, asJSON     bool
 }
 
 func benchmarkCommand() *cobra.Command {
@@ -39,10 +41,10 @@ of %dx%d in memory to boxes in it.
 
 The runtimes take turns, %d rounds of each, so that whatever else the machine does meets
 both; their ratio is taken within rounds. Before, their maps are compared: where they
-differ by more than %g of the largest number, nothing is measured.
+differ by more than %g of the largest number (%g in bf16), nothing is measured.
 
 With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its shape only.`,
-			frameWidth, frameHeight, rounds, tolerance),
+			frameWidth, frameHeight, rounds, tolerances[engine.FP32], tolerances[engine.BF16]),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -54,8 +56,8 @@ With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its 
 	fl.IntSliceVar(&f.threads, "threads", slices.Compact([]int{1, runtime.GOMAXPROCS(0)}), "numbers of threads to measure with")
 	fl.StringSliceVar(&f.runtimes, "runtimes", []string{"native", "ort"}, "native, ort (ONNX Runtime), or both")
 	addProvider(fl, &f.provider)
-	addCPU(fl, &f.cpu)
-	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes in: fp32")
+	f.addEngine(fl)
+	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes in: fp32, bf16; ONNX Runtime always in fp32")
 	fl.Float64Var(&f.seconds, "seconds", 10, "time to measure for, for each runtime and number of threads")
 	fl.BoolVar(&f.profile, "profile", false, "print what each step of the network takes, too")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
@@ -81,14 +83,14 @@ func (f *benchmarkFlags) check() error {
 		}
 	}
 	for _, p := range f.precision {
-		if p != "fp32" {
-			return fmt.Errorf("--precision %s: the engine computes in fp32", p)
+		if err := checkPrecision(p, f.runtimes...); err != nil {
+			return err
 		}
 	}
 	if err := checkProvider(f.provider, f.runtimes...); err != nil {
 		return err
 	}
-	return checkCPU(f.cpu, f.runtimes...)
+	return f.engineFlags.check(f.runtimes...)
 }
 
 func (f *benchmarkFlags) run(c *cobra.Command) error {
@@ -113,7 +115,7 @@ func (f *benchmarkFlags) run(c *cobra.Command) error {
 	}
 	defer b.close()
 	for _, name := range f.runtimes {
-		if err := b.open(name, f.provider, f.cpu); err != nil {
+		if err := b.open(c.Context(), c.ErrOrStderr(), name, f.provider, f.engineFlags); err != nil {
 			return err
 		}
 	}
@@ -140,7 +142,7 @@ func (f *benchmarkFlags) measure(ctx context.Context, b *benchmark, bar *progres
 	done, all := 0, len(f.threads)*len(f.precision)*len(f.runtimes)*rounds
 	for _, threads := range f.threads {
 		for _, precision := range f.precision {
-			rows, err := b.cell(ctx, threads, f.seconds, f.profile, func() {
+			rows, err := b.cell(ctx, threads, precision, f.seconds, f.profile, func() {
 				done++
 				bar.set("benchmark", done, all)
 			})
@@ -148,10 +150,7 @@ func (f *benchmarkFlags) measure(ctx context.Context, b *benchmark, bar *progres
 				return nil, ctx.Err()
 			}
 			if err != nil {
-				return nil, fmt.Errorf("threads %d: %w", threads, err)
-			}
-			for i := range rows {
-				rows[i].Precision = precision
+				return nil, fmt.Errorf("threads %d, %s: %w", threads, precision, err)
 			}
 			report.Rows = append(report.Rows, rows...)
 		}
@@ -230,8 +229,9 @@ type difference struct {
 	Rel float64 `json:"rel"` // of the largest number
 }
 
-// tolerance is the Rel above which two runtimes do not compute the same.
-const tolerance = 1e-3
+// tolerances are the Rel above which two runtimes do not compute the same, by precision.
+// A bfloat16 has 8 bits of mantissa, and a network rounds some sixty times in a row.
+var tolerances = map[string]float64{engine.FP32: 1e-3, engine.BF16: 0.1}
 
 // roundTo keeps that many decimals, so that JSON is readable.
 func roundTo(v float64, decimals int) float64 {

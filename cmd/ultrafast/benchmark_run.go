@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"ultrafast/detect"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/internal/peak"
 	"ultrafast/picture"
@@ -53,8 +55,8 @@ func newBenchmark(g *graph.Graph, w, h int) (*benchmark, error) {
 	return b, nil
 }
 
-func (b *benchmark) open(name, provider, cpu string) error {
-	r, err := openRunner(name, provider, cpu)
+func (b *benchmark) open(ctx context.Context, out io.Writer, name, provider string, f engineFlags) error {
+	r, err := openRunner(ctx, out, name, provider, f)
 	if err != nil {
 		return fmt.Errorf("--runtimes %s: %w", name, err)
 	}
@@ -71,6 +73,7 @@ func (b *benchmark) close() {
 // A side is one runtime's network and what was measured of it.
 type side struct {
 	name          string
+	precision     string
 	net           detect.Network
 	detector      *detect.Detector
 	network       [][]time.Duration // by round
@@ -80,7 +83,7 @@ type side struct {
 
 // cell measures all runtimes with one number of threads, for that many seconds each, half
 // of them for the network alone. step is called after every turn.
-func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, profile bool, step func()) ([]benchRow, error) {
+func (b *benchmark) cell(ctx context.Context, threads int, precision string, seconds float64, profile bool, step func()) ([]benchRow, error) {
 	var sides []*side
 	defer func() {
 		for _, s := range sides {
@@ -88,13 +91,13 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 		}
 	}()
 	for i, r := range b.runners {
-		s, err := b.side(b.names[i], r, threads)
+		s, err := b.side(b.names[i], r, threads, precision)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.names[i], err)
 		}
 		sides = append(sides, s)
 	}
-	differs, err := b.compare(sides)
+	differs, err := b.compare(sides, tolerances[precision])
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,7 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 	rows := make([]benchRow, len(sides))
 	for i, s := range sides {
 		rows[i] = s.row(sides[0], threads)
+		rows[i].Precision = s.precision
 		rows[i].Differs = differs[i]
 		if profile {
 			time.Sleep(pause)
@@ -125,13 +129,16 @@ func (b *benchmark) cell(ctx context.Context, threads int, seconds float64, prof
 	return rows, nil
 }
 
-func (b *benchmark) options(threads int) detect.Options {
-	return detect.Options{Width: b.w, Height: b.h, Threads: threads, Sessions: 1}
+func (b *benchmark) options(threads int, precision string) detect.Options {
+	return detect.Options{Width: b.w, Height: b.h, Threads: threads, Sessions: 1, Precision: precision}
 }
 
-func (b *benchmark) side(name string, r runner, threads int) (*side, error) {
-	s := &side{name: name}
-	o := b.options(threads)
+func (b *benchmark) side(name string, r runner, threads int, precision string) (*side, error) {
+	s := &side{name: name, precision: engine.FP32}
+	if name == "native" {
+		s.precision = precision
+	}
+	o := b.options(threads, s.precision)
 	o.Compile = func(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
 		connect, err := r.Compile(raw, o)
 		return func() (detect.Network, error) {
@@ -145,7 +152,7 @@ func (b *benchmark) side(name string, r runner, threads int) (*side, error) {
 }
 
 // compare returns how far the sides' maps are from those of the first.
-func (b *benchmark) compare(sides []*side) ([]difference, error) {
+func (b *benchmark) compare(sides []*side, tolerance float64) ([]difference, error) {
 	all := make([]difference, len(sides))
 	var first []*tensor.Tensor
 	for i, s := range sides {
@@ -249,7 +256,7 @@ func (s *side) row(first *side, threads int) benchRow {
 }
 
 func (b *benchmark) profile(r runner, row *benchRow) error {
-	steps, err := r.Profile(b.raw, b.options(row.Threads), b.input, profileRuns)
+	steps, err := r.Profile(b.raw, b.options(row.Threads, row.Precision), b.input, profileRuns)
 	if err != nil {
 		return err
 	}

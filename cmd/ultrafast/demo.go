@@ -14,6 +14,7 @@ import (
 	"ultrafast/box"
 	"ultrafast/dataset"
 	"ultrafast/detect"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/picture"
 	"ultrafast/prune"
@@ -186,7 +187,7 @@ func (d *demo) tune(ctx context.Context, g *graph.Graph) (*graph.Graph, error) {
 
 // measure adds a row to the table.
 func (d *demo) measure(ctx context.Context, what string, g *graph.Graph) error {
-	p, head, err := newPredictor(g, detect.Native)
+	p, head, err := newPredictor(g, detect.Native, engine.FP32)
 	if err != nil {
 		return err
 	}

@@ -124,12 +124,12 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	r, err := f.openRuntime()
+	r, err := f.openRuntime(c.Context(), c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Compile: r.Compile,
+	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Precision: f.precision, Compile: r.Compile,
 		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)

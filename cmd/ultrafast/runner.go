@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	"ultrafast/detect"
 	"ultrafast/engine"
+	"ultrafast/engine/tuned"
 	"ultrafast/graph"
 	"ultrafast/tensor"
 )
@@ -35,12 +38,28 @@ type stepTime struct {
 }
 
 // runtimeFlags say what a command's network runs in.
-type runtimeFlags struct{ runtime, provider, cpu string }
+type runtimeFlags struct {
+	runtime, provider, precision string
+	engineFlags
+}
+
+// engineFlags say what the engine compiles for.
+type engineFlags struct {
+	cpu  string
+	tune time.Duration
+}
 
 func (f *runtimeFlags) addRuntime(fl *pflag.FlagSet) {
 	fl.StringVar(&f.runtime, "runtime", "native", "what the network runs in: native, or ort (ONNX Runtime)")
 	addProvider(fl, &f.provider)
+	fl.StringVar(&f.precision, "precision", engine.FP32, "what the engine computes in: fp32, or bf16 where the processor can")
+	f.addEngine(fl)
+}
+
+func (f *engineFlags) addEngine(fl *pflag.FlagSet) {
 	addCPU(fl, &f.cpu)
+	fl.DurationVar(&f.tune, "tune", 0, "measure first, for so long, how the model's layers are best computed here, and remember it")
+	fl.Lookup("tune").NoOptDefVal = "10s"
 }
 
 func addProvider(fl *pflag.FlagSet, provider *string) {
@@ -51,14 +70,18 @@ func addCPU(fl *pflag.FlagSet, cpu *string) {
 	fl.StringVar(cpu, "cpu", "", "what the engine writes code for; this machine runs "+strings.Join(engine.CPUs(), ", ")+" (default: the first)")
 }
 
-func (f *runtimeFlags) openRuntime() (runner, error) {
+// openRuntime opens what the flags say. Tuning tells out how far it is, until ctx ends.
+func (f *runtimeFlags) openRuntime(ctx context.Context, out io.Writer) (runner, error) {
 	if err := checkProvider(f.provider, f.runtime); err != nil {
 		return nil, err
 	}
-	if err := checkCPU(f.cpu, f.runtime); err != nil {
+	if err := f.check(f.runtime); err != nil {
 		return nil, err
 	}
-	r, err := openRunner(f.runtime, f.provider, f.cpu)
+	if err := checkPrecision(f.precision, f.runtime); err != nil {
+		return nil, err
+	}
+	r, err := openRunner(ctx, out, f.runtime, f.provider, f.engineFlags)
 	if err != nil {
 		return nil, fmt.Errorf("--runtime %s: %w", f.runtime, err)
 	}
@@ -75,6 +98,26 @@ func checkProvider(provider string, runtimes ...string) error {
 	return nil
 }
 
+func checkPrecision(precision string, runtimes ...string) error {
+	switch {
+	case precision != engine.FP32 && precision != engine.BF16:
+		return fmt.Errorf("--precision %q: want %s or %s", precision, engine.FP32, engine.BF16)
+	case precision != engine.FP32 && !slices.Contains(runtimes, "native"):
+		return fmt.Errorf("--precision %s: is for the engine (native)", precision)
+	}
+	return nil
+}
+
+func (f *engineFlags) check(runtimes ...string) error {
+	switch {
+	case f.tune < 0:
+		return fmt.Errorf("--tune %v: want a time above 0", f.tune)
+	case f.tune > 0 && !slices.Contains(runtimes, "native"):
+		return errors.New("--tune: is for the engine (native)")
+	}
+	return checkCPU(f.cpu, runtimes...)
+}
+
 func checkCPU(cpu string, runtimes ...string) error {
 	switch {
 	case cpu == "":
@@ -86,10 +129,10 @@ func checkCPU(cpu string, runtimes ...string) error {
 	return nil
 }
 
-func openRunner(name, provider, cpu string) (runner, error) {
+func openRunner(ctx context.Context, out io.Writer, name, provider string, f engineFlags) (runner, error) {
 	switch name {
 	case "native":
-		return native{cmp.Or(cpu, engine.CPUs()[0])}, nil
+		return native{ctx, out, cmp.Or(f.cpu, engine.CPUs()[0]), f.tune}, nil
 	case "ort":
 		return openORT(provider)
 	}
@@ -97,19 +140,39 @@ func openRunner(name, provider, cpu string) (runner, error) {
 }
 
 // native is package engine.
-type native struct{ cpu string }
+type native struct {
+	ctx  context.Context // of the command, which tuning ends with
+	out  io.Writer       // for tuning's progress
+	cpu  string
+	tune time.Duration
+}
 
 func (r native) String() string { return "engine of ultrafast " + version + ", " + r.cpu }
 
 func (r native) Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {
 	o.CPU = r.cpu
+	if r.tune > 0 {
+		bar := newProgress(r.out)
+		const steps = 1000
+		_, err := tuned.Tune(r.ctx, raw, o.Engine(), r.tune, func(done float64) { bar.set("tuning", int(done*steps), steps) })
+		bar.clear()
+		if err != nil {
+			return nil, fmt.Errorf("tuning: %w", err)
+		}
+	}
 	return detect.Native(raw, o)
 }
 
 func (native) Close() error { return nil }
 
 func (r native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
-	p, err := engine.Compile(raw, engine.Options{Batch: 1, Height: o.Height, Width: o.Width, Threads: o.Threads, CPU: r.cpu})
+	o.CPU = r.cpu
+	eo := o.Engine()
+	var err error
+	if eo.Tuning, err = tuned.Load(eo); err != nil {
+		return nil, err
+	}
+	p, err := engine.Compile(raw, eo)
 	if err != nil {
 		return nil, err
 	}

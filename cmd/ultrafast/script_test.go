@@ -9,6 +9,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ultrafast/engine"
+	"ultrafast/graph"
 	"ultrafast/ort"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
@@ -78,6 +80,10 @@ func TestScripts(t *testing.T) {
 				return torchBuilt(), nil
 			case "ort":
 				return ortFound(), nil
+			case "code": // whether the engine writes machine code here
+				return engine.CPUs()[0] != engine.Generic, nil
+			case "bf16":
+				return canBF16(), nil
 			case "cuda": // whether ONNX Runtime could try
 				path, err := ort.Find()
 				if err != nil {
@@ -89,4 +95,14 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
+}
+
+// canBF16 reports whether the engine computes in bfloat16 on this machine.
+func canBF16() bool {
+	g, err := graph.Parse("ultrafast graph 1\nx = input shape=1,1,1,1\noutput x\n")
+	if err != nil {
+		panic(err)
+	}
+	_, err = engine.Compile(g, engine.Options{Precision: engine.BF16})
+	return err == nil
 }

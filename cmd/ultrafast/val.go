@@ -70,12 +70,12 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	r, err := f.openRuntime()
+	r, err := f.openRuntime(c.Context(), c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	p, head, err := newPredictor(g, r.Compile)
+	p, head, err := newPredictor(g, r.Compile, f.precision)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
 	}
@@ -113,22 +113,23 @@ func (f *valFlags) run(c *cobra.Command) error {
 // A predictor runs batches of any shape picture by picture, which keeps the memory small;
 // all cores work on each picture.
 type predictor struct {
-	raw     *graph.Graph
-	compile detect.Compiler
-	nets    map[[2]int]detect.Network // by height and width
+	raw       *graph.Graph
+	compile   detect.Compiler
+	precision string
+	nets      map[[2]int]detect.Network // by height and width
 }
 
 // newPredictor runs g up to the raw maps of the head that it returns.
-func newPredictor(g *graph.Graph, compile detect.Compiler) (*predictor, *graph.Detect, error) {
+func newPredictor(g *graph.Graph, compile detect.Compiler, precision string) (*predictor, *graph.Detect, error) {
 	raw, head, err := yolo.Raw(g)
-	return &predictor{raw, compile, map[[2]int]detect.Network{}}, head, err
+	return &predictor{raw, compile, precision, map[[2]int]detect.Network{}}, head, err
 }
 
 func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 	h, w := x.Shape[2], x.Shape[3]
 	net := p.nets[[2]int{h, w}]
 	if net == nil {
-		connect, err := p.compile(p.raw, detect.Options{Height: h, Width: w})
+		connect, err := p.compile(p.raw, detect.Options{Height: h, Width: w, Precision: p.precision})
 		if err != nil {
 			return nil, err
 		}

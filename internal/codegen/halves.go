@@ -2,19 +2,25 @@ package codegen
 
 import "fmt"
 
-// Halves describes the parting of a row into its even and its odd columns.
+// Halves describes the parting of a row into its even and its odd columns, or into the
+// halves of one row of pairs, times 255: so bfloat16 holds exactly what was a pixel of 8
+// bits.
 //
 // Arguments: 0 the row, readable for two vectors beyond it, 3 output, 5 masks of the
 // output's vectors (with MaskLast).
 type Halves struct {
 	OutOdd int  // from the even columns to the odd ones
 	Line   Line // of each half, with MaskNone or MaskLast
+	Pairs  bool
 }
 
 // Halves writes the parting.
 func (b *Builder) Halves(c Halves) (Func, error) {
 	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	if c.Pairs && !b.target.pairs() {
+		return 0, errNoPairs(b.target)
 	}
 	return b.kernel(c, func(m isa) {
 		m.arg(rConst, argConst)
@@ -24,16 +30,23 @@ func (b *Builder) Halves(c Halves) (Func, error) {
 			m.arg(rMask, 5)
 		}
 		m.pickLanes()
-		const even, odd vec = 0, 1
+		const even, odd, t vec = 0, 1, 2
 		vectors := func(last bool) {
 			m.loadEven(even, rX, 0)
 			m.loadOdd(odd, rX, 0)
+			if c.Pairs {
+				m.mulM(even, even, rConst, b.consts.offset(255))
+				m.mulM(odd, odd, rConst, b.consts.offset(255))
+				m.(pairISA).packPairs(even, even, odd, t)
+			}
 			if last && c.Line.Mask == MaskLast {
 				m.andM(even, even, rMask, 0)
 				m.andM(odd, odd, rMask, 0)
 			}
 			m.store(rOut, 0, even)
-			m.store(rOut, c.OutOdd, odd)
+			if !c.Pairs {
+				m.store(rOut, c.OutOdd, odd)
+			}
 			m.add(rX, 8*m.lanes())
 			m.add(rOut, 4*m.lanes())
 		}

@@ -69,7 +69,7 @@ type isa interface {
 	scale(d, s, n vec)                  // d = s * 2^n for whole n in [-126, 127]; n is used up
 	recip(d, s, t vec)                  // d = 1/s within 4 ulp; t is used up
 	// rgb unpacks 2*lanes() interleaved 8-bit RGB pixels into whole numbers in float32: red,
-	// green and blue of the even pixels, then of the odd ones, in registers of its choice.
+	// green and blue of the even pixels, then of the odd ones, in registers 0 to 5.
 	rgb(base reg) [6]vec
 	twice(lo, hi, s vec) // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
 

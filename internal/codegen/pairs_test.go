@@ -366,61 +366,59 @@ func TestMaxPoolPairs(t *testing.T) {
 	})
 }
 
-// TestWinogradPairs compares rows of output in pairs with the same in float32.
-func TestWinogradPairs(t *testing.T) {
+func TestRGBPairs(t *testing.T) {
 	eachPairTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
-		for range rounds() / 2 {
-			w := Winograd{In: 1 + r.IntN(5), Out: 2 + 2*r.IntN(7), Stride: 1 + r.IntN(2), Rows: 1 + r.IntN(WinogradRows),
-				Add: r.IntN(2) == 0, Act: randomActivation(r), Line: randomLine(r, target.lanes, MaskNone, MaskLast, MaskPart)}
-			for {
-				if w.Tile = randomTile(r, target, w.Out, w.Line.Vectors, 1); w.Tile.Out%2 == 0 {
-					break
-				}
+		for range rounds() {
+			c := RGB{Line: randomLine(r, target.lanes, MaskNone, MaskLast), Pairs: true}
+			line := newLineMask(r, c.Line, target.lanes)
+			width := c.Line.Vectors*target.lanes + rarely(r, 9)
+			c.OutChannel = 4 * width
+			pixels := make([]byte, 6*c.Line.Vectors*target.lanes+RGBReads)
+			for i := range pixels {
+				pixels[i] = byte(r.Uint32())
 			}
-			line := newLineMask(r, w.Line, target.lanes)
-			width := w.Line.Vectors * target.lanes
-			w.Channel, w.Even = 8*(width+3), 4*(width+3)
-			w.Plane = w.In*w.Channel + 4*r.IntN(9)
-			to := randomStrides(r, width, w.Rows, w.Out)
-			w.OutRow, w.OutChannel, w.AddRow, w.AddChannel = 4*to.row, 4*to.channel, 4*to.row, 4*to.channel
-			planes := random(r, WinogradPlanes(w.Stride)*w.Plane/4+2*width)
-			weights := target.PackWinograd(random(r, w.Out*w.In*9), w.Out, w.In, w.Stride, w.Tile)
-			bias := random(r, w.Out)
-			add, adds := randomPairs(func() []float32 { return random(r, to.size(width, w.Rows, w.Out)) })
-			plain, pairs := filled(len(add), untouched), untouchedPairs(len(add))
-			run := func(out []float32, w Winograd) bool {
-				var call caller
-				pass(&call, 0, planes, 0)
-				pass(&call, 1, weights, 0)
-				pass(&call, 2, bias, 0)
-				pass(&call, 3, out, 0)
-				pass(&call, 4, add, 0)
-				pass(&call, 6, filled(target.WinogradScratch(w.Stride, w.Tile)/4, nan), 0)
-				line.pass(&call)
-				return call.runPairs(t, target, func(b *Builder) (Func, error) { return b.Winograd(w) })
-			}
-			float := w
-			float.Add = false
-			run(plain, float)
-			w.PairsOut = true
-			if !run(pairs, w) {
+			out := untouchedPairs(3 * width)
+			var call caller
+			pass(&call, 0, pixels, 0)
+			pass(&call, 3, out, 0)
+			line.pass(&call)
+			if !call.runPairs(t, target, func(b *Builder) (Func, error) { return b.RGB(c) }) {
 				continue
 			}
 			for half := range 2 {
-				want := newWanted(len(pairs))
-				for o := half; o < w.Out; o += 2 {
-					for y := range w.Rows {
-						line.write(want, o/2*to.channel+y*to.row, func(p int) (v, slack float64) {
-							v = float64(plain[o*to.channel+y*to.row+p])
-							slack = rough*math.Abs(v) + 1e-6
-							if w.Add {
-								v += float64(adds[half][o/2*to.channel+y*to.row+p])
-							}
-							return v, slack
-						})
-					}
+				want := newWanted(len(out))
+				for channel := range 3 {
+					line.write(want, channel*width, func(p int) (v, slack float64) {
+						return float64(pixels[6*p+3*half+channel]), 0
+					})
 				}
-				want.comparePairs(t, half, pairs, w)
+				want.comparePairs(t, half, out, c)
+			}
+		}
+	})
+}
+
+func TestHalvesPairs(t *testing.T) {
+	eachPairTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
+		for range rounds() {
+			c := Halves{Line: randomLine(r, target.lanes, MaskNone, MaskLast), Pairs: true}
+			line := newLineMask(r, c.Line, target.lanes)
+			x := filled(2*c.Line.Vectors*target.lanes, nan)
+			for i := range 2 * line.width() {
+				x[i] = float32(r.IntN(256)) / 255
+			}
+			out := untouchedPairs(c.Line.Vectors*target.lanes + rarely(r, 9))
+			var call caller
+			pass(&call, 0, x, 0)
+			pass(&call, 3, out, 0)
+			line.pass(&call)
+			if !call.runPairs(t, target, func(b *Builder) (Func, error) { return b.Halves(c) }) {
+				continue
+			}
+			for half := range 2 {
+				want := newWanted(len(out))
+				line.write(want, 0, func(p int) (v, slack float64) { return math.Round(255 * float64(x[2*p+half])), 0 })
+				want.comparePairs(t, half, out, c)
 			}
 		}
 	})
@@ -444,9 +442,8 @@ func TestImpossiblePairs(t *testing.T) {
 			func(b *Builder) (Func, error) {
 				return b.Conv(Conv{In: 1, Out: 1, Kernel: [2]int{1, 1}, Stride: 1, Line: line, Tile: Tile{1, 1}, PairsIn: true})
 			},
-			func(b *Builder) (Func, error) {
-				return b.Winograd(Winograd{In: 1, Out: 2, Stride: 1, Rows: 1, Line: line, Tile: Tile{2, 1}, PairsOut: true})
-			},
+			func(b *Builder) (Func, error) { return b.RGB(RGB{Line: line, Pairs: true}) },
+			func(b *Builder) (Func, error) { return b.Halves(Halves{Line: line, Pairs: true}) },
 			func(b *Builder) (Func, error) { return b.Map(Map{Channels: 1, Rows: 1, Line: line, Pairs: true}) },
 			func(b *Builder) (Func, error) {
 				return b.MaxPool(MaxPool{Channels: 1, Rows: 1, Kernel: 1, Line: line, Pairs: true})

@@ -75,7 +75,6 @@ type Winograd struct {
 	Act        Activation
 	Line       Line // without MaskAll
 	Tile       Tile
-	PairsOut   bool // as in Conv
 }
 
 // WinogradScratch is how many bytes a tile's sums take.
@@ -91,10 +90,6 @@ func (b *Builder) Winograd(w Winograd) (Func, error) {
 		return 0, fmt.Errorf("codegen: impossible %+v", w)
 	case !b.target.Fits(w.Tile, 1):
 		return 0, fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", w.Tile.Out, w.Tile.Vectors, b.target)
-	case w.PairsOut && !b.target.pairs():
-		return 0, errNoPairs(b.target)
-	case w.PairsOut && (w.Out%2 != 0 || w.Tile.Out%2 != 0):
-		return 0, fmt.Errorf("codegen: pairs of %d channels in tiles of %d", w.Out, w.Tile.Out)
 	}
 	return b.kernel(w, func(m isa) {
 		m.arg(rConst, argConst)
@@ -110,7 +105,7 @@ func (b *Builder) Winograd(w Winograd) (Func, error) {
 		}
 		m.arg(rScratch, 6)
 		loops := convWriter{b, m, Conv{In: w.In, Out: w.Out, Kernel: [2]int{WinogradPlanes(w.Stride), 3}, Stride: 1,
-			OutChannel: w.OutChannel, AddChannel: w.AddChannel, Add: w.Add, Line: w.Line, Tile: w.Tile, PairsOut: w.PairsOut}}
+			OutChannel: w.OutChannel, AddChannel: w.AddChannel, Add: w.Add, Line: w.Line, Tile: w.Tile}}
 		loops.channels(func(o segment) {
 			m.push(rX, rOut, rRes)
 			loops.pixels(func(s segment, last bool) {

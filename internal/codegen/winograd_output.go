@@ -4,49 +4,25 @@ package codegen
 func (b *Builder) winogradOutput(w Winograd, out, v int, last bool) {
 	m := b.isa
 	size := 4 * m.lanes()
-	const bias, t, p, q, kept vec = 10, 11, 12, 13, 14
-	perLane := 1
-	if w.PairsOut {
-		perLane = 2
-	}
-	// rows leaves the rows of channel o in registers below bias.
-	rows := func(o, j int) (rows [WinogradRows]vec) {
+	const bias, t, p, q vec = 10, 11, 12, 13
+	for o := range out {
 		m.spread(bias, rBias, 4*o)
-		from := func(plane int) int { return (plane*out*v + o*v + j) * size }
-		if w.Stride == 1 {
-			rows = b.winogradRows1(bias, from)
-		} else {
-			rows = b.winogradRows2(bias, from)
-		}
-		if w.Act.Kind != "" {
-			for _, y := range rows[:w.Rows] {
-				b.activate(w.Act, w.PairsOut, y, t, p, q)
-			}
-		}
-		return rows
-	}
-	for o := 0; o < out; o += perLane {
 		for j := range v {
-			ys := rows(o, j)
-			var his [WinogradRows]vec
-			if w.PairsOut {
-				for r, y := range ys[:w.Rows] {
-					ys[r] = kept + vec(r)
-					m.copy(ys[r], y)
-				}
-				his = rows(o+1, j)
+			from := func(plane int) int { return (plane*out*v + o*v + j) * size }
+			var rows [WinogradRows]vec
+			if w.Stride == 1 {
+				rows = b.winogradRows1(bias, from)
+			} else {
+				rows = b.winogradRows2(bias, from)
 			}
-			for r, y := range ys[:w.Rows] {
-				added := r*w.AddRow + o/perLane*w.AddChannel + j*size
-				if w.PairsOut {
-					if w.Add {
-						addPairs(m.(pairISA), y, his[r], t, p, rRes, added)
-					}
-					m.(pairISA).packPairs(y, y, his[r], t)
-				} else if w.Add {
-					m.addM(y, y, rRes, added)
+			for r, y := range rows[:w.Rows] {
+				if w.Act.Kind != "" {
+					b.activate(w.Act, false, y, t, p, q)
 				}
-				to := r*w.OutRow + o/perLane*w.OutChannel + j*size
+				if w.Add {
+					m.addM(y, y, rRes, r*w.AddRow+o*w.AddChannel+j*size)
+				}
+				to := r*w.OutRow + o*w.OutChannel + j*size
 				switch special := last && j == v-1; {
 				case special && w.Line.Mask == MaskPart:
 					m.storeFirst(rOut, to, y, t, w.Line.Last)
