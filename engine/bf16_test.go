@@ -261,6 +261,46 @@ func FuzzBF16(f *testing.F) {
 	})
 }
 
+// TestBF16ThreadsAgree feeds what is no number between two equal pictures, which must give
+// the same bits with any number of threads.
+func TestBF16ThreadsAgree(t *testing.T) {
+	x := random(rand.New(rand.NewPCG(1, 8)), 2, 3, 20, 28)
+	bad := &tensor.Tensor{Shape: x.Shape, Data: slices.Clone(x.Data)}
+	for i := 0; i < len(bad.Data); i += 5 {
+		bad.Data[i] = []float32{float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.MaxFloat32, 1e-45}[i/5%5]
+	}
+	for _, kind := range []graph.ActKind{graph.SiLU, graph.Hardswish, graph.LeakyReLU, graph.ReLU, graph.ReLU6, graph.Sigmoid, graph.Mish} {
+		g := parse(t, small, 7)
+		for _, n := range g.Nodes {
+			if a, ok := n.Op.(*graph.Activation); ok {
+				a.Kind, a.Slope = kind, 0.1
+			}
+		}
+		for _, cpu := range bf16CPUs(t) {
+			var first []float32
+			for threads := 1; threads <= 3; threads++ {
+				p, err := Compile(g, Options{Threads: threads, CPU: cpu, Precision: BF16})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := p.NewSession()
+				for _, x := range []*tensor.Tensor{x, bad, x} {
+					outs, err := s.Run(x)
+					switch {
+					case err != nil:
+						t.Fatal(err)
+					case x == bad:
+					case first == nil:
+						first = slices.Clone(outs[0].Data)
+					case !slices.Equal(outs[0].Data, first):
+						t.Errorf("%s, %s: %d threads give other bits than one, or feel the picture before", cpu, kind, threads)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestBF16AllocatesNothing(t *testing.T) {
 	for _, cpu := range bf16CPUs(t) {
 		p, err := Compile(parse(t, small, 11), Options{Threads: 2, CPU: cpu, Precision: BF16})

@@ -11,6 +11,7 @@ import (
 const (
 	rows         = "rows"          // row by row
 	flat         = "flat"          // all rows of a narrow map as one
+	parted       = "flat parted"   // also, at stride 2
 	winogradRows = "Winograd rows" // 3x3 by Winograd's algorithm
 	winogradFlat = "Winograd flat"
 )
@@ -61,6 +62,10 @@ func (c *compiler) choices(k *nativeConv) []choice {
 		vectors, strips := c.strips(k)
 		add(flat, false, (vectors+strips-1)/strips, taps, 1)
 	} else {
+		if k.canPart() && !k.winograd() {
+			vectors, strips := c.strips(k)
+			add(parted, false, (vectors+strips-1)/strips, taps, 1)
+		}
 		add(rows, false, line, taps, k.stride[1])
 		add(rows, true, line, taps, k.stride[1])
 	}

@@ -22,6 +22,7 @@ type nativeConv struct {
 	act          codegen.Activation
 	x, y         place
 	rows         *splitter // where x comes from row by row, or nil
+	apart        [2]int    // from x's even rows and columns to the odd ones; 0 where they are not parted
 	add          *place    // what is added after the activation, or nil
 }
 
@@ -78,6 +79,8 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		return c.winogradFlat(k, ch)
 	case flat:
 		return c.convFlat(k, ch)
+	case parted:
+		return c.convParted(k, ch)
 	}
 	return c.convRows(k, ch)
 }
@@ -246,7 +249,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 	vectors, strips := c.strips(k)
 	taps, tile := k.kernel[0]*k.kernel[1], ch.Tile
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
+		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}

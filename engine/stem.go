@@ -54,7 +54,7 @@ func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
 	s.mask = c.masks.last(s.w, lanes)
 	c.bytes = max(c.bytes, 8*s.w+codegen.RGBReads)
 	var err error
-	if s.halves, err = c.code.Halves(codegen.Halves{OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: pairs}); err != nil || s.channels != 3 {
+	if s.halves, err = c.code.Halves(codegen.Halves{Rows: 1, OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: pairs}); err != nil || s.channels != 3 {
 		return s, err
 	}
 	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line, Pairs: pairs}); err != nil {

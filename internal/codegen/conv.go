@@ -9,11 +9,15 @@ import "fmt"
 // Arguments: 0 input at the first tap of the line's first output, 1 weights as Pack orders
 // them, 2 biases, 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
 type Conv struct {
-	In, Out     int // channels
-	Kernel      [2]int
-	Stride      int // 1 or 2, along the line
-	InRow       int // from one row of the kernel to the next
-	InChannel   int
+	In, Out   int // channels
+	Kernel    [2]int
+	Stride    int // 1 or 2, along the line
+	InRow     int // from one row of the kernel to the next
+	InChannel int
+	// Apart is not 0 where the even and odd rows of the input, and the even and odd columns,
+	// lie that far apart (see Halves): so a stride of 2 is one of 1, and InRow is from one
+	// even row to the next.
+	Apart       [2]int
 	OutChannel  int
 	AddChannel  int
 	Add         bool // add the argument after the activation
@@ -123,6 +127,8 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: conv with %dx%d taps, at most %d can be unrolled", c.Kernel[0], c.Kernel[1], MaxTaps)
 	case c.Stride != 1 && c.Stride != 2:
 		return fmt.Errorf("codegen: conv with stride %d", c.Stride)
+	case c.Apart != [2]int{} && c.Stride != 1:
+		return fmt.Errorf("codegen: conv with stride %d over rows and columns that lie apart", c.Stride)
 	case !t.Fits(c.Tile, c.Stride):
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
 	case !c.Act.known():
@@ -235,7 +241,7 @@ func (w convWriter) tile(o segment, v int, last bool) {
 		for i := range taps {
 			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
 			for j := range v {
-				w.input(x[j], ky*w.InRow, kx, j)
+				w.input(x[j], ky, kx, j)
 			}
 			tap(acc, x, out, rCurW, i*step, free)
 		}
@@ -245,17 +251,17 @@ func (w convWriter) tile(o segment, v int, last bool) {
 	w.store(acc, append(x, free...), out, v, last)
 }
 
-// input loads vector j of the tile for column kx of the kernel.
-func (w convWriter) input(d vec, row, kx, j int) {
+// input loads vector j of the tile for row ky and column kx of the kernel.
+func (w convWriter) input(d vec, ky, kx, j int) {
 	size := 4 * w.m.lanes()
-	if w.Stride == 1 {
-		w.m.load(d, rCurX, row+4*kx+j*size)
-		return
-	}
-	off := row + 4*(kx&^1) + 2*j*size
-	if kx%2 == 0 {
+	switch off := ky*w.InRow + 4*(kx&^1) + 2*j*size; {
+	case w.Apart != [2]int{}:
+		w.m.load(d, rCurX, ky%2*w.Apart[0]+ky/2*w.InRow+kx%2*w.Apart[1]+4*(kx/2)+j*size)
+	case w.Stride == 1:
+		w.m.load(d, rCurX, ky*w.InRow+4*kx+j*size)
+	case kx%2 == 0:
 		w.m.loadEven(d, rCurX, off)
-	} else {
+	default:
 		w.m.loadOdd(d, rCurX, off)
 	}
 }

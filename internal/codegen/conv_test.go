@@ -46,6 +46,49 @@ func randomConv(r *rand.Rand, t Target) Conv {
 	return c
 }
 
+// TestConvApart compares a convolution of stride 2 with one over the same input parted.
+func TestConvApart(t *testing.T) {
+	eachTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
+		for range rounds() / 4 {
+			c := randomConv(r, target)
+			c.Stride, c.Tile = 2, randomTile(r, target, c.Out, c.Line.Vectors, 2)
+			line := newLineMask(r, c.Line, target.lanes)
+			row := c.Line.Vectors*target.lanes + c.Kernel[1]/2
+			half := (c.Kernel[0] + 1) / 2 * row
+			c.InRow, c.InChannel = 8*row, 4*4*half
+			whole, parted := random(r, c.In*4*half+4*row), filled(c.In*4*half, nan)
+			for i := range c.In {
+				for y := range c.Kernel[0] {
+					for x := range 2 * row {
+						parted[i*4*half+y%2*2*half+x%2*half+y/2*row+x/2] = whole[i*4*half+y*2*row+x]
+					}
+				}
+			}
+			weights, bias := random(r, c.Out*c.In*c.Kernel[0]*c.Kernel[1]), random(r, c.Out)
+			add := random(r, c.Out*c.AddChannel/4+line.Vectors*target.lanes)
+			compute := func(x []float32, c Conv) (out []float32, ran bool) {
+				out = filled(c.Out*c.OutChannel/4+line.Vectors*target.lanes, untouched)
+				var call caller
+				pass(&call, 0, x, 0)
+				pass(&call, 1, target.Pack(weights, c.Out, c.In, c.Kernel[0]*c.Kernel[1], c.Tile), 0)
+				pass(&call, 2, bias, 0)
+				pass(&call, 3, out, 0)
+				pass(&call, 4, add, 0)
+				line.pass(&call)
+				return out, call.run(t, target, func(b *Builder) (Func, error) { return b.Conv(c) })
+			}
+			want, ran := compute(whole, c)
+			c.Stride, c.InRow, c.Apart = 1, 4*row, [2]int{4 * 2 * half, 4 * half}
+			got, _ := compute(parted, c)
+			for i := range want {
+				if ran && got[i] != want[i] {
+					t.Fatalf("%+v: [%d] = %v, want %v", c, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
 // reads is how many floats of a row a convolution may read: those of its vectors and, of
 // every other lane, one more.
 func (c *Conv) reads(t Target) int {

@@ -2,13 +2,16 @@ package codegen
 
 import "fmt"
 
-// Halves describes the parting of a row into its even and its odd columns, or into the
-// halves of one row of pairs, times 255: so bfloat16 holds exactly what was a pixel of 8
-// bits.
+// Halves describes the parting of rows into their even and their odd columns, or into the
+// halves of rows of pairs, times 255: so bfloat16 holds exactly what was a pixel of 8 bits.
+// Rows are written in order, so that the last vector of one may reach into the next.
 //
-// Arguments: 0 the row, readable for two vectors beyond it, 3 output, 5 masks of the
+// Arguments: 0 the first row, readable for two vectors beyond it, 3 output, 5 masks of the
 // output's vectors (with MaskLast).
 type Halves struct {
+	Rows   int
+	InRow  int // from one row to the next
+	OutRow int
 	OutOdd int  // from the even columns to the odd ones
 	Line   Line // of each half, with MaskNone or MaskLast
 	Pairs  bool
@@ -16,7 +19,7 @@ type Halves struct {
 
 // Halves writes the parting.
 func (b *Builder) Halves(c Halves) (Func, error) {
-	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
+	if c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
 	if c.Pairs && !b.target.pairs() {
@@ -50,10 +53,16 @@ func (b *Builder) Halves(c Halves) (Func, error) {
 			m.add(rX, 8*m.lanes())
 			m.add(rOut, 4*m.lanes())
 		}
-		if c.Line.Vectors > 1 {
-			m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
-		}
-		vectors(true)
+		m.loop(rOuter, c.Rows, func() {
+			m.push(rX, rOut)
+			if c.Line.Vectors > 1 {
+				m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
+			}
+			vectors(true)
+			m.pop(rX, rOut)
+			m.add(rX, c.InRow)
+			m.add(rOut, c.OutRow)
+		})
 		m.leave()
 	})
 }

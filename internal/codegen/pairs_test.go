@@ -318,6 +318,43 @@ func TestMapPairs(t *testing.T) {
 	})
 }
 
+// TestActivationsPairs walks the line, up to numbers that only have to come back finite.
+func TestActivationsPairs(t *testing.T) {
+	var xs []float32
+	for x := -150.0; x < 150; x += 0.137 {
+		xs = append(xs, float32(x))
+	}
+	for _, x := range []float64{0, 1e-30, 1e-10, 1e-3, 20, 127, 128, 1e4, 1e10, 1e15} {
+		xs = append(xs, float32(x), -float32(x))
+	}
+	for len(xs)%16 != 0 {
+		xs = append(xs, 1)
+	}
+	eachPairTarget(t, func(t *testing.T, target Target, _ *rand.Rand) {
+		for _, kind := range []string{"", "silu", "hardswish", "leakyrelu", "relu", "relu6", "sigmoid", "mish"} {
+			a := Activation{kind, 0.1}
+			in := zip([2][]float32{xs, xs})
+			out := untouchedPairs(len(xs))
+			var call caller
+			pass(&call, 0, in, 0)
+			pass(&call, 3, out, 0)
+			spec := Map{Channels: 1, Rows: len(xs) / target.lanes, InRow: 4 * target.lanes, OutRow: 4 * target.lanes, Act: a, Line: Line{Vectors: 1}, Pairs: true}
+			if !call.runPairs(t, target, func(b *Builder) (Func, error) { return b.Map(spec) }) {
+				continue
+			}
+			ins, outs := unzip(in), unzip(out)
+			for i, x := range ins[0] {
+				want := plainActivation(a, float64(x))
+				for half := range outs {
+					if got := outs[half][i]; !(math.Abs(float64(got)-want) <= (rough+1./256)*math.Abs(want)+1e-35) {
+						t.Errorf("%s(%v) = %v, want %v", kind, x, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestMaxPoolPairs(t *testing.T) {
 	eachPairTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
 		for range rounds() / 2 {
@@ -401,7 +438,7 @@ func TestRGBPairs(t *testing.T) {
 func TestHalvesPairs(t *testing.T) {
 	eachPairTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
 		for range rounds() {
-			c := Halves{Line: randomLine(r, target.lanes, MaskNone, MaskLast), Pairs: true}
+			c := Halves{Rows: 1, Line: randomLine(r, target.lanes, MaskNone, MaskLast), Pairs: true}
 			line := newLineMask(r, c.Line, target.lanes)
 			x := filled(2*c.Line.Vectors*target.lanes, nan)
 			for i := range 2 * line.width() {
@@ -443,7 +480,7 @@ func TestImpossiblePairs(t *testing.T) {
 				return b.Conv(Conv{In: 1, Out: 1, Kernel: [2]int{1, 1}, Stride: 1, Line: line, Tile: Tile{1, 1}, PairsIn: true})
 			},
 			func(b *Builder) (Func, error) { return b.RGB(RGB{Line: line, Pairs: true}) },
-			func(b *Builder) (Func, error) { return b.Halves(Halves{Line: line, Pairs: true}) },
+			func(b *Builder) (Func, error) { return b.Halves(Halves{Rows: 1, Line: line, Pairs: true}) },
 			func(b *Builder) (Func, error) { return b.Map(Map{Channels: 1, Rows: 1, Line: line, Pairs: true}) },
 			func(b *Builder) (Func, error) {
 				return b.MaxPool(MaxPool{Channels: 1, Rows: 1, Kernel: 1, Line: line, Pairs: true})

@@ -187,13 +187,13 @@ func TestRGB(t *testing.T) {
 func TestHalves(t *testing.T) {
 	eachTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
 		for range rounds() {
-			c := Halves{Line: randomLine(r, target.lanes, MaskNone, MaskLast)}
+			c := Halves{Rows: 1 + r.IntN(4), Line: randomLine(r, target.lanes, MaskNone, MaskLast)}
 			line := newLineMask(r, c.Line, target.lanes)
-			width := c.Line.Vectors*target.lanes + rarely(r, 9)
-			c.OutOdd = 4 * width
-			x := filled(2*c.Line.Vectors*target.lanes, nan)
-			copy(x, random(r, 2*line.width()))
-			out := filled(2*width, untouched)
+			width := c.Line.Vectors * target.lanes
+			in, to := randomStrides(r, 2*width, c.Rows, 1), randomStrides(r, width, c.Rows, 2)
+			c.InRow, c.OutRow, c.OutOdd = 4*in.row, 4*to.row, 4*to.channel
+			x := in.input(r, 2*width, 2*line.width(), c.Rows, 1)
+			out := filled(to.size(width, c.Rows, 2), untouched)
 			var call caller
 			pass(&call, 0, x, 0)
 			pass(&call, 3, out, 0)
@@ -202,8 +202,9 @@ func TestHalves(t *testing.T) {
 				continue
 			}
 			want := newWanted(len(out))
-			for odd := range 2 {
-				line.write(want, odd*width, func(p int) (v, slack float64) { return float64(x[2*p+odd]), 0 })
+			for i := range 2 * c.Rows {
+				odd, y := i%2, i/2
+				line.write(want, odd*to.channel+y*to.row, func(p int) (v, slack float64) { return float64(x[y*in.row+2*p+odd]), 0 })
 			}
 			want.compare(t, out, c)
 		}

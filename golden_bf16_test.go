@@ -1,0 +1,124 @@
+package ultrafast_test
+
+import (
+	"math"
+	"testing"
+
+	"ultrafast/box"
+	"ultrafast/engine"
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+	"ultrafast/picture"
+	"ultrafast/tensor"
+	"ultrafast/yolo"
+)
+
+// runBF16 is run in bfloat16, and skips where the processor has none.
+func runBF16(t *testing.T, g *graph.Graph, x *tensor.Tensor) []*tensor.Tensor {
+	t.Helper()
+	if usable := codegen.Targets(); len(usable) == 0 || !usable[0].BF16() {
+		t.Skip("this processor does not multiply bfloat16")
+	}
+	p, err := engine.Compile(g, engine.Options{Batch: x.Shape[0], Height: x.Shape[2], Width: x.Shape[3], Precision: engine.BF16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.NewSession().Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRecordedOutputsInBF16 compares decoded outputs with what was recorded, and raw maps
+// with those of float32. Rounding a layer's maps and weights to bfloat16 adds an error of
+// about 2^-9 each, in root mean square, which grows with the root of the layers; YOLOv5n,
+// the one that was trained, has 60.
+func TestRecordedOutputsInBF16(t *testing.T) {
+	const layers = 60
+	limit := math.Sqrt(2*layers) / 512
+	for _, c := range []struct {
+		file, record string
+		limit        float64
+	}{
+		{"yolov5n-v7-coco.pt", "yolov5n-v7-coco.64x96.out.f32", 0.05},
+		{"yolov5-v1.0-w0125-zip.pt", "yolov5-v1.0-w0125.64x96.out.f32", 0.005}, // random weights
+		{"yolov5-v3.1-w0125-zip.pt", "yolov5-v3.1-w0125.64x96.out.f32", 0.005},
+		{"yolov5-v5.0-w0125-zip.pt", "yolov5-v5.0-w0125.64x96.out.f32", 0.005},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			g := open(t, shared(t, "weights", c.file))
+			x, err := tensor.From(floats(t, shared(t, "weights", "input.64x96.f32")), 1, 3, 64, 96)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := far(t, runBF16(t, g, x)[0].Data, floats(t, shared(t, "weights", c.record)))
+			t.Logf("largest relative error %.2g", d)
+			if d > c.limit {
+				t.Errorf("differs from the recorded output by %.2g, limit %g", d, c.limit)
+			}
+			raw, _, err := yolo.Raw(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := run(t, raw, x)
+			for i, got := range runBF16(t, raw, x) {
+				var off, all float64
+				for j, w := range want[i].Data {
+					off += math.Pow(float64(got.Data[j])-float64(w), 2)
+					all += math.Pow(float64(w), 2)
+				}
+				d := math.Sqrt(off / all)
+				t.Logf("map %d: relative error %.2g", i, d)
+				if !(d <= limit) {
+					t.Errorf("map %d is off by %.2g of itself, limit %.2g", i, d, limit)
+				}
+			}
+		})
+	}
+}
+
+// TestRecordedDetectionsInBF16 wants the same objects, boxes that nearly cover each other,
+// and nearly the same confidence.
+func TestRecordedDetectionsInBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("whole pictures take long under the race detector")
+	}
+	golden := recorded(t)
+	raw, head, err := yolo.Raw(open(t, shared(t, "weights", "yolov5n-v7-coco.pt")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recordings {
+		p, err := picture.Open(shared(t, "pics", r.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		boxed, _ := picture.Letterbox(p, r.w, r.h)
+		x := tensor.New(1, 3, r.h, r.w)
+		boxed.CHW(x.Data)
+		maps := runBF16(t, raw, x)
+		for i, c := range golden[r.name] {
+			if c.Conf < 0.25 { // hundreds of boxes that tell nothing
+				continue
+			}
+			found := box.NMS(yolo.Boxes(head, maps, yolo.BoxOptions{Conf: c.Conf, MultiLabel: c.MultiLabel})[0], box.NMSOptions{IoU: c.IoU, Agnostic: c.Agnostic})
+			if len(found) != c.Count {
+				t.Errorf("%s case %d: %d boxes, want %d", r.name, i, len(found), c.Count)
+			}
+			for j := 0; j+6 <= len(c.Detections); j += 6 {
+				d := c.Detections[j:]
+				want := box.Box{X1: d[0], Y1: d[1], X2: d[2], Y2: d[3], Conf: d[4], Class: int(d[5])}
+				most := float32(0)
+				for _, b := range found {
+					if b.Class == want.Class && math.Abs(float64(b.Conf-want.Conf)) < 0.03 {
+						most = max(most, box.IoU(b, want))
+					}
+				}
+				if most < 0.97 {
+					t.Errorf("%s case %d: the nearest to %+v covers it by %.3f", r.name, i, want, most)
+				}
+			}
+		}
+	}
+}
