@@ -8,7 +8,6 @@ import (
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/internal/codegen"
-	"ultrafast/picture"
 	"ultrafast/tensor"
 	"ultrafast/yolo"
 )
@@ -81,44 +80,25 @@ func TestRecordedOutputsInBF16(t *testing.T) {
 // TestRecordedDetectionsInBF16 wants the same objects, boxes that nearly cover each other,
 // and nearly the same confidence.
 func TestRecordedDetectionsInBF16(t *testing.T) {
-	if testing.Short() {
-		t.Skip("whole pictures take long under the race detector")
-	}
-	golden := recorded(t)
-	raw, head, err := yolo.Raw(open(t, shared(t, "weights", "yolov5n-v7-coco.pt")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range recordings {
-		p, err := picture.Open(shared(t, "pics", r.file))
-		if err != nil {
-			t.Fatal(err)
+	detectRecorded(t, runBF16, func(name string, i int, c recording, found []box.Box) {
+		if c.Conf < 0.25 { // hundreds of boxes that tell nothing
+			return
 		}
-		boxed, _ := picture.Letterbox(p, r.w, r.h)
-		x := tensor.New(1, 3, r.h, r.w)
-		boxed.CHW(x.Data)
-		maps := runBF16(t, raw, x)
-		for i, c := range golden[r.name] {
-			if c.Conf < 0.25 { // hundreds of boxes that tell nothing
-				continue
-			}
-			found := box.NMS(yolo.Boxes(head, maps, yolo.BoxOptions{Conf: c.Conf, MultiLabel: c.MultiLabel})[0], box.NMSOptions{IoU: c.IoU, Agnostic: c.Agnostic})
-			if len(found) != c.Count {
-				t.Errorf("%s case %d: %d boxes, want %d", r.name, i, len(found), c.Count)
-			}
-			for j := 0; j+6 <= len(c.Detections); j += 6 {
-				d := c.Detections[j:]
-				want := box.Box{X1: d[0], Y1: d[1], X2: d[2], Y2: d[3], Conf: d[4], Class: int(d[5])}
-				most := float32(0)
-				for _, b := range found {
-					if b.Class == want.Class && math.Abs(float64(b.Conf-want.Conf)) < 0.03 {
-						most = max(most, box.IoU(b, want))
-					}
-				}
-				if most < 0.97 {
-					t.Errorf("%s case %d: the nearest to %+v covers it by %.3f", r.name, i, want, most)
+		if len(found) != c.Count {
+			t.Errorf("%s case %d: %d boxes, want %d", name, i, len(found), c.Count)
+		}
+		for j := 0; j+6 <= len(c.Detections); j += 6 {
+			d := c.Detections[j:]
+			want := box.Box{X1: d[0], Y1: d[1], X2: d[2], Y2: d[3], Conf: d[4], Class: int(d[5])}
+			most := float32(0)
+			for _, b := range found {
+				if b.Class == want.Class && math.Abs(float64(b.Conf-want.Conf)) < 0.03 {
+					most = max(most, box.IoU(b, want))
 				}
 			}
+			if most < 0.97 {
+				t.Errorf("%s case %d: the nearest to %+v covers it by %.3f", name, i, want, most)
+			}
 		}
-	}
+	})
 }

@@ -144,6 +144,19 @@ func TestRecordedOutputOfPrunedModel(t *testing.T) {
 }
 
 func TestRecordedDetections(t *testing.T) {
+	detectRecorded(t, run, func(name string, i int, c recording, found []box.Box) {
+		if len(found) != c.Count {
+			t.Errorf("%s case %d: %d boxes, want %d", name, i, len(found), c.Count)
+			return
+		}
+		compare(t, name, i, found, c.Detections)
+	})
+}
+
+// detectRecorded detects with run in the pictures that YOLOv5's boxes are recorded of, and
+// calls check for each case of each.
+func detectRecorded(t *testing.T, run func(*testing.T, *graph.Graph, *tensor.Tensor) []*tensor.Tensor, check func(name string, i int, c recording, found []box.Box)) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("whole pictures take long under the race detector")
 	}
@@ -163,11 +176,7 @@ func TestRecordedDetections(t *testing.T) {
 		maps := run(t, raw, x)
 		for i, c := range golden[r.name] {
 			found := box.NMS(yolo.Boxes(head, maps, yolo.BoxOptions{Conf: c.Conf, MultiLabel: c.MultiLabel})[0], box.NMSOptions{IoU: c.IoU, Agnostic: c.Agnostic})
-			if len(found) != c.Count {
-				t.Errorf("%s case %d: %d boxes, want %d", r.name, i, len(found), c.Count)
-				continue
-			}
-			compare(t, r.name, i, found, c.Detections)
+			check(r.name, i, c, found)
 		}
 	}
 }

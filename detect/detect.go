@@ -52,12 +52,7 @@ type Network interface {
 // Native is the Compiler of package engine: one program for all networks, with the tuning
 // that the user's cache folder has for it.
 func Native(raw *graph.Graph, o Options) (func() (Network, error), error) {
-	eo := o.Engine()
-	var err error
-	if eo.Tuning, err = tuned.Load(eo); err != nil {
-		return nil, err
-	}
-	p, err := engine.Compile(raw, eo)
+	p, err := tuned.Compile(raw, o.Engine())
 	if err != nil {
 		return nil, err
 	}

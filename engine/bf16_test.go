@@ -303,20 +303,7 @@ func TestBF16ThreadsAgree(t *testing.T) {
 
 func TestBF16AllocatesNothing(t *testing.T) {
 	for _, cpu := range bf16CPUs(t) {
-		p, err := Compile(parse(t, small, 11), Options{Threads: 2, CPU: cpu, Precision: BF16})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := p.NewSession()
-		x := random(rand.New(rand.NewPCG(1, 12)), 2, 3, 20, 28)
-		allocs := testing.AllocsPerRun(20, func() {
-			if _, err := s.Run(x); err != nil {
-				t.Fatal(err)
-			}
-		})
-		if allocs > 4 { // a goroutine now and then
-			t.Errorf("a run allocates %v times", allocs)
-		}
+		checkAllocations(t, Options{Threads: 2, CPU: cpu, Precision: BF16})
 	}
 }
 

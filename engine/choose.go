@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"math"
 
 	"ultrafast/internal/codegen"
 )
@@ -40,34 +39,35 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	lanes, taps := c.target.Lanes(), k.kernel[0]*k.kernel[1]
 	line := c.row(&k.y).Vectors
 	var lists [][]choice
-	add := func(form string, outer bool, vectors, taps, stride int) {
-		var list []choice
-		for _, t := range c.target.Tiles(k.out, vectors, taps, stride, math.MaxInt) {
-			if k.y.slots == nil || t.Out%2 == 0 {
-				list = append(list, choice{form, t, outer})
+	add := func(form string, vectors, taps, stride int) {
+		var list, outer []choice
+		for _, t := range c.target.Tiles(k.out, vectors, taps, stride) {
+			if len(list) < choicesPerForm && (k.y.slots == nil || t.Out%2 == 0) {
+				list, outer = append(list, choice{form, t, false}), append(outer, choice{form, t, true})
 			}
 		}
-		lists = append(lists, list[:min(choicesPerForm, len(list))])
+		if lists = append(lists, list); form == rows {
+			lists = append(lists, outer)
+		}
 	}
 	switch {
 	case k.rows != nil && k.winograd():
-		add(winogradRows, false, line, 3, 1)
+		add(winogradRows, line, 3, 1)
 		return lists[0]
 	case k.winograd() && narrow(k.y.w, 1, lanes):
-		add(winogradFlat, false, k.flatVectors(lanes), 3, 1)
+		add(winogradFlat, k.flatVectors(lanes), 3, 1)
 	case k.winograd():
-		add(winogradRows, false, line, 3, 1)
+		add(winogradRows, line, 3, 1)
 	}
 	if k.x.flat && k.x.layout == k.y.layout && k.same() {
 		vectors, strips := c.strips(k)
-		add(flat, false, (vectors+strips-1)/strips, taps, 1)
+		add(flat, (vectors+strips-1)/strips, taps, 1)
 	} else {
 		if k.canPart() && !k.winograd() {
 			vectors, strips := c.strips(k)
-			add(parted, false, (vectors+strips-1)/strips, taps, 1)
+			add(parted, (vectors+strips-1)/strips, taps, 1)
 		}
-		add(rows, false, line, taps, k.stride[1])
-		add(rows, true, line, taps, k.stride[1])
+		add(rows, line, taps, k.stride[1])
 	}
 	var all []choice
 	for i := range choicesPerForm {

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Batch, Height, Width int    // 0 means as the graph's input says
 	Threads              int    // 0 means one for each core
-	CPU                  string // avx512, avx2, generic; empty means the best that runs here
+	CPU                  string // avx512, avx2, neon, generic; empty means the best that runs here
 	Precision            string // FP32 or BF16; empty means FP32
 	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
 	Tuning               Tuning // how to compute convolutions; what it does not know a model of the processor decides
@@ -280,7 +280,7 @@ func (c *compiler) parallel(name string, done *graph.Node, values []int, jobs in
 	for _, i := range values {
 		c.lives[i].to = len(c.steps)
 	}
-	s := step{StepInfo: StepInfo{Name: name, Kernel: plainGo}, jobs: jobs, run: run}
+	s := step{StepInfo: StepInfo{Name: name, Kernel: PlainGo}, jobs: jobs, run: run}
 	if done != nil {
 		s.Nodes = []*graph.Node{done}
 	}
@@ -308,8 +308,5 @@ func (c *compiler) follower(n *graph.Node) *graph.Node {
 	return u
 }
 
-// How steps are computed that are no convolutions.
-const (
-	plainGo     = "plain Go"
-	machineCode = "machine code"
-)
+// machineCode is the Kernel of a step of machine code that is no convolution.
+const machineCode = "machine code"

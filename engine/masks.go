@@ -5,8 +5,12 @@ import "math"
 // maskTable makes the masks that kernels and to their results with: vectors of 16 lanes,
 // all bits set where a lane belongs to the map.
 type maskTable struct {
-	lasts map[int][]float32
+	lasts map[int][]float32 // by lanes that count
 	alls  map[*layout][]float32
+}
+
+func newMaskTable() maskTable {
+	return maskTable{map[int][]float32{}, map[*layout][]float32{}}
 }
 
 var set = math.Float32frombits(math.MaxUint32)
@@ -14,9 +18,6 @@ var set = math.Float32frombits(math.MaxUint32)
 // last returns the mask of the last vector of a row that is w wide.
 func (m *maskTable) last(w, lanes int) []float32 {
 	rest := (w-1)%lanes + 1
-	if m.lasts == nil {
-		m.lasts, m.alls = map[int][]float32{}, map[*layout][]float32{}
-	}
 	if m.lasts[rest] == nil {
 		m.lasts[rest] = m.make(1, func(_, lane int) bool { return lane < rest })
 	}
@@ -25,7 +26,6 @@ func (m *maskTable) last(w, lanes int) []float32 {
 
 // all returns the masks of the vectors of a flat map.
 func (m *maskTable) all(l *layout, vectors int) []float32 {
-	m.last(1, 1)
 	if m.alls[l] == nil {
 		m.alls[l] = m.make(vectors, func(v, lane int) bool {
 			i := v*l.lanes + lane

@@ -56,6 +56,7 @@ func newNative(cpu, precision string) (*native, error) {
 		homes:   map[*graph.Node]home{},
 		packed:  map[*graph.Node]bool{},
 		taken:   map[*graph.Node]bool{},
+		masks:   newMaskTable(),
 	}
 	if precision == BF16 {
 		if !target.BF16() {

@@ -26,7 +26,7 @@ type nativeConv struct {
 	add          *place    // what is added after the activation, or nil
 }
 
-// conv appends the steps of a convolution by machine code, and of the activation and the
+// nativeConv appends the steps of a convolution by machine code, and of the activation and the
 // addition that follow it.
 func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	w := op.Weight.Shape
@@ -159,29 +159,41 @@ func (c *compiler) row(y *place) codegen.Line {
 	return l
 }
 
-// convRows appends a convolution that works on whole rows of the output.
-func (c *compiler) convRows(k *nativeConv, ch choice) error {
-	line := c.row(&k.y)
+// cut makes the parts of a direct convolution whose lines are cut into blocks, with code
+// for each of the kinds of lines.
+func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...codegen.Line) ([]part, error) {
 	taps := k.kernel[0] * k.kernel[1]
-	tile := ch.Tile
-	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: k.stride[1], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		OutChannel: 4 * k.y.channel, Act: k.act, Line: line, Tile: tile, PixelsOuter: ch.PixelsOuter, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
+	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: stride, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: ch.Tile,
+		PixelsOuter: ch.PixelsOuter, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}
-	blocks := k.blocks(c.threads)
-	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+blocks*k.y.n-1)/(blocks*k.y.n))
+	bounds := parts(k.out, ch.Tile.Out, (jobsPerThread*c.threads+blocks*k.y.n-1)/(blocks*k.y.n))
 	var ps []part
 	for g := range k.groups {
 		for i, first := range bounds[:len(bounds)-1] {
 			spec.Out = bounds[i+1] - first
-			f, err := c.code.Conv(spec)
-			if err != nil {
-				return err
+			var code []codegen.Func
+			for _, spec.Line = range lines {
+				f, err := c.code.Conv(spec)
+				if err != nil {
+					return nil, err
+				}
+				code = append(code, f)
 			}
-			first += g * k.out
-			ps = append(ps, k.part(c.target, first, spec.Out, taps, tile, f))
+			ps = append(ps, k.part(c.target, g*k.out+first, spec.Out, taps, ch.Tile, code...))
 		}
+	}
+	return ps, nil
+}
+
+// convRows appends a convolution that works on whole rows of the output.
+func (c *compiler) convRows(k *nativeConv, ch choice) error {
+	blocks := k.blocks(c.threads)
+	ps, err := c.cut(k, ch, k.stride[1], blocks, c.row(&k.y))
+	if err != nil {
+		return err
 	}
 	mask := c.masks.last(k.y.w, c.target.Lanes())
 	if k.rows != nil {
@@ -247,29 +259,13 @@ func (k *nativeConv) part(t codegen.Target, first, out, taps int, tile codegen.T
 func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 	lanes := c.target.Lanes()
 	vectors, strips := c.strips(k)
-	taps, tile := k.kernel[0]*k.kernel[1], ch.Tile
-	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: 1, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: tile, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
-	if k.add != nil {
-		spec.Add, spec.AddChannel = true, 4*k.add.channel
+	lines := make([]codegen.Line, strips)
+	for s := range lines {
+		lines[s] = codegen.Line{Vectors: vectors*(s+1)/strips - vectors*s/strips, Mask: codegen.MaskAll}
 	}
-	bounds := parts(k.out, tile.Out, (jobsPerThread*c.threads+strips*k.y.n-1)/(strips*k.y.n))
-	var ps []part
-	for g := range k.groups {
-		for i, first := range bounds[:len(bounds)-1] {
-			spec.Out = bounds[i+1] - first
-			first += g * k.out
-			var fs []codegen.Func
-			for s := range strips {
-				spec.Line = codegen.Line{Vectors: vectors*(s+1)/strips - vectors*s/strips, Mask: codegen.MaskAll}
-				f, err := c.code.Conv(spec)
-				if err != nil {
-					return err
-				}
-				fs = append(fs, f)
-			}
-			ps = append(ps, k.part(c.target, first, spec.Out, taps, tile, fs...))
-		}
+	ps, err := c.cut(k, ch, 1, strips, lines...)
+	if err != nil {
+		return err
 	}
 	mask := c.masks.all(k.y.layout, vectors)
 	st := c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, _ int) {

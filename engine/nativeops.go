@@ -39,34 +39,35 @@ func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *plac
 	return nil
 }
 
+// ends returns where a kernel for n reads its first input and writes its result, which
+// from then on counts as written.
+func (c *compiler) ends(n *graph.Node) (x, y place, err error) {
+	if x, err = c.source(n.In[0]); err != nil {
+		return x, y, err
+	}
+	y, err = c.place(n)
+	c.written[n] = true
+	return x, y, err
+}
+
 // nativeAdd appends the sum of two values.
 func (c *compiler) nativeAdd(n *graph.Node) error {
-	x, err := c.source(n.In[0])
-	if err != nil {
-		return err
-	}
 	add, err := c.source(n.In[1])
 	if err != nil {
 		return err
 	}
-	y, err := c.place(n)
+	x, y, err := c.ends(n)
 	if err != nil {
 		return err
 	}
-	c.written[n] = true
 	return c.copyRows(n.Name, n, x, y, &add, codegen.Activation{})
 }
 
 func (c *compiler) nativeActivation(n *graph.Node, op *graph.Activation) error {
-	x, err := c.source(n.In[0])
+	x, y, err := c.ends(n)
 	if err != nil {
 		return err
 	}
-	y, err := c.place(n)
-	if err != nil {
-		return err
-	}
-	c.written[n] = true
 	return c.copyRows(n.Name, n, x, y, nil, nativeActivation(op))
 }
 
@@ -106,15 +107,10 @@ func (c *compiler) channelJobs(y place) int {
 
 // nativeMaxPool appends a max pooling that keeps the size.
 func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
-	x, err := c.source(n.In[0])
+	x, y, err := c.ends(n)
 	if err != nil {
 		return err
 	}
-	y, err := c.place(n)
-	if err != nil {
-		return err
-	}
-	c.written[n] = true
 	spec := codegen.MaxPool{Channels: 1, Rows: y.h, Kernel: op.Kernel, InRow: 4 * x.row, InChannel: 4 * x.channel,
 		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y), Pairs: y.slots != nil}
 	f, err := c.code.MaxPool(spec)
@@ -148,15 +144,10 @@ func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
 
 // nativeUpsample appends a doubling of the size.
 func (c *compiler) nativeUpsample(n *graph.Node) error {
-	x, err := c.source(n.In[0])
+	x, y, err := c.ends(n)
 	if err != nil {
 		return err
 	}
-	y, err := c.place(n)
-	if err != nil {
-		return err
-	}
-	c.written[n] = true
 	f, err := c.code.Upsample(codegen.Upsample{Channels: y.c, Rows: 1, InRow: 4 * x.row, InChannel: 4 * x.channel,
 		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y)})
 	if err != nil {

@@ -53,20 +53,19 @@ func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multi
 // A place is where a value lies: a whole value or some channels of a larger one.
 type place struct {
 	*layout
-	value    int // whose memory this is
-	n, c     int // pictures, channels; where these lie in pairs, pairs
-	origin   int // of picture 0, channel 0, row 0, column 0
-	picture  int // strides
-	channel  int
-	row      int
-	channels int // of the whole value
-	first    int // of these channels in the whole value
-	slots    slots
+	value   int // whose memory this is
+	n, c    int // pictures, channels; where these lie in pairs, pairs
+	origin  int // of picture 0, channel 0, row 0, column 0
+	picture int // strides
+	channel int
+	row     int
+	first   int // of these channels in the whole value
+	slots   slots
 }
 
 // newPlace lays out a whole value. The second result is the floats that it takes.
 func (l *layout) newPlace(value, n, c int) (place, int, error) {
-	p := place{layout: l, value: value, n: n, c: c, channels: c}
+	p := place{layout: l, value: value, n: n, c: c}
 	if l.flat {
 		p.row = l.line
 		p.origin = roundUp(l.padY*l.line+l.padX, lead)
@@ -106,11 +105,8 @@ func (p *place) slot(i int) int {
 	return i
 }
 
-// clearAbove sets the rows of padding above a picture to zero, and clearBelow those
-// below. In flat form nothing but zeros is ever written there.
-func (p *place) clearAbove(mem []float32, n int) { p.clearRows(mem, n, -p.padY) }
-func (p *place) clearBelow(mem []float32, n int) { p.clearRows(mem, n, p.h) }
-
+// clearRows sets the rows of padding from row first on to zero. In flat form nothing but
+// zeros is ever written there.
 func (p *place) clearRows(mem []float32, n, first int) {
 	if p.flat {
 		return
@@ -131,8 +127,8 @@ func (p *place) pads(mem []float32, n, from, to int) {
 	}
 }
 
-// pack copies row y of picture n from a plain tensor into the place, unpack the other way
-// the whole of it.
+// packRow copies row y of picture n from a plain tensor into the place, unpackRow the other
+// way, and unpack all rows.
 func (p *place) packRow(mem, plain []float32, n, y int) {
 	p.pads(mem, n, y, y+1)
 	if p.slots != nil {
@@ -163,6 +159,6 @@ func (p *place) unpack(plain, mem []float32) {
 // plainPlace is the place that a plain tensor is.
 func plainPlace(value int, s graph.Shape, lanes int) place {
 	l := &layout{h: s[2], w: s[3], flat: true, lanes: lanes, line: s[3]}
-	return place{layout: l, value: value, n: s[0], c: s[1], channels: s[1],
+	return place{layout: l, value: value, n: s[0], c: s[1],
 		picture: s[1] * s[2] * s[3], channel: s[2] * s[3], row: s[3]}
 }

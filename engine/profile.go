@@ -9,10 +9,13 @@ import (
 // A StepInfo describes a step of a program.
 type StepInfo struct {
 	Name   string        // the node it computes, and what it does for it if that is not all
-	Kernel string        // how, such as "winograd 14x2" or "plain Go"
+	Kernel string        // how, such as "Winograd rows 8x3", or PlainGo
 	Nodes  []*graph.Node // whose values are complete after it, of the rewritten graph
 	MACs   int64         // multiply-adds of the convolution that it computes, as graph counts them
 }
+
+// PlainGo is the Kernel of a step without machine code.
+const PlainGo = "plain Go"
 
 // Steps describes the steps in the order in which Run takes them.
 func (p *Program) Steps() []StepInfo {

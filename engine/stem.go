@@ -107,7 +107,7 @@ func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
 	}
 	l := &layout{h: s.h, w: s.w, padX: k.pad[1] / 2, padY: k.pad[0] / 2, lanes: c.target.Lanes(), line: s.channel}
 	k.foldPhases()
-	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: s.planes, channels: s.planes,
+	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: s.planes,
 		channel: s.channel, row: s.size(), origin: lead, picture: (s.h + 2*l.padY) * s.size()}
 	if c.slots != nil {
 		k.x.slots = s.slots()

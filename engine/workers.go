@@ -25,13 +25,13 @@ type team struct {
 // that comes late can only ever claim a job of the step that is being worked on.
 const (
 	maxSteps = 1 << 16
-	maxJobs  = 1 << 24
+	maxJobs  = 1<<24 - 1
 )
 
 func claim(step, jobs int) uint64 { return uint64(step)<<48 | uint64(jobs)<<24 }
 
 func unpack(c uint64) (step, jobs, next int) {
-	return int(c >> 48), int(c >> 24 & (maxJobs - 1)), int(c & (maxJobs - 1))
+	return int(c >> 48), int(c >> 24 & maxJobs), int(c & maxJobs)
 }
 
 // newTeam starts threads-1 helpers, which live until stop.

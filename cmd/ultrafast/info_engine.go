@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ultrafast/engine"
+	"ultrafast/engine/tuned"
 	"ultrafast/graph"
 	"ultrafast/picture"
 	"ultrafast/scene"
@@ -49,9 +50,6 @@ type plainOp struct {
 	ShareOfTime float64 `json:"share_of_time"`
 }
 
-// plainGo is how engine.StepInfo calls a kernel without machine code.
-const plainGo = "plain Go"
-
 // newProgramInfo compiles what detection runs of a model and measures its steps.
 func newProgramInfo(ctx context.Context, g *graph.Graph, o engine.Options) (*programInfo, error) {
 	raw, _, err := yolo.Raw(g)
@@ -59,7 +57,7 @@ func newProgramInfo(ctx context.Context, g *graph.Graph, o engine.Options) (*pro
 		return nil, err
 	}
 	start := time.Now()
-	p, err := engine.Compile(raw, o)
+	p, err := tuned.Compile(raw, o)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +94,7 @@ func (p *programInfo) fill(steps []engine.StepInfo, times []time.Duration) {
 		t := times[i]
 		macs += s.MACs
 		p.Steps = append(p.Steps, programStep{s.Name, s.Kernel, s.MACs, inMillis(t), speed(s.MACs, t), share(t)})
-		if s.Kernel != plainGo {
+		if s.Kernel != engine.PlainGo {
 			continue
 		}
 		op := opOf(s)

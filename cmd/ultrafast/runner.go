@@ -167,12 +167,7 @@ func (native) Close() error { return nil }
 
 func (r native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
 	o.CPU = r.cpu
-	eo := o.Engine()
-	var err error
-	if eo.Tuning, err = tuned.Load(eo); err != nil {
-		return nil, err
-	}
-	p, err := engine.Compile(raw, eo)
+	p, err := tuned.Compile(raw, o.Engine())
 	if err != nil {
 		return nil, err
 	}

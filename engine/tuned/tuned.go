@@ -4,8 +4,6 @@
 package tuned
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -16,13 +14,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 
 	"ultrafast/engine"
 	"ultrafast/graph"
+	"ultrafast/internal/cpuinfo"
 )
 
 // maxFile is the largest file that is read: some ten thousand convolutions.
@@ -75,6 +73,15 @@ func Load(o engine.Options) (engine.Tuning, error) {
 	return t, nil
 }
 
+// Compile is engine.Compile with what is known for o.
+func Compile(g *graph.Graph, o engine.Options) (*engine.Program, error) {
+	var err error
+	if o.Tuning, err = Load(o); err != nil {
+		return nil, err
+	}
+	return engine.Compile(g, o)
+}
+
 // Tune measures what is not known yet of g's convolutions, within the budget, and keeps
 // it. It returns the file. What was measured before ctx ended is kept too.
 func Tune(ctx context.Context, g *graph.Graph, o engine.Options, budget time.Duration, progress func(done float64)) (string, error) {
@@ -109,28 +116,16 @@ func Tune(ctx context.Context, g *graph.Graph, o engine.Options, budget time.Dur
 }
 
 // processor says which kind of processor this is, as far as the system does.
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOOS + " " + runtime.GOARCH
-	}
-	return describe(text)
-}
+func processor() string { return describe(cpuinfo.First()) }
 
-// describe takes what names the first processor from /proc/cpuinfo's text.
-func describe(cpuinfo []byte) string {
-	var s strings.Builder
-	for lines := bufio.NewScanner(bytes.NewReader(cpuinfo)); lines.Scan(); {
-		key, value, _ := strings.Cut(lines.Text(), ":")
-		switch strings.TrimSpace(key) {
-		case "": // the end of the first
-			if s.Len() > 0 {
-				return s.String()
-			}
-		case "vendor_id", "cpu family", "model", "model name", "stepping", "cache size",
-			"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision":
-			fmt.Fprintln(&s, strings.TrimSpace(value))
+// describe takes from the fields of a processor those that tell its kind.
+func describe(fields map[string]string) string {
+	s := runtime.GOOS + " " + runtime.GOARCH + "\n"
+	for _, key := range []string{"vendor_id", "cpu family", "model", "model name", "stepping", "cache size",
+		"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision"} {
+		if value, ok := fields[key]; ok {
+			s += value + "\n"
 		}
 	}
-	return s.String()
+	return s
 }

@@ -122,7 +122,6 @@ func (a *avx) storeFirst(base reg, off int, s, t vec, n int) {
 func (a *avx) spread(d vec, base reg, off int) {
 	a.V2(amd64.VBROADCASTSS, a.w, amd64.Vec(d), at(base, off))
 }
-func (a *avx) prefetch(base reg, off int) { a.PrefetchT0(at(base, off)) }
 
 func (a *avx) v3(op amd64.Op, d, x vec, y amd64.Operand) {
 	a.V3(op, a.w, amd64.Vec(d), amd64.Vec(x), y)
@@ -141,8 +140,6 @@ func (a *avx) xor() amd64.Op {
 func (a *avx) addV(d, x, y vec) { a.v3(amd64.VADDPS, d, x, amd64.Vec(y)) }
 func (a *avx) subV(d, x, y vec) { a.v3(amd64.VSUBPS, d, x, amd64.Vec(y)) }
 func (a *avx) mulV(d, x, y vec) { a.v3(amd64.VMULPS, d, x, amd64.Vec(y)) }
-func (a *avx) maxV(d, x, y vec) { a.v3(amd64.VMAXPS, d, x, amd64.Vec(y)) }
-func (a *avx) fma(d, x, y vec)  { a.v3(amd64.VFMADD231PS, d, x, amd64.Vec(y)) }
 
 func (a *avx) addM(d, x vec, base reg, off int)   { a.v3(amd64.VADDPS, d, x, at(base, off)) }
 func (a *avx) mulM(d, x vec, base reg, off int)   { a.v3(amd64.VMULPS, d, x, at(base, off)) }

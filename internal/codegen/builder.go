@@ -27,13 +27,19 @@ func NewBuilder(t Target) *Builder {
 	return &Builder{target: t, consts: newConstants(), index: map[any]Func{}}
 }
 
-// kernel writes one kernel by body, unless the same spec has been written before.
-func (b *Builder) kernel(spec any, body func(m isa)) (Func, error) {
+// kernel writes one kernel by body, unless the same spec has been written before. pairs
+// says whether it works on pairs of bfloat16.
+func (b *Builder) kernel(spec any, pairs bool, body func(m isa)) (Func, error) {
+	if pairs && !b.target.pairs() {
+		return 0, fmt.Errorf("codegen: no code for pairs of bfloat16 on %s", b.target)
+	}
 	if f, ok := b.index[spec]; ok {
 		return f, nil
 	}
 	b.isa = b.target.isa()
+	b.isa.arg(rConst, argConst)
 	body(b.isa)
+	b.isa.leave()
 	code, err := b.isa.finish()
 	if err != nil {
 		return 0, fmt.Errorf("codegen: %T: %w", spec, err)
@@ -46,6 +52,18 @@ func (b *Builder) kernel(spec any, body func(m isa)) (Func, error) {
 	b.code = append(b.code, code...)
 	b.index[spec] = f
 	return f, nil
+}
+
+// lineArgs loads the arguments of most kernels: input, output, what is added, and masks.
+func lineArgs(m isa, l Line, add bool) {
+	m.arg(rX, 0)
+	m.arg(rOut, 3)
+	if add {
+		m.arg(rRes, 4)
+	}
+	if l.Mask == MaskLast || l.Mask == MaskAll {
+		m.arg(rMask, 5)
+	}
 }
 
 // Size returns how many bytes of code there are so far.

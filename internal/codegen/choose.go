@@ -6,30 +6,30 @@ import (
 )
 
 // Tiles returns the tiles for a convolution of out channels and lines of that many
-// vectors that a model of the processor takes for the fastest, the best first, at most
-// limit of them. taps is the taps of the kernel.
-func (t Target) Tiles(out, vectors, taps, stride, limit int) []Tile {
+// vectors that fit the registers, those first that a model of the processor takes for the
+// fastest. taps is the taps of the kernel.
+func (t Target) Tiles(out, vectors, taps, stride int) []Tile {
 	var tiles []Tile
 	costs := map[Tile]float64{}
+	registers, packing := t.vectors(stride), t.isa().packing()
 	for v := 1; v <= min(vectors, 8); v++ {
-		for o := 1; o <= min(out, 32) && t.Fits(Tile{o, v}, stride); o++ {
+		for o := 1; o <= min(out, 32) && (Tile{o, v}).fits(registers); o++ {
 			tile := Tile{o, v}
 			tiles = append(tiles, tile)
-			costs[tile] = t.tileCost(tile, out, vectors, taps, stride)
+			costs[tile] = tileCost(tile, out, vectors, taps, stride, packing)
 		}
 	}
 	slices.SortStableFunc(tiles, func(a, b Tile) int { return cmp.Compare(costs[a], costs[b]) })
-	return tiles[:min(limit, len(tiles))]
+	return tiles
 }
 
 // tileCost estimates the cycles that one tap of one input channel costs a whole line,
 // for a processor that starts two multiply-adds and two loads a cycle and finishes a
 // multiply-add after four. A load that is not aligned counts double, as half of them
 // cross a line of the cache, and a load of every other lane is two loads and a shuffle on
-// the port of a multiply-add.
-func (t Target) tileCost(tile Tile, out, vectors, taps, stride int) (cycles float64) {
+// the port of a multiply-add. Weights are loaded packing at a time.
+func tileCost(tile Tile, out, vectors, taps, stride, packing int) (cycles float64) {
 	const latency = 4
-	packing := t.isa().packing()
 	for _, so := range tiles(out, tile.Out) {
 		for _, sv := range balanced(vectors, tile.Vectors) {
 			fmas, loads, shuffles := float64(so.size*sv.size), float64(sv.size), 0.0

@@ -27,7 +27,6 @@ type Conv struct {
 	PairsIn     bool // the input and the weights are pairs of bfloat16; In counts pairs
 	PairsOut    bool // the output and what is added are; Out is even, and so are tiles
 	PixelsOuter bool // all channels of one tile of pixels before the next
-	Prefetch    int  // how many rows below the kernel to fetch into the cache
 }
 
 // A Line is the pixels that one call computes.
@@ -46,6 +45,21 @@ const (
 	MaskAll              // each vector's are and-ed with a mask of its own
 	MaskPart             // only the first lanes of the last vector are stored
 )
+
+// store writes vector y of a line, the index'th of its tile, to memory. last says whether
+// it is the last of the line; t is used up.
+func (l Line) store(m isa, base reg, off int, y, t vec, index int, last bool) {
+	switch {
+	case l.Mask == MaskAll:
+		m.andM(y, y, rMask, index*constSize)
+	case l.Mask == MaskLast && last:
+		m.andM(y, y, rMask, 0)
+	case l.Mask == MaskPart && last:
+		m.storeFirst(base, off, y, t, l.Last)
+		return
+	}
+	m.store(base, off, y)
+}
 
 // A Tile is how many sums a kernel keeps in registers: Out channels times Vectors.
 type Tile struct{ Out, Vectors int }
@@ -86,36 +100,27 @@ func (b *Builder) Conv(c Conv) (Func, error) {
 	if err := c.check(b.target); err != nil {
 		return 0, err
 	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
+	return b.kernel(c, c.PairsIn || c.PairsOut, func(m isa) {
+		lineArgs(m, c.Line, c.Add)
 		m.arg(rW, 1)
 		m.arg(rBias, 2)
-		m.arg(rOut, 3)
-		if c.Add {
-			m.arg(rRes, 4)
-		}
-		if c.Line.Mask == MaskLast || c.Line.Mask == MaskAll {
-			m.arg(rMask, 5)
-		}
 		if c.Stride == 2 {
 			m.pickLanes()
 		}
 		w := convWriter{b, m, c}
 		if c.PixelsOuter {
-			w.pixels(func(s segment, last bool) {
+			w.pixels(func(v int, last bool) {
 				m.push(rOut, rRes, rW, rBias)
-				w.channels(func(o segment) { w.tile(o, s.size, last) })
+				w.channels(func(out int) { w.tile(out, v, last) })
 				m.pop(rOut, rRes, rW, rBias)
 			})
 		} else {
-			w.channels(func(o segment) {
+			w.channels(func(out int) {
 				m.push(rX, rOut, rRes, rMask)
-				w.pixels(func(s segment, last bool) { w.tile(o, s.size, last) })
+				w.pixels(func(v int, last bool) { w.tile(out, v, last) })
 				m.pop(rX, rOut, rRes, rMask)
 			})
 		}
-		m.leave()
 	})
 }
 
@@ -133,8 +138,6 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
 	case !c.Act.known():
 		return fmt.Errorf("codegen: activation %q", c.Act.Kind)
-	case (c.PairsIn || c.PairsOut) && !t.pairs():
-		return errNoPairs(t)
 	case c.PairsOut && (c.Out%2 != 0 || c.Tile.Out%2 != 0):
 		return fmt.Errorf("codegen: pairs of %d channels in tiles of %d", c.Out, c.Tile.Out)
 	}
@@ -153,14 +156,10 @@ type convWriter struct {
 
 // channels writes the loop over tiles of output channels and moves on to the next tile
 // after each.
-func (w convWriter) channels(tile func(segment)) {
-	segments := tiles(w.Out, w.Tile.Out)
-	if f := segments[0]; w.Prefetch > 0 && f.n > 1 { // the first tile alone fetches
-		segments = append([]segment{{1, f.size, 0}, {f.n - 1, f.size, f.size}}, segments[1:]...)
-	}
-	for _, s := range segments {
+func (w convWriter) channels(tile func(out int)) {
+	for _, s := range tiles(w.Out, w.Tile.Out) {
 		w.m.loop(rTiles, s.n, func() {
-			tile(s)
+			tile(s.size)
 			w.m.add(rOut, s.size/w.perLane()*w.OutChannel)
 			if w.Add {
 				w.m.add(rRes, s.size/w.perLane()*w.AddChannel)
@@ -184,22 +183,22 @@ func (w convWriter) weights(out int) int {
 	return 4 * w.In * w.Kernel[0] * w.Kernel[1] * roundUp(out, w.m.packing())
 }
 
-// pixels writes the loop over tiles of vectors. Where the line's last vector is special,
+// pixels writes the loop over tiles of v vectors. Where the line's last vector is special,
 // so is the last tile.
-func (w convWriter) pixels(tile func(s segment, last bool)) {
+func (w convWriter) pixels(tile func(v int, last bool)) {
 	segments := balanced(w.Line.Vectors, w.Tile.Vectors)
+	special := 0 // vectors of the last tile
 	if w.Line.Mask == MaskLast || w.Line.Mask == MaskPart {
 		last := &segments[len(segments)-1]
-		s := *last
+		special = last.size
 		if last.n--; last.n == 0 {
 			segments = segments[:len(segments)-1]
 		}
-		defer tile(s, true)
 	}
 	size := 4 * w.m.lanes()
 	for _, s := range segments {
 		w.m.loop(rOuter, s.n, func() {
-			tile(s, false)
+			tile(s.size, false)
 			w.m.add(rX, s.size*size*w.Stride)
 			w.m.add(rOut, s.size*size)
 			if w.Add {
@@ -210,11 +209,14 @@ func (w convWriter) pixels(tile func(s segment, last bool)) {
 			}
 		})
 	}
+	if special > 0 {
+		tile(special, true)
+	}
 }
 
 // tile writes the sums of one tile: out channels of v vectors.
-func (w convWriter) tile(o segment, v int, last bool) {
-	m, out := w.m, o.size
+func (w convWriter) tile(out, v int, last bool) {
+	m := w.m
 	acc, x, free := w.b.registers(out*v, v)
 	for o := range out {
 		m.spread(acc[o*v], rBias, 4*o)
@@ -231,13 +233,6 @@ func (w convWriter) tile(o segment, v int, last bool) {
 		tap = m.(pairISA).tapPairs
 	}
 	m.loop(rCount, w.In, func() {
-		if o.start == 0 {
-			for r := range w.Prefetch {
-				for j := range v * w.Stride {
-					m.prefetch(rCurX, (w.Kernel[0]+r)*w.InRow+j*4*m.lanes())
-				}
-			}
-		}
 		for i := range taps {
 			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
 			for j := range v {
@@ -291,17 +286,7 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 			} else if w.Add {
 				m.addM(y, y, rRes, toRes+j*size)
 			}
-			special := last && j == v-1
-			switch {
-			case w.Line.Mask == MaskAll:
-				m.andM(y, y, rMask, j*constSize)
-			case w.Line.Mask == MaskLast && special:
-				m.andM(y, y, rMask, 0)
-			case w.Line.Mask == MaskPart && special:
-				m.storeFirst(rOut, toOut+j*size, y, temp(), w.Line.Last)
-				continue
-			}
-			m.store(rOut, toOut+j*size, y)
+			w.Line.store(m, rOut, toOut+j*size, y, temp(), j, last && j == v-1)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 // randomTile returns a tile that fits, a small one or a large one.
 func randomTile(r *rand.Rand, t Target, out, vectors, stride int) Tile {
 	if r.IntN(3) == 0 {
-		tiles := t.Tiles(out, vectors, 1+r.IntN(9), stride, 5)
-		return tiles[r.IntN(len(tiles))]
+		tiles := t.Tiles(out, vectors, 1+r.IntN(9), stride)
+		return tiles[r.IntN(min(5, len(tiles)))]
 	}
 	for {
 		tile := Tile{1 + r.IntN(14), 1 + r.IntN(7)}
@@ -29,7 +29,7 @@ func randomActivation(r *rand.Rand) Activation {
 func randomConv(r *rand.Rand, t Target) Conv {
 	c := Conv{
 		In: 1 + r.IntN(6), Out: 1 + r.IntN(20), Kernel: [2]int{1 + r.IntN(4), 1 + r.IntN(4)}, Stride: 1 + r.IntN(2),
-		Add: r.IntN(2) == 0, Act: randomActivation(r), PixelsOuter: r.IntN(2) == 0, Prefetch: r.IntN(3),
+		Add: r.IntN(2) == 0, Act: randomActivation(r), PixelsOuter: r.IntN(2) == 0,
 		Line: randomLine(r, t.lanes, MaskNone, MaskLast, MaskAll, MaskPart),
 	}
 	c.Tile = randomTile(r, t, c.Out, c.Line.Vectors, c.Stride)
@@ -112,7 +112,7 @@ func TestConvShapes(t *testing.T) {
 		} {
 			for _, outer := range []bool{false, true} {
 				c := Conv{In: s.in, Out: s.out, Kernel: [2]int{s.kernel, s.kernel}, Stride: s.stride, Act: Activation{Kind: "silu"},
-					PixelsOuter: outer, Line: Line{s.vectors, MaskLast, 0}, Tile: target.Tiles(s.out, s.vectors, s.kernel*s.kernel, s.stride, 1)[0]}
+					PixelsOuter: outer, Line: Line{s.vectors, MaskLast, 0}, Tile: target.Tiles(s.out, s.vectors, s.kernel*s.kernel, s.stride)[0]}
 				c.InChannel = 4 * c.reads(target)
 				c.InRow = s.in * c.InChannel
 				c.OutChannel = 4 * s.vectors * target.lanes

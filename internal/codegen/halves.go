@@ -22,16 +22,8 @@ func (b *Builder) Halves(c Halves) (Func, error) {
 	if c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	if c.Pairs && !b.target.pairs() {
-		return 0, errNoPairs(b.target)
-	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
-		m.arg(rOut, 3)
-		if c.Line.Mask == MaskLast {
-			m.arg(rMask, 5)
-		}
+	return b.kernel(c, c.Pairs, func(m isa) {
+		lineArgs(m, c.Line, false)
 		m.pickLanes()
 		const even, odd, t vec = 0, 1, 2
 		vectors := func(last bool) {
@@ -63,6 +55,5 @@ func (b *Builder) Halves(c Halves) (Func, error) {
 			m.add(rX, c.InRow)
 			m.add(rOut, c.OutRow)
 		})
-		m.leave()
 	})
 }

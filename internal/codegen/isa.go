@@ -49,15 +49,12 @@ type isa interface {
 	store(base reg, off int, s vec)
 	storeFirst(base reg, off int, s, t vec, n int) // the first n lanes only; t and rCount are used up
 	spread(d vec, base reg, off int)               // one float32 to all lanes
-	prefetch(base reg, off int)
 
 	zero(d vec)
 	copy(d, s vec)
 	addV(d, x, y vec)
 	subV(d, x, y vec)
 	mulV(d, x, y vec)
-	maxV(d, x, y vec)
-	fma(d, x, y vec)                    // d += x*y
 	addM(d, x vec, base reg, off int)   // y from memory
 	mulM(d, x vec, base reg, off int)   //
 	minM(d, x vec, base reg, off int)   // y where x is NaN

@@ -27,10 +27,6 @@ var opTests = []opTest{
 		func(x, y, z float32) float32 { return x - y }},
 	{"mulV", func(m isa, d, x, y vec, base reg, off int) { m.mulV(d, x, y) },
 		func(x, y, z float32) float32 { return x * y }},
-	{"maxV", func(m isa, d, x, y vec, base reg, off int) { m.maxV(d, x, y) },
-		func(x, y, z float32) float32 { return max(x, y) }},
-	{"fma", func(m isa, d, x, y vec, base reg, off int) { m.copy(d, y); m.fma(d, x, y) },
-		func(x, y, z float32) float32 { return fma(x, y, y) }},
 	{"addM", func(m isa, d, x, y vec, base reg, off int) { m.addM(d, x, base, off) },
 		func(x, y, z float32) float32 { return x + z }},
 	{"mulM", func(m isa, d, x, y vec, base reg, off int) { m.mulM(d, x, base, off) },
@@ -88,7 +84,7 @@ func TestOperations(t *testing.T) {
 		pass(&call, 2, z, middle)
 		pass(&call, 3, out, 0)
 		if !call.run(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("operations", func(m isa) {
+			return b.kernel("operations", false, func(m isa) {
 				for i, r := range []reg{rX, rW, rBias, rOut} {
 					m.arg(r, i)
 				}
@@ -101,7 +97,6 @@ func TestOperations(t *testing.T) {
 						m.add(rOut, 4*target.lanes)
 					}
 				}
-				m.leave()
 			})
 		}) {
 			return
@@ -133,8 +128,7 @@ func TestMoves(t *testing.T) {
 		pass(&call, 1, out, middle)
 		pass(&call, 2, copied, 0)
 		ran := call.run(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("moves", func(m isa) {
-				m.arg(rConst, argConst)
+			return b.kernel("moves", false, func(m isa) {
 				m.arg(rX, 0)
 				m.arg(rOut, 1)
 				m.arg(rRes, 2)
@@ -159,7 +153,6 @@ func TestMoves(t *testing.T) {
 						}
 					}
 				}
-				m.leave()
 			})
 		})
 		if !ran {
@@ -190,7 +183,7 @@ func TestRegisters(t *testing.T) {
 		pass(&call, 1, out, 0)
 		pass(&call, 2, x, 1000)
 		if !call.run(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("registers", func(m isa) {
+			return b.kernel("registers", false, func(m isa) {
 				m.arg(rX, 0)
 				m.arg(rOut, 1)
 				read := func(i int) {
@@ -223,7 +216,6 @@ func TestRegisters(t *testing.T) {
 				})
 				at = append(at, 30+far/4, 50+far/4) // by the other rounds
 				read(70)
-				m.leave()
 			})
 		}) {
 			return
@@ -251,8 +243,7 @@ func TestRecip(t *testing.T) {
 		pass(&call, 0, x, 0)
 		pass(&call, 1, out, 0)
 		if !call.run(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("recip", func(m isa) {
-				m.arg(rConst, argConst)
+			return b.kernel("recip", false, func(m isa) {
 				m.arg(rX, 0)
 				m.arg(rOut, 1)
 				m.loop(rCount, len(x)/target.lanes, func() {
@@ -262,7 +253,6 @@ func TestRecip(t *testing.T) {
 					m.add(rX, 4*target.lanes)
 					m.add(rOut, 4*target.lanes)
 				})
-				m.leave()
 			})
 		}) {
 			return

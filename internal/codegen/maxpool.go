@@ -35,17 +35,8 @@ func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Kernel < 1 || c.Kernel%2 == 0 {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	if c.Pairs && !b.target.pairs() {
-		return 0, errNoPairs(b.target)
-	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
-		m.arg(rOut, 3)
-		if c.Line.Mask != MaskNone {
-			m.arg(rRes, 4)
-			m.arg(rMask, 5)
-		}
+	return b.kernel(c, c.Pairs, func(m isa) {
+		lineArgs(m, c.Line, c.Line.Mask != MaskNone)
 		m.arg(rScratch, 6)
 		m.loop(rTiles, c.Channels, func() {
 			if c.Pairs {
@@ -60,7 +51,6 @@ func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 			m.add(rX, c.InChannel)
 			m.add(rOut, c.OutChannel)
 		})
-		m.leave()
 	})
 }
 
@@ -150,14 +140,7 @@ func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 				m.(pairISA).lower(other, other)
 				m.(pairISA).packPairs(y, other, y, t)
 			}
-			switch last := v == c.Line.Vectors-1; {
-			case last && c.Line.Mask == MaskPart:
-				m.storeFirst(rCurW, v*size, y, t, c.Line.Last)
-				continue
-			case last && c.Line.Mask == MaskLast:
-				m.andM(y, y, rMask, 0)
-			}
-			m.store(rCurW, v*size, y)
+			c.Line.store(m, rCurW, v*size, y, t, 0, v == c.Line.Vectors-1)
 		}
 		m.add(rCurX, pitch)
 		m.add(rCurW, c.OutRow)

@@ -156,17 +156,12 @@ func (n *neon) spread(d vec, base reg, off int) {
 	n.Dup(arm64.V(d), arm64.V(d), 0)
 }
 
-// prefetch leaves farReg to the loads around it.
-func (n *neon) prefetch(base reg, off int) { n.PrfmL1Keep(gpr(base), off) }
-
 func (n *neon) zero(d vec)    { n.Movi0(arm64.V(d)) }
 func (n *neon) copy(d, s vec) { n.Mov16B(arm64.V(d), arm64.V(s)) }
 
 func (n *neon) addV(d, x, y vec) { n.Fadd(arm64.V(d), arm64.V(x), arm64.V(y)) }
 func (n *neon) subV(d, x, y vec) { n.Fsub(arm64.V(d), arm64.V(x), arm64.V(y)) }
 func (n *neon) mulV(d, x, y vec) { n.Fmul(arm64.V(d), arm64.V(x), arm64.V(y)) }
-func (n *neon) maxV(d, x, y vec) { n.FmaxNM(arm64.V(d), arm64.V(x), arm64.V(y)) }
-func (n *neon) fma(d, x, y vec)  { n.Fmla(arm64.V(d), arm64.V(x), arm64.V(y)) }
 
 // withMemory writes an instruction whose second source is in memory.
 func (n *neon) withMemory(op func(d, x, y arm64.V), d, x vec, base reg, off int) {

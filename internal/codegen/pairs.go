@@ -1,7 +1,6 @@
 package codegen
 
 import (
-	"fmt"
 	"math"
 )
 
@@ -66,5 +65,3 @@ func addPairs(m pairISA, lower, upper, s, t vec, base reg, off int) {
 	m.upper(s, s)
 	m.addV(upper, upper, s)
 }
-
-func errNoPairs(t Target) error { return fmt.Errorf("codegen: no code for pairs of bfloat16 on %s", t) }

@@ -137,8 +137,7 @@ func TestPairInstructions(t *testing.T) {
 		pass(&call, 3, back[0], 0)
 		pass(&call, 4, back[1], 0)
 		if !call.runPairs(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("pairs", func(m isa) {
-				m.arg(rConst, argConst)
+			return b.kernel("pairs", true, func(m isa) {
 				regs := []reg{rX, rW, rBias, rOut, rRes}
 				for i, r := range regs {
 					m.arg(r, i)
@@ -156,7 +155,6 @@ func TestPairInstructions(t *testing.T) {
 						m.add(r, 4*target.lanes)
 					}
 				})
-				m.leave()
 			})
 		}) {
 			return

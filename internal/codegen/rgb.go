@@ -23,16 +23,8 @@ func (b *Builder) RGB(c RGB) (Func, error) {
 	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Line.Mask == MaskPart {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	if c.Pairs && !b.target.pairs() {
-		return 0, errNoPairs(b.target)
-	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
-		m.arg(rOut, 3)
-		if c.Line.Mask == MaskLast {
-			m.arg(rMask, 5)
-		}
+	return b.kernel(c, c.Pairs, func(m isa) {
+		lineArgs(m, c.Line, false)
 		size := 4 * m.lanes()
 		vectors := func(last bool) {
 			planes := m.rgb(rX)
@@ -60,6 +52,5 @@ func (b *Builder) RGB(c RGB) (Func, error) {
 			m.loop(rCount, c.Line.Vectors-1, func() { vectors(false) })
 		}
 		vectors(true)
-		m.leave()
 	})
 }

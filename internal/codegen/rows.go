@@ -23,19 +23,8 @@ func (b *Builder) Map(c Map) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || !c.Act.known() {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	if c.Pairs && !b.target.pairs() {
-		return 0, errNoPairs(b.target)
-	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
-		m.arg(rOut, 3)
-		if c.Add {
-			m.arg(rRes, 4)
-		}
-		if c.Line.Mask == MaskLast || c.Line.Mask == MaskAll {
-			m.arg(rMask, 5)
-		}
+	return b.kernel(c, c.Pairs, func(m isa) {
+		lineArgs(m, c.Line, c.Add)
 		// Vectors are at most unrolled so often; the rest of a line is a loop.
 		const unroll = 4
 		size := 4 * m.lanes()
@@ -44,16 +33,16 @@ func (b *Builder) Map(c Map) (Func, error) {
 			m.push(rX, rOut, rRes)
 			m.loop(rCount, c.Rows, func() {
 				m.push(rX, rOut, rRes, rMask, rCount)
-				loops.pixels(func(s segment, last bool) {
-					y, _, free := b.registers(s.size*loops.perLane(), 0)
-					for j, v := range y[len(y)-s.size:] {
+				loops.pixels(func(vectors int, last bool) {
+					y, _, free := b.registers(vectors*loops.perLane(), 0)
+					for j, v := range y[len(y)-vectors:] {
 						m.load(v, rX, j*size)
 						if c.Pairs {
 							m.(pairISA).lower(y[j], v)
 							m.(pairISA).upper(v, v)
 						}
 					}
-					loops.store(y, free, loops.perLane(), s.size, last)
+					loops.store(y, free, loops.perLane(), vectors, last)
 				})
 				m.pop(rX, rOut, rRes, rMask, rCount)
 				m.add(rX, c.InRow)
@@ -65,7 +54,6 @@ func (b *Builder) Map(c Map) (Func, error) {
 			m.add(rOut, c.OutChannel)
 			m.add(rRes, c.AddChannel)
 		})
-		m.leave()
 	})
 }
 
@@ -84,13 +72,8 @@ func (b *Builder) Upsample(c Upsample) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	return b.kernel(c, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
-		m.arg(rOut, 3)
-		if c.Line.Mask == MaskLast {
-			m.arg(rMask, 5)
-		}
+	return b.kernel(c, false, func(m isa) {
+		lineArgs(m, c.Line, false)
 		const in, lo, hi, t vec = 0, 1, 2, 3
 		size := 4 * m.lanes()
 		m.loop(rTiles, c.Channels, func() {
@@ -102,16 +85,8 @@ func (b *Builder) Upsample(c Upsample) (Func, error) {
 					m.twice(lo, hi, in)
 					for i, half := range []vec{lo, hi}[:min(2, c.Line.Vectors-v)] {
 						last := v+i == c.Line.Vectors-1
-						if last && c.Line.Mask == MaskLast {
-							m.andM(half, half, rMask, 0)
-						}
 						for row := range 2 {
-							off := row*c.OutRow + (v+i)*size
-							if last && c.Line.Mask == MaskPart {
-								m.storeFirst(rCurW, off, half, t, c.Line.Last)
-							} else {
-								m.store(rCurW, off, half)
-							}
+							c.Line.store(m, rCurW, row*c.OutRow+(v+i)*size, half, t, 0, last)
 						}
 					}
 				}
@@ -121,6 +96,5 @@ func (b *Builder) Upsample(c Upsample) (Func, error) {
 			m.add(rX, c.InChannel)
 			m.add(rOut, c.OutChannel)
 		})
-		m.leave()
 	})
 }

@@ -70,6 +70,8 @@ func (t Target) vectors(stride int) int {
 const activationRegisters = 3
 
 // Fits reports whether a convolution of that stride can keep the tile in registers.
-func (t Target) Fits(tile Tile, stride int) bool {
-	return tile.Out*tile.Vectors+max(tile.Vectors+1, activationRegisters) <= t.vectors(stride)
+func (t Target) Fits(tile Tile, stride int) bool { return tile.fits(t.vectors(stride)) }
+
+func (tile Tile) fits(registers int) bool {
+	return tile.Out*tile.Vectors+max(tile.Vectors+1, activationRegisters) <= registers
 }

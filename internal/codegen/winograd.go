@@ -91,30 +91,21 @@ func (b *Builder) Winograd(w Winograd) (Func, error) {
 	case !b.target.Fits(w.Tile, 1):
 		return 0, fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", w.Tile.Out, w.Tile.Vectors, b.target)
 	}
-	return b.kernel(w, func(m isa) {
-		m.arg(rConst, argConst)
-		m.arg(rX, 0)
+	return b.kernel(w, false, func(m isa) {
+		lineArgs(m, w.Line, w.Add)
 		m.arg(rW, 1)
 		m.arg(rBias, 2)
-		m.arg(rOut, 3)
-		if w.Add {
-			m.arg(rRes, 4)
-		}
-		if w.Line.Mask == MaskLast {
-			m.arg(rMask, 5)
-		}
 		m.arg(rScratch, 6)
 		loops := convWriter{b, m, Conv{In: w.In, Out: w.Out, Kernel: [2]int{WinogradPlanes(w.Stride), 3}, Stride: 1,
 			OutChannel: w.OutChannel, AddChannel: w.AddChannel, Add: w.Add, Line: w.Line, Tile: w.Tile}}
-		loops.channels(func(o segment) {
+		loops.channels(func(out int) {
 			m.push(rX, rOut, rRes)
-			loops.pixels(func(s segment, last bool) {
-				b.winogradMultiply(w, o.size, s.size)
-				b.winogradOutput(w, o.size, s.size, last)
+			loops.pixels(func(v int, last bool) {
+				b.winogradMultiply(w, out, v)
+				b.winogradOutput(w, out, v, last)
 			})
 			m.pop(rX, rOut, rRes)
 		})
-		m.leave()
 	})
 }
 
@@ -151,28 +142,22 @@ func (b *Builder) winogradMultiply(w Winograd, out, v int) {
 	}
 }
 
-// PackWinograd transforms the weights [Out, In, 3, 3] and orders them for Winograd.
+// PackWinograd transforms the weights [Out, In, 3, 3] and orders them for Winograd: as Pack
+// does, with the planes one after the other.
 func (t Target) PackWinograd(weights []float32, out, in, stride int, tile Tile) []float32 {
-	packing := t.isa().packing()
-	var packed []float32
-	for _, s := range tiles(out, tile.Out) {
-		for n := range s.n {
-			first := s.start + n*s.size
-			for _, g := range winogradG(stride) {
-				for i := range in * 3 {
-					channel, kx := i/3, i%3
-					for o := range roundUp(s.size, packing) {
-						sum := 0.0
-						for ky := range 3 {
-							if o < s.size {
-								sum += g[ky] * float64(weights[(((first+o)*in+channel)*3+ky)*3+kx])
-							}
-						}
-						packed = append(packed, float32(sum))
-					}
+	g := winogradG(stride)
+	planes := make([]float32, out*len(g)*in*3)
+	for o := range out {
+		to := planes[o*len(g)*in*3:]
+		for channel := range in {
+			w := weights[(o*in+channel)*9:][:9]
+			for kx := range 3 {
+				top, middle, bottom := float64(w[kx]), float64(w[3+kx]), float64(w[6+kx])
+				for plane, g := range g {
+					to[(plane*in+channel)*3+kx] = float32(g[0]*top + g[1]*middle + g[2]*bottom)
 				}
 			}
 		}
 	}
-	return packed
+	return t.Pack(planes, out, len(g)*in, 3, tile)
 }

@@ -30,8 +30,7 @@ func (b *Builder) WinogradInput(w WinogradInput) (Func, error) {
 		w.LastRows < 1 || w.LastRows > WinogradReads(w.Stride, WinogradRows) {
 		return 0, fmt.Errorf("codegen: impossible %+v", w)
 	}
-	return b.kernel(w, func(m isa) {
-		m.arg(rConst, argConst)
+	return b.kernel(w, false, func(m isa) {
 		m.arg(rX, 0)
 		m.arg(rOut, 1)
 		if w.Stride == 2 {
@@ -62,7 +61,6 @@ func (b *Builder) WinogradInput(w WinogradInput) (Func, error) {
 			m.add(rX, w.InChannel)
 			m.add(rOut, w.Channel)
 		})
-		m.leave()
 	})
 }
 

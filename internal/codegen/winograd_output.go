@@ -23,14 +23,7 @@ func (b *Builder) winogradOutput(w Winograd, out, v int, last bool) {
 					m.addM(y, y, rRes, r*w.AddRow+o*w.AddChannel+j*size)
 				}
 				to := r*w.OutRow + o*w.OutChannel + j*size
-				switch special := last && j == v-1; {
-				case special && w.Line.Mask == MaskPart:
-					m.storeFirst(rOut, to, y, t, w.Line.Last)
-					continue
-				case special && w.Line.Mask == MaskLast:
-					m.andM(y, y, rMask, 0)
-				}
-				m.store(rOut, to, y)
+				w.Line.store(m, rOut, to, y, t, j, last && j == v-1)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ onnx              : graph tensor
 safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
-engine/tuned      : engine graph
+engine/tuned      : engine graph internal/cpuinfo
 internal/codegen  : internal/codegen/amd64 internal/codegen/arm64
 internal/codegen/amd64 :
 internal/codegen/arm64 :
@@ -41,6 +41,7 @@ prune             : graph tensor
 detect            : box engine engine/tuned graph picture tensor yolo
 report            :
 scene             : picture
+internal/cpuinfo  :
 internal/emulator :
 internal/layers   :
 internal/peak     :
