@@ -87,6 +87,8 @@ func (a *avx) leave() {
 	a.Ret()
 }
 
+func (a *avx) fetch(base reg, off int) { a.PrefetchT0(at(base, off)) }
+
 func (a *avx) load(d vec, base reg, off int) { a.V2(amd64.VMOVUPS, a.w, amd64.Vec(d), at(base, off)) }
 
 func (a *avx) loadEven(d vec, base reg, off int) { a.alternate(d, base, off, evenIndex, 0x88) }
@@ -141,21 +143,37 @@ func (a *avx) addV(d, x, y vec) { a.v3(amd64.VADDPS, d, x, amd64.Vec(y)) }
 func (a *avx) subV(d, x, y vec) { a.v3(amd64.VSUBPS, d, x, amd64.Vec(y)) }
 func (a *avx) mulV(d, x, y vec) { a.v3(amd64.VMULPS, d, x, amd64.Vec(y)) }
 
-func (a *avx) addM(d, x vec, base reg, off int)   { a.v3(amd64.VADDPS, d, x, at(base, off)) }
-func (a *avx) mulM(d, x vec, base reg, off int)   { a.v3(amd64.VMULPS, d, x, at(base, off)) }
-func (a *avx) minM(d, x vec, base reg, off int)   { a.v3(amd64.VMINPS, d, x, at(base, off)) }
-func (a *avx) maxM(d, x vec, base reg, off int)   { a.v3(amd64.VMAXPS, d, x, at(base, off)) }
-func (a *avx) andM(d, x vec, base reg, off int)   { a.v3(amd64.VANDPS, d, x, at(base, off)) }
-func (a *avx) fmaM(d, x vec, base reg, off int)   { a.v3(amd64.VFMADD231PS, d, x, at(base, off)) }
-func (a *avx) horner(d, x vec, base reg, off int) { a.v3(amd64.VFMADD213PS, d, x, at(base, off)) }
-
-func (a *avx) round(d, s vec) {
-	const nearest = 8 // and no exception
-	if a.wide {
-		a.V2I(amd64.VRNDSCALEPS, a.w, amd64.Vec(d), amd64.Vec(s), nearest)
-		return
+// source is what instructions with a source in memory take. A constant is the same in all
+// lanes, and one lane of it is cheaper to load.
+func (a *avx) source(base reg, off int) amd64.Mem {
+	if a.wide && base == rConst {
+		return at(base, off).Bcast()
 	}
-	a.V2I(amd64.VROUNDPS, a.w, amd64.Vec(d), amd64.Vec(s), nearest)
+	return at(base, off)
+}
+
+func (a *avx) addM(d, x vec, base reg, off int) { a.v3(amd64.VADDPS, d, x, a.source(base, off)) }
+func (a *avx) mulM(d, x vec, base reg, off int) { a.v3(amd64.VMULPS, d, x, a.source(base, off)) }
+func (a *avx) minM(d, x vec, base reg, off int) { a.v3(amd64.VMINPS, d, x, a.source(base, off)) }
+func (a *avx) maxM(d, x vec, base reg, off int) { a.v3(amd64.VMAXPS, d, x, a.source(base, off)) }
+func (a *avx) andM(d, x vec, base reg, off int) { a.v3(amd64.VANDPS, d, x, a.source(base, off)) }
+func (a *avx) fmaM(d, x vec, base reg, off int) { a.v3(amd64.VFMADD231PS, d, x, a.source(base, off)) }
+func (a *avx) horner(d, x vec, base reg, off int) {
+	a.v3(amd64.VFMADD213PS, d, x, a.source(base, off))
+}
+
+// split: AVX-512 has an instruction for the rest, and its scale takes the whole of any number.
+func (a *avx) split(s, t vec) (whole, rest vec) {
+	const floor = 1 | 8 // and no exception
+	if a.wide {
+		a.V2I(amd64.VREDUCEPS, a.w, amd64.Vec(t), amd64.Vec(s), floor)
+		return s, t
+	}
+	a.minM(s, s, rConst, constMost*constSize)
+	a.maxM(s, s, rConst, constLeast*constSize)
+	a.V2I(amd64.VROUNDPS, a.w, amd64.Vec(t), amd64.Vec(s), floor)
+	a.subV(s, s, t)
+	return t, s
 }
 
 func (a *avx) scale(d, s, n vec) {
@@ -169,17 +187,7 @@ func (a *avx) scale(d, s, n vec) {
 	a.v3(amd64.VPADDD, d, s, amd64.Vec(n))
 }
 
-// recip takes the processor's estimate q and one step of Newton's, q*(2 - q*s).
-func (a *avx) recip(d, s, t vec) {
-	if a.wide {
-		a.V2(amd64.VRCP14PS, a.w, amd64.Vec(d), amd64.Vec(s))
-	} else {
-		a.V2(amd64.VRCPPS, a.w, amd64.Vec(d), amd64.Vec(s))
-	}
-	a.load(t, rConst, constTwo*constSize)
-	a.v3(amd64.VFNMADD231PS, t, d, amd64.Vec(s))
-	a.mulV(d, d, t)
-}
+func (a *avx) divV(d, x, s, _ vec) { a.v3(amd64.VDIVPS, d, x, amd64.Vec(s)) }
 
 func (a *avx) twice(lo, hi, s vec) {
 	upper := constUpper8
@@ -225,12 +233,10 @@ func (a *avx) packPairs(d, lower, upper, t vec) {
 func (a *avx) lower(d, s vec) { a.V2I(amd64.VPSLLD, a.w, amd64.Vec(d), amd64.Vec(s), 16) }
 func (a *avx) upper(d, s vec) { a.andM(d, s, rConst, constUpperHalf*constSize) }
 
-func (a *avx) fraction(d, s vec) {
-	const floor = 1
-	a.V2I(amd64.VREDUCEPS, a.w, amd64.Vec(d), amd64.Vec(s), floor|8) // and no exception
+func (a *avx) roughDiv(d, x, s, t vec) {
+	a.V2(amd64.VRCP14PS, a.w, amd64.Vec(t), amd64.Vec(s))
+	a.mulV(d, x, t)
 }
-func (a *avx) scaleFloor(d, s, n vec) { a.v3(amd64.VSCALEFPS, d, s, amd64.Vec(n)) }
-func (a *avx) roughRecip(d, s vec)    { a.V2(amd64.VRCP14PS, a.w, amd64.Vec(d), amd64.Vec(s)) }
 
 func (a *avx) finish() ([]byte, error) { return a.Finish() }
 

@@ -17,7 +17,8 @@ const (
 	constUpper         // 8 8 9 9 …
 	constUpper8        // 4 4 5 5 …
 	constFirst         // 8 lanes of ones, then 8 of zeros
-	constTwo
+	constMost          // the bounds of exponents
+	constLeast
 	constWindow0                          // see avx.rgb: indices of 32-bit words
 	constWindow8                          //
 	constUpperHalf                        // the upper half of each lane
@@ -45,7 +46,8 @@ func newConstants() *constants {
 		}
 		return 0
 	})
-	c.words(func(int) uint32 { return math.Float32bits(2) })
+	c.words(func(int) uint32 { return math.Float32bits(126) })
+	c.words(func(int) uint32 { return math.Float32bits(-126) })
 	c.words(func(i int) uint32 { return uint32(i/4*6 + i%4) })
 	c.words(func(i int) uint32 { return uint32(i/4*6 + 2 + i%4) })
 	c.words(func(int) uint32 { return 0xFFFF0000 })

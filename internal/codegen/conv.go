@@ -18,6 +18,7 @@ type Conv struct {
 	// lie that far apart (see Halves): so a stride of 2 is one of 1, and InRow is from one
 	// even row to the next.
 	Apart       [2]int
+	Ahead       int // how far behind the tile lies what later calls read, to be fetched; 0: nowhere
 	OutChannel  int
 	AddChannel  int
 	Add         bool // add the argument after the activation
@@ -233,6 +234,11 @@ func (w convWriter) tile(out, v int, last bool) {
 		tap = m.(pairISA).tapPairs
 	}
 	m.loop(rCount, w.In, func() {
+		if w.Ahead != 0 {
+			for j := range v * w.Stride {
+				m.fetch(rCurX, w.Ahead+j*4*m.lanes())
+			}
+		}
 		for i := range taps {
 			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
 			for j := range v {

@@ -43,6 +43,7 @@ type isa interface {
 	loop(count reg, n int, body func()) // body n times, n > 0; count is used up
 	leave()                             // the kernel ends
 
+	fetch(base reg, off int) // asks for the line of the cache there, to be read soon
 	load(d vec, base reg, off int)
 	loadEven(d vec, base reg, off int) // lanes 0, 2, 4 … of two vectors
 	loadOdd(d vec, base reg, off int)
@@ -62,9 +63,11 @@ type isa interface {
 	andM(d, x vec, base reg, off int)   //
 	fmaM(d, x vec, base reg, off int)   // d += x*memory
 	horner(d, x vec, base reg, off int) // d = d*x + memory
-	round(d, s vec)                     // to the nearest whole number
-	scale(d, s, n vec)                  // d = s * 2^n for whole n in [-126, 127]; n is used up
-	recip(d, s, t vec)                  // d = 1/s within 4 ulp; t is used up
+	// split parts s, for 2^s, into a whole number for scale and the rest, from 0 to 1; s and t
+	// are used up. Where scale has bounds, s is held to [-126, 126] before.
+	split(s, t vec) (whole, rest vec)
+	scale(d, s, n vec)   // d = s * 2^n for n as split returns it; n is used up
+	divV(d, x, s, t vec) // d = x/s within 4 ulp; t is used up
 	// rgb unpacks 2*lanes() interleaved 8-bit RGB pixels into whole numbers in float32: red,
 	// green and blue of the even pixels, then of the odd ones, in registers 0 to 5.
 	rgb(base reg) [6]vec

@@ -53,11 +53,11 @@ var opTests = []opTest{
 		func(x, y, z float32) float32 { return fma(x, z, y) }},
 	{"horner", func(m isa, d, x, y vec, base reg, off int) { m.copy(d, y); m.horner(d, x, base, off) },
 		func(x, y, z float32) float32 { return fma(y, x, z) }},
-	{"round", func(m isa, d, x, y vec, base reg, off int) { m.round(d, y) },
-		func(x, y, z float32) float32 { return float32(math.RoundToEven(float64(y))) }},
-	{"scale", func(m isa, d, x, y vec, base reg, off int) { m.round(y, y); m.scale(d, x, y) },
+	{"split", func(m isa, d, x, y vec, base reg, off int) { _, rest := m.split(y, d); m.copy(d, rest) },
+		func(x, y, z float32) float32 { return y - float32(math.Floor(float64(y))) }},
+	{"scale", func(m isa, d, x, y vec, base reg, off int) { whole, _ := m.split(y, d); m.scale(d, x, whole) },
 		func(x, y, z float32) float32 {
-			return x * float32(math.Ldexp(1, int(math.RoundToEven(float64(y)))))
+			return x * float32(math.Ldexp(1, int(math.Floor(float64(y)))))
 		}},
 }
 
@@ -228,8 +228,8 @@ func TestRegisters(t *testing.T) {
 	})
 }
 
-// TestRecip allows 4 units in the last place.
-func TestRecip(t *testing.T) {
+// TestDivision allows 4 units in the last place.
+func TestDivision(t *testing.T) {
 	eachTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
 		x := filled(1<<14, 0)
 		for i := range x {
@@ -243,12 +243,13 @@ func TestRecip(t *testing.T) {
 		pass(&call, 0, x, 0)
 		pass(&call, 1, out, 0)
 		if !call.run(t, target, func(b *Builder) (Func, error) {
-			return b.kernel("recip", false, func(m isa) {
+			return b.kernel("division", false, func(m isa) {
 				m.arg(rX, 0)
 				m.arg(rOut, 1)
+				m.load(3, rConst, b.consts.offset(3))
 				m.loop(rCount, len(x)/target.lanes, func() {
 					m.load(0, rX, 0)
-					m.recip(1, 0, 2)
+					m.divV(1, 3, 0, 2)
 					m.store(rOut, 0, 1)
 					m.add(rX, 4*target.lanes)
 					m.add(rOut, 4*target.lanes)
@@ -259,11 +260,11 @@ func TestRecip(t *testing.T) {
 		}
 		worst := 0.0
 		for i, x := range x {
-			want := 1 / float64(x)
+			want := 3 / float64(x)
 			ulp := math.Abs(float64(math.Nextafter32(float32(want), float32(2*want))) - float64(float32(want)))
 			d := math.Abs(float64(out[i])-want) / ulp
 			if worst = max(worst, d); !(d <= 4) {
-				t.Fatalf("1/%v = %v, off by %.2f units", x, out[i], d)
+				t.Fatalf("3/%v = %v, off by %.2f units", x, out[i], d)
 			}
 		}
 		t.Logf("off by %.2f units", worst)

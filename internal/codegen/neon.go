@@ -182,7 +182,13 @@ func (n *neon) horner(d, x vec, base reg, off int) {
 	n.Mov16B(arm64.V(d), memory)
 }
 
-func (n *neon) round(d, s vec) { n.Frintn(arm64.V(d), arm64.V(s)) }
+func (n *neon) split(s, t vec) (whole, rest vec) {
+	n.minM(s, s, rConst, constMost*constSize)
+	n.maxM(s, s, rConst, constLeast*constSize)
+	n.Frintm(arm64.V(t), arm64.V(s))
+	n.subV(s, s, t)
+	return t, s
+}
 
 // scale adds the exponent to s as a whole number.
 func (n *neon) scale(d, s, exponent vec) {
@@ -192,13 +198,15 @@ func (n *neon) scale(d, s, exponent vec) {
 	n.Add4S(arm64.V(d), arm64.V(s), e)
 }
 
-// recip takes the processor's estimate, good to 8 bits, and two steps of Newton's.
-func (n *neon) recip(d, s, t vec) {
-	n.Frecpe(arm64.V(d), arm64.V(s))
+// divV takes the processor's estimate of 1/s, good to 8 bits, and two steps of Newton's:
+// a division takes longer.
+func (n *neon) divV(d, x, s, t vec) {
+	n.Frecpe(arm64.V(t), arm64.V(s))
 	for range 2 {
-		n.Frecps(arm64.V(t), arm64.V(d), arm64.V(s))
-		n.Fmul(arm64.V(d), arm64.V(d), arm64.V(t))
+		n.Frecps(memory, arm64.V(t), arm64.V(s))
+		n.Fmul(arm64.V(t), arm64.V(t), memory)
 	}
+	n.mulV(d, x, t)
 }
 
 func (n *neon) twice(lo, hi, s vec) {
@@ -241,3 +249,5 @@ func (n *neon) tap(acc, x []vec, o int, base reg, off int, free []vec) {
 }
 
 func (n *neon) finish() ([]byte, error) { return n.Finish() }
+
+func (n *neon) fetch(base reg, off int) { n.PrfmL1Keep(gpr(base), off) }

@@ -19,9 +19,7 @@ type pairISA interface {
 	lower(d, s vec)                   // d = the lower halves of s, in float32
 	upper(d, s vec)                   // and the upper ones
 
-	fraction(d, s vec)      // d = s - ⌊s⌋, 0 where s is infinite
-	scaleFloor(d, s, n vec) // d = s * 2^⌊n⌋ for any n
-	roughRecip(d, s vec)    // d = 1/s with a relative error of at most 2^-12
+	roughDiv(d, x, s, t vec) // d = x/s with a relative error of at most 2^-12, 0 where s is infinite; t is used up
 }
 
 // Pair returns the lane that holds lo and hi, each rounded to the nearest bfloat16, ties to
