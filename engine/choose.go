@@ -2,17 +2,19 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"ultrafast/internal/codegen"
 )
 
 // The forms in which machine code computes a convolution.
 const (
-	rows         = "rows"          // row by row
-	flat         = "flat"          // all rows of a narrow map as one
-	parted       = "flat parted"   // also, at stride 2
-	winogradRows = "Winograd rows" // 3x3 by Winograd's algorithm
-	winogradFlat = "Winograd flat"
+	rows            = "rows"          // row by row
+	flat            = "flat"          // all rows of a narrow map as one
+	parted          = "flat parted"   // also, at stride 2
+	winogradRows    = "Winograd rows" // 3x3 by Winograd's algorithm
+	winogradFlat    = "Winograd flat"
+	winogradSquares = "Winograd squares" // in both directions
 )
 
 // A choice is one of the ways to compute a convolution.
@@ -33,6 +35,10 @@ func (ch choice) String() string {
 // choicesPerForm is how many tiles are worth a measurement.
 const choicesPerForm = 5
 
+// nearRoom is the most bytes of a 1x1 convolution's input that one tile of pixels should
+// have, so that the nearest cache keeps them for all output channels.
+const nearRoom = 24 << 10
+
 // choices returns the ways in which k can be computed, those first that a model of the
 // processor takes for the fastest. Ways of different forms take turns after the first.
 func (c *compiler) choices(k *nativeConv) []choice {
@@ -42,22 +48,45 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	add := func(form string, vectors, taps, stride int) {
 		var list, outer []choice
 		for _, t := range c.target.Tiles(k.out, vectors, taps, stride) {
-			if len(list) < choicesPerForm && (k.y.slots == nil || t.Out%2 == 0) {
-				list, outer = append(list, choice{form, t, false}), append(outer, choice{form, t, true})
+			if k.y.slots != nil && t.Out%2 != 0 {
+				continue
+			}
+			if len(list) < choicesPerForm {
+				list = append(list, choice{form, t, false})
+			}
+			near := taps > 1 || t.Vectors == 1 || 4*lanes*t.Vectors*k.in <= nearRoom
+			if len(outer) < choicesPerForm && near && (form == rows || form == flat) {
+				outer = append(outer, choice{form, t, true})
 			}
 		}
-		if lists = append(lists, list); form == rows {
-			lists = append(lists, outer)
+		if taps == 1 && outer != nil { // each pixel is read once from afar
+			list, outer = outer, list
 		}
+		lists = append(lists, list, outer)
+	}
+	squares := func() {
+		if k.winograd() && c.target.HasSquares() {
+			s := k.squares(lanes, c.threads)
+			add(winogradSquares, s.whole.Vectors(lanes), 1, 1)
+		}
+	}
+	first := k.winograd() && c.target.HasSquares() && k.prefersSquares(lanes, c.threads)
+	if first {
+		squares()
 	}
 	switch {
 	case k.rows != nil && k.winograd():
 		add(winogradRows, line, 3, 1)
-		return lists[0]
 	case k.winograd() && narrow(k.y.w, 1, lanes):
 		add(winogradFlat, k.flatVectors(lanes), 3, 1)
 	case k.winograd():
 		add(winogradRows, line, 3, 1)
+	}
+	if !first {
+		squares()
+	}
+	if k.rows != nil && k.winograd() {
+		return slices.Concat(lists...) // the only forms that take rows as they come
 	}
 	if k.x.flat && k.x.layout == k.y.layout && k.same() {
 		vectors, strips := c.strips(k)

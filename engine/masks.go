@@ -1,6 +1,10 @@
 package engine
 
-import "math"
+import (
+	"math"
+
+	"ultrafast/internal/codegen"
+)
 
 // maskTable makes the masks that kernels and to their results with: vectors of 16 lanes,
 // all bits set where a lane belongs to the map.
@@ -33,6 +37,13 @@ func (m *maskTable) all(l *layout, vectors int) []float32 {
 		})
 	}
 	return m.alls[l]
+}
+
+// squares returns the masks for the columns that squares read, as SquaresInput takes them.
+func (m *maskTable) squares(k *nativeConv, s codegen.Strip) []float32 {
+	lanes := k.y.lanes
+	in := s.Masks(k.x.w+2, lanes)
+	return m.make(len(in)/lanes, func(v, lane int) bool { return lane < lanes && in[v*lanes+lane] })
 }
 
 func (m *maskTable) make(vectors int, in func(v, lane int) bool) []float32 {

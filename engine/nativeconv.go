@@ -73,6 +73,8 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	k.bySlots()
 	ch := c.choose(k)
 	switch ch.Form {
+	case winogradSquares:
+		return c.winogradSquares(k, ch)
 	case winogradRows:
 		return c.winogradRows(k, ch)
 	case winogradFlat:

@@ -173,10 +173,13 @@ func (c *compiler) winogradFlat(k *nativeConv, ch choice) error {
 // to the map, for each r that there is.
 func (c *compiler) winogradCopies(k *nativeConv, out, groups, last, pitch, wide int) ([]codegen.Func, error) {
 	var fs []codegen.Func
-	for r := range min(codegen.WinogradRows, k.y.h) {
+	for r := range codegen.WinogradRows {
 		rows := groups
 		if r >= last {
 			rows--
+		}
+		if rows == 0 {
+			break
 		}
 		spec := codegen.Map{Channels: out, Rows: rows, InRow: 4 * pitch, InChannel: 4 * wide,
 			OutRow: 4 * codegen.WinogradRows * k.y.row, OutChannel: 4 * k.y.channel, Line: c.row(&k.y)}

@@ -77,21 +77,28 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 	for ch := range s.planes {
 		clear(dst[ch*s.channel:][s.w:s.channel])
 	}
-	// Kernels read a copy of the row, so that they may read beyond it.
+	// Kernels may read beyond a row. From the last one they read a copy.
 	if st.pixels != nil {
 		size := 6 * s.w
-		line := st.bytes[worker]
 		for r := range 2 {
-			copy(line, st.pixels[((i*s.h+y)*2+r)*size:][:size])
+			line := st.pixels[((i*s.h+y)*2+r)*size:]
+			if len(line) < size+codegen.RGBReads {
+				line = st.bytes[worker]
+				copy(line, st.pixels[((i*s.h+y)*2+r)*size:][:size])
+			}
 			a := codegen.Args{0: uintptr(unsafe.Pointer(&line[0])), 3: pointer(dst, r*s.planes/2*s.channel), 5: pointer(s.mask, 0)}
 			st.text.Call(s.rgb, &a)
 		}
 		return
 	}
-	line := unsafe.Slice((*float32)(unsafe.Pointer(&st.bytes[worker][0])), 2*s.w)
 	for r := range 2 {
 		for ch := range s.channels {
-			copy(line, st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+r)*2*s.w:][:2*s.w])
+			line := st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+r)*2*s.w:]
+			if 4*len(line) < 8*s.w+codegen.RGBReads {
+				last := line[:2*s.w]
+				line = unsafe.Slice((*float32)(unsafe.Pointer(&st.bytes[worker][0])), 2*s.w)
+				copy(line, last)
+			}
 			a := codegen.Args{0: pointer(line, 0), 3: pointer(dst, (r*s.planes/2+ch)*s.channel), 5: pointer(s.mask, 0)}
 			st.text.Call(s.halves, &a)
 		}

@@ -200,6 +200,35 @@ func (a *avx) twice(lo, hi, s vec) {
 	a.v3(amd64.VPERMPS, hi, hi, amd64.Vec(s))
 }
 
+func (a *avx) zip(lo, hi, x, y vec) {
+	if a.wide {
+		a.load(lo, rConst, constZip*constSize)
+		a.load(hi, rConst, constZipUpper*constSize)
+		a.v3(amd64.VPERMI2PS, lo, x, amd64.Vec(y))
+		a.v3(amd64.VPERMI2PS, hi, x, amd64.Vec(y))
+		return
+	}
+	// [x0 y0 x1 y1|x4 y4 x5 y5] and [x2 y2 x3 y3|x6 y6 x7 y7], then their lower and upper halves
+	a.v3(amd64.VUNPCKLPS, lo, x, amd64.Vec(y))
+	a.v3(amd64.VUNPCKHPS, x, x, amd64.Vec(y))
+	a.V3I(amd64.VPERM2F128, a.w, amd64.Vec(hi), amd64.Vec(lo), amd64.Vec(x), 0x31)
+	a.V3I(amd64.VPERM2F128, a.w, amd64.Vec(lo), amd64.Vec(lo), amd64.Vec(x), 0x20)
+}
+
+func (a *avx) unzip(even, odd, x, y vec) {
+	if a.wide {
+		a.copy(even, x)
+		a.copy(odd, x)
+		a.v3(amd64.VPERMT2PS, even, vec(evenIndex), amd64.Vec(y))
+		a.v3(amd64.VPERMT2PS, odd, vec(oddIndex), amd64.Vec(y))
+		return
+	}
+	for i, d := range []amd64.Vec{amd64.Vec(even), amd64.Vec(odd)} { // as alternate has it
+		a.V3I(amd64.VSHUFPS, a.w, d, amd64.Vec(x), amd64.Vec(y), []uint8{0x88, 0xDD}[i])
+		a.V2I(amd64.VPERMPD, a.w, d, d, 0xD8)
+	}
+}
+
 func (a *avx) tap(acc, x []vec, o int, base reg, off int, free []vec) {
 	a.taps(amd64.VFMADD231PS, acc, x, o, base, off, free)
 }

@@ -11,13 +11,15 @@ const constSize = 64
 
 // Constants that every table begins with. Others are added as kernels ask for them.
 const (
-	constEven   = iota // indices of the even lanes of two vectors of 16
-	constOdd           // and of the odd ones
-	constLower         // indices 0 0 1 1 2 2 …
-	constUpper         // 8 8 9 9 …
-	constUpper8        // 4 4 5 5 …
-	constFirst         // 8 lanes of ones, then 8 of zeros
-	constMost          // the bounds of exponents
+	constEven     = iota // indices of the even lanes of two vectors of 16
+	constOdd             // and of the odd ones
+	constLower           // indices 0 0 1 1 2 2 …
+	constUpper           // 8 8 9 9 …
+	constUpper8          // 4 4 5 5 …
+	constZip             // 0 16 1 17 …
+	constZipUpper        // 8 24 9 25 …
+	constFirst           // 8 lanes of ones, then 8 of zeros
+	constMost            // the bounds of exponents
 	constLeast
 	constWindow0                          // see avx.rgb: indices of 32-bit words
 	constWindow8                          //
@@ -40,6 +42,8 @@ func newConstants() *constants {
 	c.words(func(i int) uint32 { return uint32(i / 2) })
 	c.words(func(i int) uint32 { return uint32(8 + i/2) })
 	c.words(func(i int) uint32 { return uint32(4 + i/2) })
+	c.words(func(i int) uint32 { return uint32(i/2 + i%2*16) })
+	c.words(func(i int) uint32 { return uint32(8 + i/2 + i%2*16) })
 	c.words(func(i int) uint32 {
 		if i < 8 {
 			return math.MaxUint32

@@ -71,7 +71,9 @@ type isa interface {
 	// rgb unpacks 2*lanes() interleaved 8-bit RGB pixels into whole numbers in float32: red,
 	// green and blue of the even pixels, then of the odd ones, in registers 0 to 5.
 	rgb(base reg) [6]vec
-	twice(lo, hi, s vec) // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
+	twice(lo, hi, s vec)       // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
+	zip(lo, hi, x, y vec)      // lane i of x and y to lanes 2i and 2i+1; four registers, and x is used up
+	unzip(even, odd, x, y vec) // and back: lanes 0, 2, 4 … of x and y, and the others; four registers, after pickLanes
 
 	// tap adds one tap to a tile of o x v sums: for output channel i and vector j,
 	// acc[i*v+j] += x[j] * weight i, the weights lying at base+off. free are registers

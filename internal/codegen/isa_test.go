@@ -122,7 +122,7 @@ func TestMoves(t *testing.T) {
 		x := random(r, 2*middle)
 		out := filled(2*middle, untouched)
 		want := newWanted(len(out))
-		copied := filled(len(offsets)*5*lanes, untouched)
+		copied := filled(len(offsets)*9*lanes, untouched)
 		var call caller
 		pass(&call, 0, x, middle)
 		pass(&call, 1, out, middle)
@@ -139,8 +139,11 @@ func TestMoves(t *testing.T) {
 					m.spread(2, rX, off)
 					m.load(3, rX, off)
 					m.twice(4, 5, 3)
-					for j, v := range []vec{0, 1, 2, 4, 5} {
-						m.store(rRes, (5*i+j)*size, v)
+					m.load(6, rX, off+size)
+					m.unzip(7, 8, 3, 6)
+					m.zip(9, 10, 3, 6)
+					for j, v := range []vec{0, 1, 2, 4, 5, 7, 8, 9, 10} {
+						m.store(rRes, (9*i+j)*size, v)
 					}
 				}
 				for i, off := range offsets {
@@ -160,9 +163,10 @@ func TestMoves(t *testing.T) {
 		}
 		want.compare(t, out, "storeFirst")
 		for i, off := range offsets {
-			from, got := x[middle+off/4:], copied[5*i*lanes:]
+			from, got := x[middle+off/4:], copied[9*i*lanes:]
 			for l := range lanes {
-				for j, w := range []float32{from[2*l], from[2*l+1], from[0], from[l/2], from[lanes/2+l/2]} {
+				zipped := func(l int) float32 { return from[l/2+l%2*lanes] }
+				for j, w := range []float32{from[2*l], from[2*l+1], from[0], from[l/2], from[lanes/2+l/2], from[2*l], from[2*l+1], zipped(l), zipped(lanes + l)} {
 					if got[j*lanes+l] != w {
 						t.Errorf("move %d at %d, lane %d: %v, want %v", j, off, l, got[j*lanes+l], w)
 					}

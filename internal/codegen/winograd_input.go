@@ -67,31 +67,61 @@ func (b *Builder) WinogradInput(w WinogradInput) (Func, error) {
 // winogradInput1 transforms one vector of columns at stride 1.
 func (b *Builder) winogradInput1(w WinogradInput, rows, off int) {
 	m := b.isa
+	p := newPool(m.vectors())
 	var d [6]vec
 	for i := range d {
-		d[i] = vec(i)
+		d[i] = p.take()
 		if i < rows {
 			m.load(d[i], rCurX, i*w.InRow+off)
 		} else {
 			m.zero(d[i])
 		}
 	}
-	const p, q, r, s, t vec = 6, 7, 8, 9, 10
+	b.winogradForth1(p, d, func(plane int, v vec) { m.store(rCurW, plane*w.Plane+off, v) })
+}
+
+// winogradInput2 transforms one vector of even or odd columns at stride 2.
+func (b *Builder) winogradInput2(w WinogradInput, rows, off, to int, load func(d vec, base reg, off int)) {
+	m := b.isa
+	p := newPool(m.vectors())
+	row := func(i int) vec {
+		d := p.take()
+		if i < rows {
+			load(d, rCurX, i*w.InRow+2*off)
+		} else {
+			m.zero(d)
+		}
+		return d
+	}
+	store := func(plane int, v vec) { m.store(rCurW, plane*w.Plane+to, v) }
+	u := [5]vec{row(0), row(2), row(4), row(6), row(8)}
+	b.winogradForth2(p, u, store)
+	p.give(u[:]...)
+	for i := range WinogradRows {
+		v := row(2*i + 1)
+		store(5+i, v)
+		p.give(v)
+	}
+}
+
+// winogradForth1 is T = B^T d at stride 1, plane by plane. d is changed.
+func (b *Builder) winogradForth1(p *pool, d [6]vec, store func(plane int, v vec)) {
+	m := b.isa
 	c := func(v float32) int { return b.consts.offset(v) }
-	store := func(plane int, v vec) { m.store(rCurW, plane*w.Plane+off, v) }
-	m.copy(p, d[4])
-	m.fmaM(p, d[2], rConst, c(-4))
-	m.copy(q, d[3])
-	m.fmaM(q, d[1], rConst, c(-4))
+	x, y, r, s, t := p.take(), p.take(), p.take(), p.take(), p.take()
+	m.copy(x, d[4])
+	m.fmaM(x, d[2], rConst, c(-4))
+	m.copy(y, d[3])
+	m.fmaM(y, d[1], rConst, c(-4))
 	m.subV(r, d[4], d[2])
 	m.subV(s, d[3], d[1])
 	m.fmaM(d[4], d[2], rConst, c(-5))
 	m.fmaM(d[4], d[0], rConst, c(4))
 	store(0, d[4])
-	m.addV(t, p, q)
+	m.addV(t, x, y)
 	store(1, t)
-	m.subV(p, p, q)
-	store(2, p)
+	m.subV(x, x, y)
+	store(2, x)
 	m.copy(t, r)
 	m.fmaM(t, s, rConst, c(2))
 	store(3, t)
@@ -100,42 +130,29 @@ func (b *Builder) winogradInput1(w WinogradInput, rows, off int) {
 	m.fmaM(d[5], d[3], rConst, c(-5))
 	m.fmaM(d[5], d[1], rConst, c(4))
 	store(5, d[5])
+	p.give(x, y, r, s, t)
 }
 
-// winogradInput2 transforms one vector of even or odd columns at stride 2.
-func (b *Builder) winogradInput2(w WinogradInput, rows, off, to int, load func(d vec, base reg, off int)) {
+// winogradForth2 is the same at stride 2 for the odd rows u, the first five planes.
+func (b *Builder) winogradForth2(p *pool, u [5]vec, store func(plane int, v vec)) {
 	m := b.isa
-	const u0, u1, u2, u3, u4, t, s, v vec = 0, 1, 2, 3, 4, 5, 6, 7
-	row := func(d vec, i int) {
-		if i < rows {
-			load(d, rCurX, i*w.InRow+2*off)
-		} else {
-			m.zero(d)
-		}
-	}
-	for i, u := range []vec{u0, u1, u2, u3, u4} {
-		row(u, 2*i)
-	}
 	c := func(v float32) int { return b.consts.offset(v) }
-	store := func(plane int, v vec) { m.store(rCurW, plane*w.Plane+to, v) }
-	m.subV(t, u3, u1)
+	s, t, v := p.take(), p.take(), p.take()
+	m.subV(t, u[3], u[1])
 	store(3, t)
-	m.subV(s, u0, u2)
+	m.subV(s, u[0], u[2])
 	m.copy(v, t)
 	m.fmaM(v, s, rConst, c(2))
 	store(0, v)
-	m.addV(s, u1, u2)
+	m.addV(s, u[1], u[2])
 	m.subV(s, t, s)
 	store(1, s)
-	m.subV(s, u1, u2)
+	m.subV(s, u[1], u[2])
 	m.copy(v, t)
 	m.fmaM(v, s, rConst, c(3))
 	store(2, v)
-	m.subV(s, u4, u2)
+	m.subV(s, u[4], u[2])
 	m.fmaM(s, t, rConst, c(-2))
 	store(4, s)
-	for i := range WinogradRows {
-		row(vec(i), 2*i+1)
-		store(5+i, vec(i))
-	}
+	p.give(s, t, v)
 }

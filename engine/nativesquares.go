@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"ultrafast/graph"
+	"ultrafast/internal/codegen"
+)
+
+// A squaresPlan is how a map is cut into strips of squares.
+type squaresPlan struct {
+	whole, last codegen.Strip // all strips but the last have as many rows as the first
+	strips      int
+	span        float64 // vectors that the busiest thread computes, or as many as take its time
+	lanes       int
+	channel     int // of T, in floats: from one channel to the next
+	plane       int // and from one plane to the next
+}
+
+// transformedRoom is the most bytes of T that a thread keeps for itself: what its second
+// cache holds beside weights and sums.
+const transformedRoom = 512 << 10
+
+// sharedRoom is the most bytes of T that threads share without waiting for memory.
+const sharedRoom = 1 << 20
+
+// squares returns the plan that keeps the threads busy for the shortest time. One strip
+// is transformed by all threads and then shared.
+func (k *nativeConv) squares(lanes, threads int) squaresPlan {
+	rows := (k.y.h + codegen.WinogradRows - 1) / codegen.WinogradRows
+	plan := func(each int) squaresPlan {
+		strip := codegen.Strip{Stride: k.stride[0], Rows: each, Columns: (k.y.w + codegen.WinogradRows - 1) / codegen.WinogradRows}
+		p := squaresPlan{whole: strip, last: strip, strips: (rows + each - 1) / each, lanes: lanes}
+		p.last.Rows = rows - (p.strips-1)*each
+		p.channel = strip.Vectors(lanes) * lanes
+		p.plane = k.in*p.channel + lead // so that planes do not meet in the same lines of the cache
+		less := strip.Vectors(lanes) - p.last.Vectors(lanes)
+		p.span = float64((p.strips*k.y.n+threads-1)/threads*strip.Vectors(lanes) - less)
+		return p
+	}
+	if k.rows != nil {
+		return plan(1)
+	}
+	best := plan(rows)
+	best.span = float64(best.whole.Vectors(lanes)*k.y.n) / float64(threads)
+	best.span *= 1 + max(0, float64(4*best.size()-sharedRoom)/(10<<20)) // it comes from farther away
+	for each := 1; each < rows; each++ {
+		if p := plan(each); 4*p.size() <= transformedRoom && p.span < best.span {
+			best = p
+		}
+	}
+	return best
+}
+
+// prefersSquares estimates whether squares take less time than Winograd's algorithm along
+// columns alone. The numbers are cycles for a vector of squares: what a product of the
+// algorithm takes for each pair of channels, what an input channel takes to be transformed
+// and an output channel to come back, measured with AVX-512 on Zen 4.
+func (k *nativeConv) prefersSquares(lanes, threads int) bool {
+	cost := func(span float64, products, in, out int) float64 {
+		return span * float64(products*k.in*k.out+in*k.in+out*k.out)
+	}
+	groups, _ := k.rowGroups()
+	columns := float64(groups*roundUp(k.y.w, lanes)) / float64(lanes)
+	if narrow(k.y.w, 1, lanes) {
+		columns = float64(k.flatVectors(lanes))
+	}
+	columns *= float64(k.y.n) / float64(threads) / 4 // a vector of squares is as wide as four
+	span := k.squares(lanes, threads).span
+	if k.stride[0] == 1 {
+		return cost(span, 36, 250, 330) < cost(columns, 72, 80, 260)
+	}
+	return cost(span, 81, 600, 540) < cost(columns, 108, 200, 320)
+}
+
+// size is the floats of T.
+func (p *squaresPlan) size() int { return p.whole.Planes()*p.plane + p.lanes }
+
+// reads is how many rows there are of those that a strip from output row y on reads.
+func (k *nativeConv) reads(s codegen.Strip, y int) int { return min(s.Reads(), k.x.h+2-y*k.stride[0]) }
+
+// winogradSquares appends a 3x3 convolution by Winograd's algorithm in both directions.
+func (c *compiler) winogradSquares(k *nativeConv, ch choice) error {
+	p := k.squares(c.target.Lanes(), c.threads)
+	if p.strips == 1 && k.rows == nil {
+		return c.squaresShared(k, ch, &p)
+	}
+	return c.squaresStrips(k, ch, &p)
+}
+
+// squaresStrips appends it as jobs that each transform a strip into the thread's own memory
+// and multiply it there.
+func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error {
+	height := codegen.WinogradRows * p.whole.Rows
+	var in [2]codegen.Func // for all strips but the last, and for that
+	var multiply [2]squaresCode
+	for i, s := range []codegen.Strip{p.whole, p.last} {
+		y := i * (p.strips - 1) * height
+		var err error
+		if in[i], err = c.squaresInput(k, p, s, y, k.in); err != nil {
+			return err
+		}
+		if multiply[i], err = c.squaresMultiply(k, ch, p, s, y, 0, k.out); err != nil {
+			return err
+		}
+	}
+	masks := c.masks.squares(k, p.whole)
+	sums := roundUp(p.size(), lead)
+	parts := sums + roundUp(max(c.target.SquaresScratch(p.whole, ch.Tile), c.target.InputScratch(p.whole))/4, lead)
+	out := parts
+	buffer := out + roundUp(multiply[0].size, lead)
+	c.need(buffer)
+	if k.rows != nil {
+		c.need(buffer + k.rows.room())
+	}
+	blocks := min(p.strips, max(1, jobsPerThread*c.threads/k.y.n))
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
+		i, block := job/blocks, job%blocks
+		from, to := p.strips*block/blocks, p.strips*(block+1)/blocks
+		scratch := s.scratch[worker]
+		read := codegen.Args{1: pointer(scratch, 0), 5: pointer(masks, 0), 6: pointer(scratch, sums)}
+		for strip := from; strip < to; strip++ {
+			y, variant := strip*height, 0
+			if strip == p.strips-1 {
+				variant = 1
+			}
+			if k.rows != nil {
+				read[0] = k.rows.group(s, scratch[buffer:], i, y, strip == from, worker)
+			} else {
+				read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
+			}
+			s.text.Call(in[variant], &read)
+			multiply[variant].run(s, k, scratch, scratch[sums:], scratch[out:], i, y)
+		}
+		k.y.pads(s.v[k.y.value], i, from*height, min(k.y.h, to*height))
+	})
+	k.describe(st, ch)
+	return nil
+}
+
+// squaresShared appends it as a step that transforms whole pictures, channel by channel, and
+// one whose jobs each multiply for some of the output channels.
+func (c *compiler) squaresShared(k *nativeConv, ch choice, p *squaresPlan) error {
+	input, err := c.squaresInput(k, p, p.whole, 0, 1)
+	if err != nil {
+		return err
+	}
+	t := c.newValue(graph.Shape{k.y.n, p.size()})
+	masks := c.masks.squares(k, p.whole)
+	c.need(c.target.InputScratch(p.whole) / 4)
+	transform := c.parallel(k.name+" transformed", nil, []int{k.x.value, t}, k.x.n*k.in, func(s *state, job, worker int) {
+		i, ch := job/k.in, job%k.in
+		s.text.Call(input, &codegen.Args{
+			0: pointer(s.v[k.x.value], k.x.at(i, ch, -1, -1)),
+			1: pointer(s.v[t], i*p.size()+ch*p.channel),
+			5: pointer(masks, 0),
+			6: pointer(s.scratch[worker], 0),
+		})
+	})
+	transform.Kernel, transform.key = machineCode, k.key()
+
+	bounds := parts(k.out, ch.Tile.Out, (jobsPerThread*c.threads+k.y.n-1)/k.y.n)
+	var ps []squaresCode
+	out := roundUp(c.target.SquaresScratch(p.whole, ch.Tile)/4, lead)
+	for i, first := range bounds[:len(bounds)-1] {
+		code, err := c.squaresMultiply(k, ch, p, p.whole, 0, first, bounds[i+1]-first)
+		if err != nil {
+			return err
+		}
+		ps = append(ps, code)
+		c.need(out + code.size)
+	}
+	st := c.parallel(k.name, k.done, append(k.values(), t), k.y.n*len(ps), func(s *state, job, worker int) {
+		i, part := job/len(ps), job%len(ps)
+		scratch := s.scratch[worker]
+		ps[part].run(s, k, s.v[t][i*p.size():], scratch, scratch[out:], i, 0)
+		if part == 0 {
+			k.y.pads(s.v[k.y.value], i, 0, k.y.h)
+		}
+	})
+	k.describe(st, ch)
+	return nil
+}
+
+// squaresInput makes the code that transforms some channels of a strip from output row y on.
+func (c *compiler) squaresInput(k *nativeConv, p *squaresPlan, s codegen.Strip, y, channels int) (codegen.Func, error) {
+	return c.code.SquaresInput(codegen.SquaresInput{Strip: s, Channels: channels, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		Rows: k.reads(s, y), Channel: 4 * p.channel, Plane: 4 * p.plane, Masked: s.Masked(k.x.w)})
+}
+
+// A squaresCode multiplies a strip for some output channels and copies the rows to where
+// they belong.
+type squaresCode struct {
+	first        int // channel
+	multiply     codegen.Func
+	copies       []codegen.Func // of row r of all squares
+	weight, bias []float32
+	row          int // floats from row r to row r+1 of what multiply writes
+	size         int // floats that it writes
+	mask         []float32
+}
+
+func (c *compiler) squaresMultiply(k *nativeConv, ch choice, p *squaresPlan, s codegen.Strip, y, first, out int) (squaresCode, error) {
+	channel := codegen.WinogradRows * s.Vectors(p.lanes) * p.lanes
+	sc := squaresCode{first: first, bias: k.bias[first:][:out], row: out * channel, size: codegen.WinogradRows * out * channel,
+		weight: c.target.PackSquares(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, k.stride[0], ch.Tile),
+		mask:   c.masks.last(k.y.w, p.lanes)}
+	var err error
+	if sc.multiply, err = c.code.Squares(codegen.Squares{Strip: s, In: k.in, Out: out, Channel: 4 * p.channel, Plane: 4 * p.plane,
+		OutRow: 4 * sc.row, OutChannel: 4 * channel, Act: k.act, Tile: ch.Tile}); err != nil {
+		return sc, err
+	}
+	height := min(codegen.WinogradRows*s.Rows, k.y.h-y)
+	sc.copies, err = c.winogradCopies(k, out, s.Rows, height-codegen.WinogradRows*(s.Rows-1), s.OutPitch(), channel)
+	return sc, err
+}
+
+// run computes the rows from y on of picture i from t, with two areas of scratch memory.
+func (sc *squaresCode) run(s *state, k *nativeConv, t, sums, out []float32, i, y int) {
+	s.text.Call(sc.multiply, &codegen.Args{
+		0: pointer(t, 0), 1: pointer(sc.weight, 0), 2: pointer(sc.bias, 0), 3: pointer(out, 0), 6: pointer(sums, 0),
+	})
+	for r, f := range sc.copies {
+		a := codegen.Args{
+			0: pointer(out, r*sc.row),
+			3: pointer(s.v[k.y.value], k.y.at(i, sc.first, y+r, 0)),
+			5: pointer(sc.mask, 0),
+		}
+		if k.add != nil {
+			a[4] = pointer(s.v[k.add.value], k.add.at(i, sc.first, y+r, 0))
+		}
+		s.text.Call(f, &a)
+	}
+}

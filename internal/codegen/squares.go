@@ -1,0 +1,183 @@
+package codegen
+
+import "fmt"
+
+// 3x3 convolutions by Winograd's algorithm along rows and columns at once, with the
+// matrices of winograd.go on both sides. For squares of 4x4 outputs, with d what a square
+// reads:
+//
+//	T = B^T d B    M_p = sum over channels of T_p * (G g G^T)_p    y = A^T M A
+//
+// At stride 1 that is F(4x4,3x3): 36 products instead of 144 for each pair of channels. At
+// stride 2, where 5 planes of odd rows or columns stand beside 4 of even ones, it is 81, by
+// 36 different weights.
+//
+// The lanes of vectors are squares: those of a row of squares, then of the next, with one
+// lane between them that counts for nothing. So all that is done to squares is sums of
+// whole vectors, whatever the width of the map.
+
+// squareSide is how many rows and columns of output a square has.
+const squareSide = WinogradRows
+
+// A Strip is some rows of squares.
+type Strip struct {
+	Stride        int // of the convolution, 1 or 2
+	Rows, Columns int // of squares
+}
+
+// pitch is how many lanes there are from one row of squares to the next.
+func (s Strip) pitch() int { return s.Columns + 1 }
+
+// Vectors is how many vectors of that many lanes the strip fills.
+func (s Strip) Vectors(lanes int) int { return (s.Rows*s.pitch() - 1 + lanes - 1) / lanes }
+
+// Reads is how many rows of input the strip reads.
+func (s Strip) Reads() int { return WinogradReads(s.Stride, squareSide*s.Rows) }
+
+// Planes is how many planes T has.
+func (s Strip) Planes() int { p := WinogradPlanes(s.Stride); return p * p }
+
+// OutPitch is how many floats lie between the rows of output of one row of squares and
+// those of the next, in what Squares writes.
+func (s Strip) OutPitch() int { return squareSide * s.pitch() }
+
+func (s Strip) check() error {
+	if s.Stride != 1 && s.Stride != 2 || s.Rows < 1 || s.Columns < 1 {
+		return fmt.Errorf("codegen: impossible %+v", s)
+	}
+	return nil
+}
+
+// Squares describes the multiplication of T by the weights and the way back to outputs.
+// Row r of each row of squares, of all channels, follows row r of the one before: so rows
+// of output lie OutPitch apart.
+//
+// Arguments: 0 T, 1 weights as PackSquares orders them, 2 biases, 3 output, 6 scratch
+// memory of SquaresScratch bytes.
+type Squares struct {
+	Strip
+	In, Out    int
+	Channel    int // of T: from one channel to the next
+	Plane      int // and from one plane to the next
+	OutRow     int // of the output: from row r of the squares to row r+1
+	OutChannel int
+	Act        Activation
+	Tile       Tile
+}
+
+// SquaresScratch is how many bytes a tile's sums take.
+func (t Target) SquaresScratch(s Strip, tile Tile) int {
+	return s.Planes() * tile.Out * tile.Vectors * 4 * t.lanes
+}
+
+// HasSquares reports whether the target has enough registers for these kernels.
+func (t Target) HasSquares() bool { return t.vectors(2) >= squareRegisters }
+
+// squareRegisters is how many vector registers the transformations take.
+const squareRegisters = 30
+
+// Squares writes the multiplication.
+func (b *Builder) Squares(w Squares) (Func, error) {
+	switch err := w.check(); {
+	case err != nil:
+		return 0, err
+	case w.In < 1 || w.Out < 1 || !w.Act.known():
+		return 0, fmt.Errorf("codegen: impossible %+v", w)
+	case !b.target.Fits(w.Tile, 1) || !b.target.HasSquares():
+		return 0, fmt.Errorf("codegen: a tile of %d x %d sums, or squares at all, do not fit the registers of %s", w.Tile.Out, w.Tile.Vectors, b.target)
+	}
+	return b.kernel(w, false, func(m isa) {
+		m.arg(rX, 0)
+		m.arg(rW, 1)
+		m.arg(rBias, 2)
+		m.arg(rOut, 3)
+		m.arg(rScratch, 6)
+		size := 4 * m.lanes()
+		loops := convWriter{b, m, Conv{In: w.In, Kernel: [2]int{squareMatrices, 1}, Out: w.Out, OutChannel: w.OutChannel, Tile: w.Tile}}
+		loops.channels(func(out int) {
+			m.push(rX, rOut)
+			for _, s := range balanced(w.Vectors(m.lanes()), w.Tile.Vectors) {
+				m.loop(rOuter, s.n, func() {
+					b.squaresMultiply(w, out, s.size)
+					b.squaresOutput(w, out, s.size)
+					m.add(rX, s.size*size)
+					m.add(rOut, squareSide*s.size*size)
+				})
+			}
+			m.pop(rX, rOut)
+		})
+	})
+}
+
+// squareMatrices is how many different weights a pair of channels has: the even rows and
+// columns of stride 2 share theirs.
+const squareMatrices = 6 * 6
+
+// squareMatrix is which of them plane (row, column) is multiplied by.
+func squareMatrix(row, column int) int { return min(row, 5)*6 + min(column, 5) }
+
+// squaresMultiply leaves the sums of one tile in scratch memory. The transformation back
+// makes 1 of a 1 in plane (1, 1), for all outputs: there the biases come in.
+func (b *Builder) squaresMultiply(w Squares, out, v int) {
+	m := b.isa
+	acc, x, free := b.registers(out*v, v)
+	size := 4 * m.lanes()
+	step := 4 * roundUp(out, m.packing())
+	side := WinogradPlanes(w.Stride)
+	for row := range side {
+		for column := range side {
+			for i, a := range acc {
+				switch {
+				case row != 1 || column != 1:
+					m.zero(a)
+				case i%v == 0:
+					m.spread(a, rBias, 4*(i/v))
+				default:
+					m.copy(a, acc[i-1])
+				}
+			}
+			plane := row*side + column
+			m.lea(rCurX, rX, plane*w.Plane)
+			m.lea(rCurW, rW, squareMatrix(row, column)*w.In*step)
+			m.loop(rCount, w.In, func() {
+				for j := range x {
+					m.load(x[j], rCurX, j*size)
+				}
+				m.tap(acc, x, out, rCurW, 0, free)
+				m.add(rCurX, w.Channel)
+				m.add(rCurW, step)
+			})
+			for i, a := range acc {
+				m.store(rScratch, (plane*len(acc)+i)*size, a)
+			}
+		}
+	}
+}
+
+// PackSquares transforms the weights [Out, In, 3, 3] and orders them for Squares: as Pack
+// does, with the matrices one after the other.
+func (t Target) PackSquares(weights []float32, out, in, stride int, tile Tile) []float32 {
+	g := winogradG(stride)[:6]
+	matrices := make([]float32, out*squareMatrices*in)
+	for o := range out {
+		for channel := range in {
+			w := weights[(o*in+channel)*9:][:9]
+			for i, rows := range g {
+				var line [3]float64 // rows of G times the kernel
+				for kx := range line {
+					for ky, factor := range rows {
+						line[kx] += factor * float64(w[3*ky+kx])
+					}
+				}
+				for j, columns := range g {
+					sum := 0.0
+					for kx, factor := range columns {
+						sum += factor * line[kx]
+					}
+					matrices[(o*squareMatrices+squareMatrix(i, j))*in+channel] = float32(sum)
+				}
+			}
+		}
+	}
+	return t.Pack(matrices, out, squareMatrices*in, 1, tile)
+}

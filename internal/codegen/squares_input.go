@@ -1,0 +1,295 @@
+package codegen
+
+import "fmt"
+
+// SquaresInput describes the transformation of input rows into T. The columns left and
+// right of the map have to hold zeros.
+//
+// First a channel's rows are parted into the phases of their columns, by the remainder of
+// column and square side, in scratch memory: one array for each remainder of row and of
+// column, in which what a square reads lies one lane after what the square on its left
+// does. T is then made of whole vectors.
+//
+// Arguments: 0 input at the first row and column that the first square reads, 1 T, 5 masks
+// (with Masked), 6 scratch memory of Scratch bytes.
+type SquaresInput struct {
+	Strip
+	Channels  int
+	InRow     int
+	InChannel int
+	Rows      int // of input that there are; those that Reads has beyond count as zeros
+	Channel   int // of T: from one channel to the next
+	Plane     int // and from one plane to the next
+	// Masked says that the width is not a multiple of the square's side, so that squares
+	// reach beyond the column of zeros on the right. Masks then say which columns count, in
+	// the order of Mask.
+	Masked bool
+}
+
+// phases is the squares' distance in rows or columns of input.
+func (s Strip) phases() int { return squareSide * s.Stride }
+
+// blocks is how many vectors a row of squares takes, with the lane behind it.
+func (s Strip) blocks(lanes int) int { return (s.pitch() + lanes - 1) / lanes }
+
+// array is the floats of one phase of rows and columns.
+func (s Strip) array(lanes int) int {
+	return roundUp((s.Rows+1)*s.pitch()+(1+s.blocks(lanes))*lanes, constSize/4)
+}
+
+// InputScratch is how many bytes of scratch memory SquaresInput needs.
+func (t Target) InputScratch(s Strip) int { return 4 * s.phases() * s.phases() * s.array(t.lanes) }
+
+// Masks returns the masks for rows of input that have width columns, the zeros on the left
+// and the right included: true where a lane counts, in vectors of that many lanes.
+func (s Strip) Masks(width, lanes int) []bool {
+	var mask []bool
+	for block := range s.blocks(lanes) {
+		for phase := range s.phases() {
+			for lane := range lanes {
+				mask = append(mask, (block*lanes+lane)*s.phases()+phase < width)
+			}
+		}
+	}
+	return mask
+}
+
+// Masked reports whether squares read columns beyond the one of zeros on the right of an
+// input of that width.
+func (s Strip) Masked(width int) bool {
+	return (s.Columns-1)*s.phases()+WinogradReads(s.Stride, squareSide) > width+2
+}
+
+// SquaresInput writes the input's transformation.
+func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
+	switch err := w.check(); {
+	case err != nil:
+		return 0, err
+	case w.Channels < 1 || w.Rows < 1 || w.Rows > w.Reads():
+		return 0, fmt.Errorf("codegen: impossible %+v", w)
+	case !b.target.HasSquares():
+		return 0, fmt.Errorf("codegen: the transformation of squares does not fit the registers of %s", b.target)
+	}
+	return b.kernel(w, false, func(m isa) {
+		m.arg(rX, 0)
+		m.arg(rOut, 1)
+		m.arg(rScratch, 6)
+		if w.Masked {
+			m.arg(rMask, 5)
+		}
+		m.pickLanes()
+		size := 4 * m.lanes()
+		m.loop(rTiles, w.Channels, func() {
+			b.partSquares(w)
+			m.move(rCurX, rScratch)
+			m.move(rCurW, rOut)
+			m.loop(rOuter, w.Vectors(m.lanes()), func() {
+				if w.Stride == 1 {
+					b.squaresInput1(w)
+				} else {
+					b.squaresInput2(w)
+				}
+				m.add(rCurX, size)
+				m.add(rCurW, size)
+			})
+			m.add(rX, w.InChannel)
+			m.add(rOut, w.Channel)
+		})
+	})
+}
+
+// at is where in scratch memory lies what the present squares read at row and column.
+func (w SquaresInput) at(m isa, row, column int) int {
+	phases := w.phases()
+	array := row%phases*phases + column%phases
+	return 4 * (array*w.array(m.lanes()) + row/phases*w.pitch() + column/phases)
+}
+
+// partSquares leaves the phases of one channel in scratch memory.
+func (b *Builder) partSquares(w SquaresInput) {
+	m := b.isa
+	m.move(rCurX, rX)
+	m.move(rCurW, rScratch)
+	phases := w.phases()
+	whole := min(w.Strip.Rows, w.Rows/phases)
+	if whole > 0 {
+		m.loop(rOuter, whole, func() {
+			for row := range phases {
+				b.partRow(w, row, true)
+			}
+			m.add(rCurX, phases*w.InRow)
+			m.add(rCurW, 4*w.pitch())
+		})
+	}
+	for row := range w.Reads() - whole*phases {
+		b.partRow(w, row, whole*phases+row < w.Rows)
+	}
+}
+
+// partRow parts one row of input, or a row of zeros.
+func (b *Builder) partRow(w SquaresInput, row int, there bool) {
+	m := b.isa
+	size := 4 * m.lanes()
+	phases := w.phases()
+	for block := range w.blocks(m.lanes()) {
+		p := newPool(m.vectors())
+		columns := make([]vec, phases)
+		if there {
+			columns = b.phasesOf(p, w.Stride, row*w.InRow+block*phases*size)
+		} else {
+			for i := range columns {
+				columns[i] = p.take()
+				m.zero(columns[i])
+			}
+		}
+		for i, v := range columns {
+			if there && w.Masked {
+				m.andM(v, v, rMask, (block*phases+i)*constSize)
+			}
+			m.store(rCurW, w.at(m, row, i)+block*size, v)
+		}
+	}
+}
+
+// phasesOf returns every fourth column of four vectors, or, at stride 2, every eighth of
+// eight.
+func (b *Builder) phasesOf(p *pool, stride, off int) []vec {
+	m := b.isa
+	size := 4 * m.lanes()
+	part := func(x, y vec) (even, odd vec) {
+		even, odd = p.take(), p.take()
+		m.unzip(even, odd, x, y)
+		p.give(x, y)
+		return even, odd
+	}
+	if stride == 2 {
+		first, last := b.phasesOf(p, 1, off), b.phasesOf(p, 1, off+4*size)
+		columns := make([]vec, 8)
+		for i := range first {
+			columns[i], columns[4+i] = part(first[i], last[i])
+		}
+		return columns
+	}
+	var even, odd [2]vec
+	for i := range 2 {
+		x, y := p.take(), p.take()
+		m.load(x, rCurX, off+2*i*size)
+		m.load(y, rCurX, off+(2*i+1)*size)
+		even[i], odd[i] = part(x, y)
+	}
+	columns := make([]vec, 4)
+	columns[0], columns[2] = part(even[0], even[1])
+	columns[1], columns[3] = part(odd[0], odd[1])
+	return columns
+}
+
+// squaresInput1 transforms one vector of squares at stride 1: along the columns for three
+// planes, then these along rows, and again for the other three.
+func (b *Builder) squaresInput1(w SquaresInput) {
+	m := b.isa
+	c := func(v float32) int { return b.consts.offset(v) }
+	for half := range 2 {
+		p := newPool(m.vectors())
+		var rows [3][6]vec
+		for column := range 6 {
+			var d [6]vec // of which a half has no use for one
+			for i := half; i < 5+half; i++ {
+				d[i] = p.take()
+				m.load(d[i], rCurX, w.at(m, i, column))
+			}
+			x, y, z := p.take(), p.take(), p.take()
+			if half == 0 {
+				m.copy(x, d[4])
+				m.fmaM(x, d[2], rConst, c(-5))
+				m.fmaM(x, d[0], rConst, c(4))
+				m.fmaM(d[4], d[2], rConst, c(-4))
+				m.fmaM(d[3], d[1], rConst, c(-4))
+				m.addV(y, d[4], d[3])
+				m.subV(z, d[4], d[3])
+			} else {
+				m.copy(z, d[5])
+				m.fmaM(z, d[3], rConst, c(-5))
+				m.fmaM(z, d[1], rConst, c(4))
+				m.subV(x, d[4], d[2])
+				m.subV(d[3], d[3], d[1])
+				m.copy(y, x)
+				m.fmaM(x, d[3], rConst, c(2))
+				m.fmaM(y, d[3], rConst, c(-2))
+			}
+			p.give(d[half : 5+half]...)
+			rows[0][column], rows[1][column], rows[2][column] = x, y, z
+		}
+		for i, d := range rows {
+			b.winogradForth1(p, d, func(column int, v vec) { m.store(rCurW, ((3*half+i)*6+column)*w.Plane, v) })
+			p.give(d[:]...)
+		}
+	}
+}
+
+// squaresInput2 is the same at stride 2, for at most two planes at a time.
+func (b *Builder) squaresInput2(w SquaresInput) {
+	m := b.isa
+	c := func(v float32) int { return b.consts.offset(v) }
+	// Each makes one or two planes from the rows that it loads, the first of which it may
+	// change.
+	makers := []struct {
+		planes, rows []int
+		make         func(x, y vec, u []vec)
+	}{
+		{[]int{3, 0}, []int{6, 2, 0, 4}, func(x, y vec, u []vec) {
+			m.subV(x, u[0], u[1])
+			m.subV(u[2], u[2], u[3])
+			m.copy(y, x)
+			m.fmaM(y, u[2], rConst, c(2))
+		}},
+		{[]int{1, 2}, []int{6, 2, 4}, func(x, y vec, u []vec) {
+			m.subV(y, u[0], u[1])
+			m.addV(x, u[1], u[2])
+			m.subV(x, y, x)
+			m.subV(u[1], u[1], u[2])
+			m.fmaM(y, u[1], rConst, c(3))
+		}},
+		{[]int{4}, []int{8, 4, 6, 2}, func(x, _ vec, u []vec) {
+			m.subV(x, u[0], u[1])
+			m.subV(u[2], u[2], u[3])
+			m.fmaM(x, u[2], rConst, c(-2))
+		}},
+		{[]int{5, 6}, []int{1, 3}, nil},
+		{[]int{7, 8}, []int{5, 7}, nil},
+	}
+	for _, k := range makers {
+		p := newPool(m.vectors())
+		planes := make([][9]vec, len(k.planes))
+		for column := range 9 {
+			u := make([]vec, len(k.rows))
+			for i, row := range k.rows {
+				u[i] = p.take()
+				m.load(u[i], rCurX, w.at(m, row, column))
+			}
+			if k.make == nil {
+				for i := range planes {
+					planes[i][column] = u[i]
+				}
+				continue
+			}
+			x, y := p.take(), p.take()
+			k.make(x, y, u)
+			p.give(u...)
+			planes[0][column] = x
+			if len(planes) == 2 {
+				planes[1][column] = y
+			} else {
+				p.give(y)
+			}
+		}
+		for i, d := range planes {
+			plane := k.planes[i]
+			store := func(column int, v vec) { m.store(rCurW, (plane*9+column)*w.Plane, v) }
+			for j := range squareSide {
+				store(5+j, d[2*j+1])
+			}
+			b.winogradForth2(p, [5]vec{d[0], d[2], d[4], d[6], d[8]}, store)
+			p.give(d[:]...)
+		}
+	}
+}
