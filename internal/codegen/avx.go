@@ -192,6 +192,22 @@ func (a *avx) twice(lo, hi, s vec) {
 	a.v3(amd64.VPERMPS, hi, hi, amd64.Vec(s))
 }
 
+func (a *avx) zip(lo, hi, x, y vec) {
+	if a.wide {
+		a.load(lo, rConst, constZipLower*constSize)
+		a.load(hi, rConst, constZipUpper*constSize)
+		a.v3(amd64.VPERMI2PS, lo, x, amd64.Vec(y))
+		a.v3(amd64.VPERMI2PS, hi, x, amd64.Vec(y))
+		return
+	}
+	// [x0 y0 x1 y1|x4 y4 x5 y5] and [x2 y2 x3 y3|x6 y6 x7 y7], of which then the halves
+	a.v3(amd64.VUNPCKLPS, lo, x, amd64.Vec(y))
+	a.v3(amd64.VUNPCKHPS, hi, x, amd64.Vec(y))
+	a.V3I(amd64.VPERM2F128, a.w, amd64.Vec(x), amd64.Vec(lo), amd64.Vec(hi), 0x31)
+	a.V3I(amd64.VPERM2F128, a.w, amd64.Vec(lo), amd64.Vec(lo), amd64.Vec(hi), 0x20)
+	a.copy(hi, x)
+}
+
 func (a *avx) tap(acc, x []vec, o int, base reg, off int, free []vec) {
 	a.taps(amd64.VFMADD231PS, acc, x, o, base, off, free)
 }

@@ -22,6 +22,8 @@ const (
 	constWindow8                          //
 	constUpperHalf                        // the upper half of each lane
 	constPairs                            // indices 0 16 1 17 … of 16-bit words
+	constZipLower                         // indices 0 16 1 17 … of two vectors of 16
+	constZipUpper                         // 8 24 9 25 …
 	constFirstBytes                       // for each of the six planes, the bytes for lanes 0 and 1 of four
 	constLastBytes  = constFirstBytes + 6 // and for 2 and 3
 )
@@ -50,6 +52,8 @@ func newConstants() *constants {
 	c.words(func(i int) uint32 { return uint32(i/4*6 + 2 + i%4) })
 	c.words(func(int) uint32 { return 0xFFFF0000 })
 	c.words(func(i int) uint32 { return uint32(16+i)<<16 | uint32(i) })
+	c.words(func(i int) uint32 { return uint32(i/2 + i%2*16) })
+	c.words(func(i int) uint32 { return uint32(8 + i/2 + i%2*16) })
 	for k := range uint32(6) {
 		c.words(func(i int) uint32 { return [4]uint32{k, 6 + k, 0x80, 0x80}[i%4] | 0x80808000 })
 	}

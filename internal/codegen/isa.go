@@ -69,6 +69,9 @@ type isa interface {
 	// green and blue of the even pixels, then of the odd ones, in registers 0 to 5.
 	rgb(base reg) [6]vec
 	twice(lo, hi, s vec) // lane i of s to lanes 2i and 2i+1 of lo and hi, which are not s
+	// zip moves lane i of x to lane 2i of lo and hi, which are neither x nor y, and lane i of y
+	// to lane 2i+1; x is used up.
+	zip(lo, hi, x, y vec)
 
 	// tap adds one tap to a tile of o x v sums: for output channel i and vector j,
 	// acc[i*v+j] += x[j] * weight i, the weights lying at base+off. free are registers

@@ -122,7 +122,8 @@ func TestMoves(t *testing.T) {
 		x := random(r, 2*middle)
 		out := filled(2*middle, untouched)
 		want := newWanted(len(out))
-		copied := filled(len(offsets)*5*lanes, untouched)
+		const moves = 7
+		copied := filled(len(offsets)*moves*lanes, untouched)
 		var call caller
 		pass(&call, 0, x, middle)
 		pass(&call, 1, out, middle)
@@ -139,8 +140,10 @@ func TestMoves(t *testing.T) {
 					m.spread(2, rX, off)
 					m.load(3, rX, off)
 					m.twice(4, 5, 3)
-					for j, v := range []vec{0, 1, 2, 4, 5} {
-						m.store(rRes, (5*i+j)*size, v)
+					m.copy(6, 3)
+					m.zip(7, 8, 6, 0)
+					for j, v := range [moves]vec{0, 1, 2, 4, 5, 7, 8} {
+						m.store(rRes, (moves*i+j)*size, v)
 					}
 				}
 				for i, off := range offsets {
@@ -160,9 +163,15 @@ func TestMoves(t *testing.T) {
 		}
 		want.compare(t, out, "storeFirst")
 		for i, off := range offsets {
-			from, got := x[middle+off/4:], copied[5*i*lanes:]
+			from, got := x[middle+off/4:], copied[moves*i*lanes:]
+			zipped := func(l int) float32 { // the lanes one by one, and the even ones
+				if l%2 == 0 {
+					return from[l/2]
+				}
+				return from[2*(l/2)]
+			}
 			for l := range lanes {
-				for j, w := range []float32{from[2*l], from[2*l+1], from[0], from[l/2], from[lanes/2+l/2]} {
+				for j, w := range [moves]float32{from[2*l], from[2*l+1], from[0], from[l/2], from[lanes/2+l/2], zipped(l), zipped(lanes + l)} {
 					if got[j*lanes+l] != w {
 						t.Errorf("move %d at %d, lane %d: %v, want %v", j, off, l, got[j*lanes+l], w)
 					}

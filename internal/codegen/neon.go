@@ -206,6 +206,11 @@ func (n *neon) twice(lo, hi, s vec) {
 	n.Zip2(arm64.V(hi), arm64.V(s), arm64.V(s))
 }
 
+func (n *neon) zip(lo, hi, x, y vec) {
+	n.Zip1(arm64.V(lo), arm64.V(x), arm64.V(y))
+	n.Zip2(arm64.V(hi), arm64.V(x), arm64.V(y))
+}
+
 // rgb takes the bytes 6j+k of 24, j = 0 to 3, where k is the plane: j = 0 and 1 from the
 // first 16, j = 2 and 3 from the last.
 func (n *neon) rgb(base reg) [6]vec {
