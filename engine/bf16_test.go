@@ -61,8 +61,13 @@ func (b *bf16Truth) want(n *graph.Node, round func(scale, v float32) float32) *t
 		in = append(in, v)
 	}
 	node := &graph.Node{Name: n.Name, Op: n.Op, In: n.In}
-	if conv, ok := n.Op.(*graph.Conv); ok {
-		c := *conv
+	switch op := n.Op.(type) {
+	case *graph.Conv:
+		c := *op
+		c.Weight = rounded(c.Weight, 1./255)
+		node.Op = &c
+	case *graph.ConvTranspose:
+		c := *op
 		c.Weight = rounded(c.Weight, 1./255)
 		node.Op = &c
 	}

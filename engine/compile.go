@@ -183,6 +183,8 @@ func (c *compiler) node(n *graph.Node) error {
 	switch op := n.Op.(type) {
 	case *graph.Conv:
 		return c.nativeConv(n, op)
+	case *graph.ConvTranspose:
+		return c.nativeTranspose(n, op)
 	case *graph.Activation:
 		return c.nativeActivation(n, op)
 	case *graph.Add:
@@ -220,6 +222,8 @@ func (c *compiler) plainNode(n *graph.Node) error {
 	switch op := n.Op.(type) {
 	case *graph.Conv:
 		return c.conv(n, op, in[0])
+	case *graph.ConvTranspose:
+		k = convTransposeKernel(op, in[0], shapes[0], c.newValue(out), out)
 	case *graph.BatchNorm:
 		k = batchNormKernel(op, in[0], c.newValue(out), out)
 	case *graph.Activation:
@@ -245,7 +249,7 @@ func (c *compiler) plainNode(n *graph.Node) error {
 	default:
 		return fmt.Errorf("the engine does not know the op %s", n.Op.Word())
 	}
-	c.step(n, n, in, len(c.lives)-1, jobs, k)
+	c.step(n, n, in, len(c.lives)-1, jobs, k).MACs = n.MACs(c.shapes)
 	return nil
 }
 

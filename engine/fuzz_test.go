@@ -41,7 +41,7 @@ func randomGraph(r *rand.Rand, h, w int) *graph.Graph {
 		c := shapes[from][1]
 		in := []*graph.Node{from}
 		var op graph.Op
-		switch r.IntN(9) {
+		switch r.IntN(10) {
 		case 0, 1:
 			groups := 1
 			if r.IntN(3) == 0 {
@@ -69,6 +69,8 @@ func randomGraph(r *rand.Rand, h, w int) *graph.Graph {
 			op, in = &graph.Concat{}, append(in, g.Nodes[r.IntN(len(g.Nodes))])
 		case 8:
 			op, in = &graph.Add{}, append(in, g.Nodes[r.IntN(len(g.Nodes))])
+		case 9:
+			op = randomTranspose(r, c)
 		}
 		g.Add(fmt.Sprint("n", i), op, in...)
 		shapes, err := g.Shapes(1, h, w)
@@ -78,4 +80,26 @@ func randomGraph(r *rand.Rand, h, w int) *graph.Graph {
 	}
 	g.Outputs = []*graph.Node{g.Nodes[len(g.Nodes)-1], g.Nodes[r.IntN(len(g.Nodes))]}
 	return g
+}
+
+// randomTranspose takes c channels. Half of them double the size, for which there is
+// machine code.
+func randomTranspose(r *rand.Rand, c int) *graph.ConvTranspose {
+	pair := func(least, n int) [2]int { return [2]int{least + r.IntN(n), least + r.IntN(n)} }
+	op := &graph.ConvTranspose{Weight: tensor.New(c, 1+r.IntN(9), 1+r.IntN(4), 1+r.IntN(4)),
+		Stride: pair(1, 3), Pad: pair(0, 3), OutPad: pair(0, 2), Dilation: pair(1, 2), Groups: 1}
+	switch r.IntN(4) {
+	case 0:
+		op.Groups = c
+	case 1, 2:
+		if r.IntN(3) == 0 {
+			op.Groups = c
+		}
+		op.Stride, op.Dilation = [2]int{2, 2}, [2]int{1, 1}
+		op.Weight = tensor.New(c, op.Weight.Shape[1], 2+2*op.Pad[0]-op.OutPad[0], 2+2*op.Pad[1]-op.OutPad[1])
+	}
+	if r.IntN(2) == 0 {
+		op.Bias = tensor.New(op.Outputs())
+	}
+	return op
 }

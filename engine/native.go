@@ -78,14 +78,20 @@ func (c *compiler) prepare() {
 		}
 	}
 	pads := map[[2]int][2]int{}
+	widen := func(k, by [2]int) { pads[k] = [2]int{max(pads[k][0], by[0]), max(pads[k][1], by[1])} }
 	for _, n := range c.graph.Nodes {
 		if conv, ok := n.Op.(*graph.Conv); ok && c.canConv(n, conv) {
 			s, pad := c.shapes[n.In[0]], conv.Pad
 			if c.isStem(n, conv) {
 				s, pad = c.shapes[n], [2]int{pad[0] / 2, pad[1] / 2}
 			}
-			k := [2]int{s[2], s[3]}
-			pads[k] = [2]int{max(pads[k][0], pad[0]), max(pads[k][1], pad[1])}
+			widen([2]int{s[2], s[3]}, pad)
+		}
+		if op, ok := n.Op.(*graph.ConvTranspose); ok && c.canTranspose(n, op) {
+			for _, f := range phases(op) {
+				s := c.shapes[n.In[0]]
+				widen([2]int{s[2], s[3]}, f.margin())
+			}
 		}
 	}
 	for _, n := range c.graph.Nodes {
@@ -116,6 +122,8 @@ func (c *compiler) canRun(n *graph.Node) bool {
 	switch op := n.Op.(type) {
 	case *graph.Conv:
 		return c.canConv(n, op)
+	case *graph.ConvTranspose:
+		return c.canTranspose(n, op)
 	case *graph.Activation, *graph.Concat:
 		return true
 	case *graph.Add:

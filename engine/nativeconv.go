@@ -70,6 +70,11 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		c.written[last] = true
 	}
 	k.done = last
+	return c.compute(k)
+}
+
+// compute appends the steps of k in the way that is chosen for it.
+func (c *compiler) compute(k *nativeConv) error {
 	k.bySlots()
 	ch := c.choose(k)
 	switch ch.Form {

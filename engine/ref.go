@@ -50,6 +50,8 @@ func refNode(y *tensor.Tensor, in []*tensor.Tensor, n *graph.Node) error {
 	switch op := n.Op.(type) {
 	case *graph.Conv:
 		refConv(y, in[0], op)
+	case *graph.ConvTranspose:
+		refConvTranspose(y, in[0], op)
 	case *graph.BatchNorm:
 		refBatchNorm(y, in[0], op)
 	case *graph.Activation:
@@ -130,6 +132,33 @@ func refConv(y, x *tensor.Tensor, o *graph.Conv) {
 						continue
 					}
 					sum += float64(*at(x, n, group*s[1]+c, i, j)) * float64(*at(o.Weight, k, c, r, q))
+				}
+			}
+		}
+		*at(y, n, k, h, w) = float32(sum)
+	})
+}
+
+// refConvTranspose gathers what graph.ConvTranspose scatters: with p = h + pad - r*dilation,
+// tap r of output row h is of input row p/stride, if stride divides p.
+func refConvTranspose(y, x *tensor.Tensor, o *graph.ConvTranspose) {
+	s := o.Weight.Shape
+	each4(y.Shape, func(n, k, h, w int) {
+		sum := 0.0
+		if o.Bias != nil {
+			sum = float64(o.Bias.Data[k])
+		}
+		group := k / s[1]
+		for c := group * (s[0] / o.Groups); c < (group+1)*(s[0]/o.Groups); c++ {
+			for r := range s[2] {
+				for q := range s[3] {
+					i, j := h+o.Pad[0]-r*o.Dilation[0], w+o.Pad[1]-q*o.Dilation[1]
+					if i < 0 || j < 0 || i%o.Stride[0] != 0 || j%o.Stride[1] != 0 {
+						continue
+					}
+					if i, j = i/o.Stride[0], j/o.Stride[1]; i < x.Shape[2] && j < x.Shape[3] {
+						sum += float64(*at(x, n, c, i, j)) * float64(*at(o.Weight, c, k%s[1], r, q))
+					}
 				}
 			}
 		}

@@ -61,6 +61,13 @@ func (o *Conv) macs(_ []Shape, out Shape) int64 {
 	return int64(out[0]) * int64(out[1]) * int64(out[2]) * int64(out[3]) * int64(w[1]) * int64(w[2]) * int64(w[3])
 }
 
+// A transposed convolution multiplies each input by every weight of its channel, as PyTorch's
+// flop_counter has it. (thop takes the outputs for the inputs: that is Stride squared too many.)
+func (o *ConvTranspose) macs(in []Shape, _ Shape) int64 {
+	x, w := in[0], o.Weight.Shape
+	return int64(x[0]) * int64(x[1]) * int64(x[2]) * int64(x[3]) * int64(w[1]) * int64(w[2]) * int64(w[3])
+}
+
 func (*Input) macs([]Shape, Shape) int64      { return 0 }
 func (*BatchNorm) macs([]Shape, Shape) int64  { return 0 }
 func (*Activation) macs([]Shape, Shape) int64 { return 0 }

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,8 @@ model.1.f = sigmoid model.1.e
 model.1.add = add model.1.a model.1.f model.1.f
 model.1.pool = maxpool model.1.add kernel=5 stride=1 pad=2
 model.1.up = upsample model.1.pool scale=2
-model.1.part = slice model.1.up axis=1 start=1 end=8 step=1
+model.1.deconv = convtranspose model.1.up w=f32[8,2,4,3] bias stride=2,3 pad=1,2 outpad=0,2 dilation=1,2 groups=4
+model.1.part = slice model.1.deconv axis=1 start=1 end=8 step=1
 model.1.head = conv model.1.part w=f32[14,7,1,1]
 model.2 = detect model.1.head classes=2 strides=1 anchors=10,13,16.5,30
 output model.2
@@ -51,7 +53,7 @@ func TestTextReadsAndPrintsBack(t *testing.T) {
 	if g.String() != want {
 		t.Error("changing the clone changed the original")
 	}
-	if n := g.ParamCount(); n != 8*3*3*5+8+8+8+14*7 {
+	if n := g.ParamCount(); n != 8*3*3*5+8+8+8+8*2*4*3+8+14*7 {
 		t.Errorf("counts %d parameters", n)
 	}
 	shapes, err := g.Shapes(1, 64, 96)
@@ -60,6 +62,13 @@ func TestTextReadsAndPrintsBack(t *testing.T) {
 	}
 	if got, want := g.Node("model.0.conv").MACs(shapes), int64(8*32*48*3*3*5); got != want {
 		t.Errorf("counts %d MACs, want %d", got, want)
+	}
+	deconv := g.Node("model.1.deconv")
+	if got, want := deconv.MACs(shapes), int64(8*64*96*2*4*3); got != want {
+		t.Errorf("counts %d MACs of a transposed convolution, want %d", got, want)
+	}
+	if got, want := shapes[deconv], (Shape{1, 8, 63*2 - 2 + 3 + 1, 95*3 - 4 + 2*2 + 2 + 1}); !slices.Equal(got, want) {
+		t.Errorf("a transposed convolution gives %v, want %v", got, want)
 	}
 }
 
@@ -79,6 +88,17 @@ func TestParseRefuses(t *testing.T) {
 		{"stride=1,2", "stride=1,2,3", "want 1 to 2"},
 		{"groups=2", "groups=2 groups=2", "twice"},
 		{"groups=2", "grops=2", "grops is unknown to conv"},
+		{"w=f32[8,2,4,3]", "w=f32[7,2,4,3]", "model.1.deconv (convtranspose of [[2 8 64 96]]): weight [7 2 4 3] with 4 groups does not fit 8"},
+		{"w=f32[8,2,4,3]", "w=f32[8,2,4]", "4 dimensions"},
+		{"w=f32[8,2,4,3]", "w=f32[8]", "4 dimensions"},
+		{"w=f32[8,2,4,3]", "w=f32[8,100000000,1,1]", "2^31"},
+		{"outpad=0,2", "outpad=0,3", "outpad [0 3], dilation [1 2] are out of range"},
+		{"outpad=0,2", "outpad=2,0", "outpad [2 0]"},
+		{"pad=1,2 outpad", "pad=4097 outpad", "out of range"},
+		{"pad=1,2 outpad", "pad=200 outpad", "nothing is left"},
+		{"groups=4", "groups=0", "bias is f32[0]"},
+		{"groups=4", "groups=3", "3 groups"},
+		{"groups=4", "groups=2147483647", "2^31"},
 		{"kernel=5", "kernel=500000", "out of range"},
 		{"scale=2", "scale=0", "out of range"},
 		{"start=1 end=8", "start=8 end=8", "empty"},
@@ -120,6 +140,7 @@ func TestLayers(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(small)
 	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\noutput x\n")
+	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\ny = convtranspose x w=f32[3,2147483647,2147483647,1] stride=4096 dilation=4096 outpad=4095 groups=3\noutput y\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		g, err := Parse(text)
 		if err != nil {

@@ -42,6 +42,22 @@ type Conv struct {
 	Groups                int
 }
 
+// ConvTranspose is a transposed 2-D convolution, the adjoint of the convolution with the
+// same numbers: input (i, j) of channel c adds itself times Weight[c, k, r, s] to output
+//
+//	(i*Stride-Pad + r*Dilation, j*Stride-Pad + s*Dilation)
+//
+// of channel k of c's group. Weight is [C, K/Groups, R, S], as PyTorch has it; Bias is nil
+// or [K]. Pad rows are cut off all around, of which OutPad are given back below and right.
+type ConvTranspose struct {
+	Weight, Bias                  *tensor.Tensor
+	Stride, Pad, OutPad, Dilation [2]int
+	Groups                        int
+}
+
+// Outputs is the number of output channels, K.
+func (c *ConvTranspose) Outputs() int { return c.Weight.Shape[1] * c.Groups }
+
 // BatchNorm normalises each channel: (x-Mean)/sqrt(Var+Eps)*Gamma + Beta, all [C].
 // Momentum is the weight of a new batch in the running statistics (PyTorch's meaning).
 type BatchNorm struct {
@@ -104,19 +120,26 @@ type Detect struct {
 	Classes int
 }
 
-func (*Input) Word() string        { return "input" }
-func (*Conv) Word() string         { return "conv" }
-func (*BatchNorm) Word() string    { return "batchnorm" }
-func (a *Activation) Word() string { return string(a.Kind) }
-func (*Add) Word() string          { return "add" }
-func (*Concat) Word() string       { return "concat" }
-func (*MaxPool) Word() string      { return "maxpool" }
-func (*Upsample) Word() string     { return "upsample" }
-func (*Slice) Word() string        { return "slice" }
-func (*Detect) Word() string       { return "detect" }
+func (*Input) Word() string         { return "input" }
+func (*Conv) Word() string          { return "conv" }
+func (*ConvTranspose) Word() string { return "convtranspose" }
+func (*BatchNorm) Word() string     { return "batchnorm" }
+func (a *Activation) Word() string  { return string(a.Kind) }
+func (*Add) Word() string           { return "add" }
+func (*Concat) Word() string        { return "concat" }
+func (*MaxPool) Word() string       { return "maxpool" }
+func (*Upsample) Word() string      { return "upsample" }
+func (*Slice) Word() string         { return "slice" }
+func (*Detect) Word() string        { return "detect" }
 
 func (*Input) slots() []slot { return nil }
 func (c *Conv) slots() []slot {
+	return []slot{
+		{suffix: "weight", at: &c.Weight, rank: 4, learns: true},
+		{suffix: "bias", at: &c.Bias, rank: 1, learns: true, optional: true},
+	}
+}
+func (c *ConvTranspose) slots() []slot {
 	return []slot{
 		{suffix: "weight", at: &c.Weight, rank: 4, learns: true},
 		{suffix: "bias", at: &c.Bias, rank: 1, learns: true, optional: true},
@@ -140,6 +163,11 @@ func (*Detect) slots() []slot     { return nil }
 
 func (o *Input) clone() Op { c := *o; return &c }
 func (o *Conv) clone() Op {
+	c := *o
+	c.Weight, c.Bias = o.Weight.Clone(), o.Bias.Clone()
+	return &c
+}
+func (o *ConvTranspose) clone() Op {
 	c := *o
 	c.Weight, c.Bias = o.Weight.Clone(), o.Bias.Clone()
 	return &c

@@ -134,6 +134,13 @@ func (a *attrs) op(word string) Op {
 			c.Bias = &tensor.Tensor{Shape: []int{c.Weight.Shape[0]}}
 		}
 		return c
+	case "convtranspose":
+		c := &ConvTranspose{Weight: a.tensor("w"), Stride: a.pair("stride", 1), Pad: a.pair("pad", 0), OutPad: a.pair("outpad", 0),
+			Dilation: a.pair("dilation", 1), Groups: a.int("groups", 1)}
+		if _, ok := a.take("bias"); ok && len(c.Weight.Shape) > 1 {
+			c.Bias = &tensor.Tensor{Shape: []int{c.Outputs()}}
+		}
+		return c
 	case "batchnorm":
 		c := a.int("c", 0)
 		vec := func() *tensor.Tensor { return &tensor.Tensor{Shape: []int{c}} }

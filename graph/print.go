@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"ultrafast/tensor"
 )
 
 // String gives the text form: a header, one line a node, the outputs. See Parse.
@@ -71,17 +73,34 @@ func pair(to []string, key string, v [2]int, usual int) []string {
 func (o *Input) attrs() []string { return []string{"shape=" + numbers(o.Shape[:])} }
 
 func (o *Conv) attrs() []string {
-	a := []string{"w=" + o.Weight.String()}
-	if o.Bias != nil {
-		a = append(a, "bias")
-	}
+	a := weights(o.Weight, o.Bias)
 	a = pair(a, "stride", o.Stride, 1)
 	a = pair(a, "pad", o.Pad, 0)
 	a = pair(a, "dilation", o.Dilation, 1)
-	if o.Groups != 1 {
-		a = append(a, "groups="+number(o.Groups))
+	return groups(a, o.Groups)
+}
+
+func (o *ConvTranspose) attrs() []string {
+	a := weights(o.Weight, o.Bias)
+	a = pair(a, "stride", o.Stride, 1)
+	a = pair(a, "pad", o.Pad, 0)
+	a = pair(a, "outpad", o.OutPad, 0)
+	a = pair(a, "dilation", o.Dilation, 1)
+	return groups(a, o.Groups)
+}
+
+func weights(weight, bias *tensor.Tensor) []string {
+	if bias == nil {
+		return []string{"w=" + weight.String()}
 	}
-	return a
+	return []string{"w=" + weight.String(), "bias"}
+}
+
+func groups(to []string, n int) []string {
+	if n == 1 {
+		return to
+	}
+	return append(to, "groups="+number(n))
 }
 
 func (o *BatchNorm) attrs() []string {

@@ -84,6 +84,31 @@ func (o *Conv) infer(in []Shape) (Shape, error) {
 	return s, nil
 }
 
+func (o *ConvTranspose) infer(in []Shape) (Shape, error) {
+	x, err := one(in)
+	if err != nil {
+		return nil, err
+	}
+	w := o.Weight.Shape
+	if o.Groups < 1 || w[0]%o.Groups != 0 || w[0] != x[1] {
+		return nil, fmt.Errorf("weight %v with %d groups does not fit %d input channels", w, o.Groups, x[1])
+	}
+	if o.Bias != nil && o.Bias.Shape[0] != o.Outputs() {
+		return nil, fmt.Errorf("bias %v does not fit %d output channels", o.Bias.Shape, o.Outputs())
+	}
+	s := Shape{x[0], o.Outputs(), 0, 0}
+	for i := range 2 {
+		stride, pad, more, dilation := o.Stride[i], o.Pad[i], o.OutPad[i], o.Dilation[i]
+		// PyTorch has it that OutPad chooses among the sizes which a convolution of that stride
+		// or dilation would take to the input's.
+		if stride < 1 || stride > maxAttr || pad < 0 || pad > maxAttr || dilation < 1 || dilation > maxAttr || more < 0 || more >= max(stride, dilation) {
+			return nil, fmt.Errorf("stride %v, pad %v, outpad %v, dilation %v are out of range", o.Stride, o.Pad, o.OutPad, o.Dilation)
+		}
+		s[2+i] = max(0, (x[2+i]-1)*stride-2*pad+dilation*(w[2+i]-1)+more+1)
+	}
+	return s, nil
+}
+
 // maxAttr bounds strides, pads and the like, so that arithmetic on them cannot overflow.
 const maxAttr = 1 << 12
 

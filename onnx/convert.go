@@ -103,6 +103,8 @@ func (r *reader) convert(n *node, in []*slot) error {
 		return r.give(n, x)
 	case "Conv":
 		return r.conv(n, in)
+	case "ConvTranspose":
+		return r.convTranspose(n, in)
 	case "BatchNormalization":
 		return r.batchNorm(n, in)
 	case "Sigmoid":
@@ -221,27 +223,50 @@ func (r *reader) pads(n *node) ([2]int, error) {
 }
 
 func (r *reader) conv(n *node, in []*slot) error {
-	op := &graph.Conv{Groups: small(n.int("group", 1))}
-	var err error
-	if op.Weight, err = r.tensor(n, in, 1, 4); err != nil {
+	c, err := r.windows(n, in)
+	if err != nil {
 		return err
+	}
+	return r.put(n, &c, in[0].node)
+}
+
+// windows reads what a convolution and a transposed one have in common.
+func (r *reader) windows(n *node, in []*slot) (c graph.Conv, err error) {
+	c.Groups = small(n.int("group", 1))
+	if c.Weight, err = r.tensor(n, in, 1, 4); err != nil {
+		return c, err
 	}
 	if len(in) > 2 && in[2] != nil {
-		if op.Bias, err = r.tensor(n, in, 2, 1); err != nil {
-			return err
+		if c.Bias, err = r.tensor(n, in, 2, 1); err != nil {
+			return c, err
 		}
 	}
-	if op.Stride, err = r.pair(n, "strides", 1); err != nil {
+	if c.Stride, err = r.pair(n, "strides", 1); err != nil {
+		return c, err
+	}
+	if c.Dilation, err = r.pair(n, "dilations", 1); err != nil {
+		return c, err
+	}
+	if c.Pad, err = r.pads(n); err != nil {
+		return c, err
+	}
+	if k := n.ints("kernel_shape"); len(k) > 0 && (len(k) != 2 || k[0] != int64(c.Weight.Shape[2]) || k[1] != int64(c.Weight.Shape[3])) {
+		return c, malformed(n, "kernel_shape %v does not fit weight %v", k, c.Weight)
+	}
+	return c, nil
+}
+
+func (r *reader) convTranspose(n *node, in []*slot) error {
+	if size := n.ints("output_shape"); len(size) > 0 {
+		return unsupported(n, "output_shape %v, want pads and output_padding, which hold for any size", size)
+	}
+	c, err := r.windows(n, in)
+	if err != nil {
 		return err
 	}
-	if op.Dilation, err = r.pair(n, "dilations", 1); err != nil {
+	op := &graph.ConvTranspose{Weight: c.Weight, Bias: c.Bias, Stride: c.Stride, Pad: c.Pad, Dilation: c.Dilation, Groups: c.Groups}
+	if op.OutPad, err = r.pair(n, "output_padding", 0); err != nil {
 		return err
-	}
-	if op.Pad, err = r.pads(n); err != nil {
-		return err
-	}
-	if k := n.ints("kernel_shape"); len(k) > 0 && (len(k) != 2 || k[0] != int64(op.Weight.Shape[2]) || k[1] != int64(op.Weight.Shape[3])) {
-		return malformed(n, "kernel_shape %v does not fit weight %v", k, op.Weight)
 	}
 	return r.put(n, op, in[0].node)
 }

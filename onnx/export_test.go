@@ -276,6 +276,13 @@ func TestReadRefuses(t *testing.T) {
 	find := func(m *model, op string) *node {
 		return m.nodes[slices.IndexFunc(m.nodes, func(n *node) bool { return n.op == op })]
 	}
+	transpose := func(a attr) func(m *model) { // a convolution of as many channels in as out
+		return func(m *model) {
+			n := m.nodes[slices.IndexFunc(m.nodes, func(n *node) bool { return n.name == "model.2.m.0.cv1.conv" })]
+			n.op = "ConvTranspose"
+			n.attrs = append(slices.DeleteFunc(n.attrs, func(old attr) bool { return old.name == a.name }), a)
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		change func(m *model)
@@ -292,6 +299,11 @@ func TestReadRefuses(t *testing.T) {
 		{"huge shape", func(m *model) { m.constants[0].dims = []int64{1 << 30, 1 << 30, 1, 1} }, true, "2^31"},
 		{"external data", func(m *model) { m.constants[0].external = true }, false, "another file"},
 		{"strange head", func(m *model) { find(m, "Pow").op = "Mul" }, false, "YOLOv5 decodes"},
+		{"uneven pads of a transposed one", transpose(ints("pads", 0, 0, 1, 1)), false, "pads [0 0 1 1]"},
+		{"automatic pads", transpose(text("auto_pad", "SAME_UPPER")), false, `auto_pad "SAME_UPPER"`},
+		{"a size for the output", transpose(ints("output_shape", 64, 32)), false, "output_shape [64 32]"},
+		{"output padding that no stride asks for", transpose(ints("output_padding", 1, 1)), true, "outpad [1 1]"},
+		{"other kernel", transpose(ints("kernel_shape", 2, 2)), true, "kernel_shape [2 2]"},
 		{"old opset", func(m *model) { m.opset = 7 }, false, "opset 7"},
 		{"no outputs", func(m *model) { m.outputs = nil }, true, "no outputs"},
 		{"two inputs", func(m *model) { m.inputs = append(m.inputs, value{name: "more"}) }, false, `"more"`},

@@ -55,7 +55,7 @@ func (r *reader) name(n *graph.Node) string {
 	switch {
 	case strings.HasPrefix(src.name, "/"):
 		return moduleName(src.name)
-	case (src.op == "Conv" || src.op == "BatchNormalization") && weight != "" && weight != src.in[1]:
+	case (src.op == "Conv" || src.op == "ConvTranspose" || src.op == "BatchNormalization") && weight != "" && weight != src.in[1]:
 		return weight
 	case src.name == "" || numbered.MatchString(src.name):
 		if _, ok := n.Op.(*graph.Activation); ok {

@@ -41,6 +41,11 @@ func (b *builder) conv(name string, in *graph.Node, from, to, kernel, stride int
 	return b.g.Add(name, c, in)
 }
 
+func (b *builder) transposed(from, to, kernel, pad, outPad, groups int) *graph.ConvTranspose {
+	return &graph.ConvTranspose{Weight: random(b.rnd, 1/float32(kernel), from, to/groups, kernel, kernel), Bias: random(b.rnd, .5, to),
+		Stride: [2]int{2, 2}, Pad: [2]int{pad, pad}, OutPad: [2]int{outPad, outPad}, Dilation: [2]int{1, 1}, Groups: groups}
+}
+
 func (b *builder) act(name string, kind graph.ActKind, in *graph.Node) *graph.Node {
 	a := &graph.Activation{Kind: kind}
 	if kind == graph.LeakyReLU {
@@ -81,6 +86,12 @@ func everyOp(seed uint64) *graph.Graph {
 	p4 := b.act("model.7.act", graph.SiLU, b.conv("model.7.conv", p3, 8, 8, 3, 2, true))
 	p5 := b.g.Add("model.8", &graph.MaxPool{Kernel: 2, Stride: 2}, p4)
 	up := b.g.Add("model.9", &graph.Upsample{Scale: 2}, p5)
+	up = b.g.Add("model.9.odd", &graph.ConvTranspose{Weight: random(b.rnd, .3, 8, 6, 2, 3), Stride: [2]int{1, 2}, Pad: [2]int{1, 1},
+		OutPad: [2]int{0, 1}, Dilation: [2]int{2, 1}, Groups: 1}, up)
+	up = b.g.Add("model.9.slice", &graph.Slice{Axis: 3, Start: 1, End: 0, Step: 2}, up)
+	up = b.g.Add("model.9.groups", b.transposed(6, 8, 4, 1, 0, 2), up)
+	up = b.g.Add("model.9.deconv", b.transposed(8, 8, 3, 1, 1, 1), b.g.Add("model.9.pool", &graph.MaxPool{Kernel: 2, Stride: 2}, up))
+	up = b.g.Add("model.9.half", &graph.MaxPool{Kernel: 2, Stride: 2}, up)
 	p4 = b.g.Add("model.10", &graph.Concat{}, up, p4)
 	d := &graph.Detect{Classes: 3, Strides: []int{4, 8, 16},
 		Anchors: [][][2]float32{{{10, 13}, {16, 30}, {33, 23}}, {{30, 61}, {62.3, 45.1}}, {{116, 90}, {156, 198}, {373, 326}}}}

@@ -224,13 +224,14 @@ func (w *writer) node(n *graph.Node) error {
 		if op.Bias != nil {
 			in = append(in, w.weight(n.Name+".bias", op.Bias))
 		}
-		h, v := int64(op.Pad[0]), int64(op.Pad[1])
-		w.emit("Conv", out, in,
-			ints("dilations", int64(op.Dilation[0]), int64(op.Dilation[1])),
-			integer("group", op.Groups),
-			ints("kernel_shape", int64(op.Weight.Shape[2]), int64(op.Weight.Shape[3])),
-			ints("pads", h, v, h, v),
-			ints("strides", int64(op.Stride[0]), int64(op.Stride[1])))
+		w.emit("Conv", out, in, windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)...)
+	case *graph.ConvTranspose:
+		in = append(in, w.weight(n.Name+".weight", op.Weight))
+		if op.Bias != nil {
+			in = append(in, w.weight(n.Name+".bias", op.Bias))
+		}
+		attrs := windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)
+		w.emit("ConvTranspose", out, in, append(attrs, ints("output_padding", int64(op.OutPad[0]), int64(op.OutPad[1])))...)
 	case *graph.BatchNorm:
 		in = append(in, w.weight(n.Name+".weight", op.Gamma), w.weight(n.Name+".bias", op.Beta),
 			w.weight(n.Name+".running_mean", op.Mean), w.weight(n.Name+".running_var", op.Var))
@@ -271,6 +272,18 @@ func (w *writer) node(n *graph.Node) error {
 		return fmt.Errorf("op %s has no ONNX form", n.Op.Word())
 	}
 	return nil
+}
+
+// windows are the attributes that a convolution and a transposed one have in common.
+func windows(dilation [2]int, groups int, weight *tensor.Tensor, pad, stride [2]int) []attr {
+	h, v := int64(pad[0]), int64(pad[1])
+	return []attr{
+		ints("dilations", int64(dilation[0]), int64(dilation[1])),
+		integer("group", groups),
+		ints("kernel_shape", int64(weight.Shape[2]), int64(weight.Shape[3])),
+		ints("pads", h, v, h, v),
+		ints("strides", int64(stride[0]), int64(stride[1])),
+	}
 }
 
 func (w *writer) activation(n *graph.Node, op *graph.Activation, in []string, out string) error {

@@ -9,8 +9,8 @@ import (
 	"ultrafast/tensor"
 )
 
-// FoldBatchNorm merges each batch norm into the convolution before it, where nothing else
-// sees the convolution's result. With s = Gamma/sqrt(Var+Eps), per output channel:
+// FoldBatchNorm merges each batch norm into the convolution before it, be it a transposed
+// one, where nothing else sees the convolution's result. With s = Gamma/sqrt(Var+Eps), per output channel:
 //
 //	Weight' = s * Weight     Bias' = s * (Bias - Mean) + Beta
 //
@@ -26,46 +26,61 @@ func FoldBatchNorm(g *graph.Graph) error {
 			continue
 		}
 		from := n.In[0]
-		conv, ok := from.Op.(*graph.Conv)
-		if !ok || len(users[from]) != 1 || slices.Contains(g.Outputs, from) {
+		if len(users[from]) != 1 || slices.Contains(g.Outputs, from) {
 			continue
 		}
-		folded, err := fold(conv, bn)
+		var err error
+		switch op := from.Op.(type) {
+		case *graph.Conv:
+			c := *op
+			c.Weight, c.Bias, err = fold(bn, c.Weight, c.Bias, func(row int) int { return row / c.Weight.Shape[1] })
+			from.Op = &c
+		case *graph.ConvTranspose:
+			c := *op
+			in, out := c.Weight.Shape[0]/c.Groups, c.Weight.Shape[1] // of a group
+			c.Weight, c.Bias, err = fold(bn, c.Weight, c.Bias, func(row int) int { return row/out/in*out + row%out })
+			from.Op = &c
+		default:
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s into %s: %w", n.Name, from.Name, err)
 		}
-		from.Op = folded
 		gone[n] = from
 	}
 	replace(g, gone)
 	return nil
 }
 
-func fold(c *graph.Conv, b *graph.BatchNorm) (*graph.Conv, error) {
-	for _, t := range []*tensor.Tensor{c.Weight, b.Gamma, b.Beta, b.Mean, b.Var} {
-		if t.Data == nil {
-			return nil, fmt.Errorf("%v has no numbers", t)
+// fold returns the new weight and bias. channel tells the output channel of the row'th
+// kernel of the weight, whose first two dimensions hold the kernels.
+func fold(b *graph.BatchNorm, weight, bias *tensor.Tensor, channel func(row int) int) (w, t *tensor.Tensor, err error) {
+	for _, p := range []*tensor.Tensor{weight, b.Gamma, b.Beta, b.Mean, b.Var} {
+		if p.Data == nil {
+			return weight, bias, fmt.Errorf("%v has no numbers", p)
 		}
 	}
-	k := c.Weight.Shape[0]
-	f := *c
-	f.Weight, f.Bias = tensor.New(c.Weight.Shape...), tensor.New(k)
-	each := len(c.Weight.Data) / k
-	for o := range k {
-		s := float64(b.Gamma.Data[o]) / math.Sqrt(float64(b.Var.Data[o])+b.Eps)
-		for i := o * each; i < (o+1)*each; i++ {
-			f.Weight.Data[i] = float32(s * float64(c.Weight.Data[i]))
-		}
-		bias := 0.0
-		if c.Bias != nil {
-			if c.Bias.Data == nil {
-				return nil, fmt.Errorf("bias has no numbers")
+	scale := make([]float64, b.Gamma.Len())
+	w, t = tensor.New(weight.Shape...), tensor.New(len(scale))
+	for o := range scale {
+		scale[o] = float64(b.Gamma.Data[o]) / math.Sqrt(float64(b.Var.Data[o])+b.Eps)
+		old := 0.0
+		if bias != nil {
+			if bias.Data == nil {
+				return weight, bias, fmt.Errorf("bias has no numbers")
 			}
-			bias = float64(c.Bias.Data[o])
+			old = float64(bias.Data[o])
 		}
-		f.Bias.Data[o] = float32(s*(bias-float64(b.Mean.Data[o])) + float64(b.Beta.Data[o]))
+		t.Data[o] = float32(scale[o]*(old-float64(b.Mean.Data[o])) + float64(b.Beta.Data[o]))
 	}
-	return &f, nil
+	taps := weight.Shape[2] * weight.Shape[3]
+	for row := range len(w.Data) / taps {
+		s := scale[channel(row)]
+		for i := row * taps; i < (row+1)*taps; i++ {
+			w.Data[i] = float32(s * float64(weight.Data[i]))
+		}
+	}
+	return w, t, nil
 }
 
 // replace takes the keys of gone out of the graph and puts the values in their place.

@@ -22,10 +22,21 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
-			} else if depthwise(op) {
+			} else if depthwise(len(f.out[n.In[0]]), op.Groups) {
 				op.Groups = len(f.kept(n.In[0], gone))
 			}
 			op.Weight = take(op.Weight, 0, out)
+			if op.Bias != nil {
+				op.Bias = take(op.Bias, 0, out)
+			}
+		case *graph.ConvTranspose:
+			in := f.kept(n.In[0], gone)
+			if op.Groups == 1 {
+				op.Weight = take(op.Weight, 1, out)
+			} else if depthwise(op.Weight.Shape[0], op.Groups) {
+				op.Groups = len(in)
+			}
+			op.Weight = take(op.Weight, 0, in)
 			if op.Bias != nil {
 				op.Bias = take(op.Bias, 0, out)
 			}
@@ -64,7 +75,7 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 				if op, ok := m.Node.Op.(*graph.BatchNorm); ok && (m.Tensor == op.Mean || m.Tensor == op.Var) {
 					continue
 				}
-				if m.Axis == 0 {
+				if !m.takes() {
 					m.each(func(x []float32) { clear(x) })
 				}
 			}

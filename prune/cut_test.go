@@ -37,6 +37,13 @@ func fill(g *graph.Graph, seed uint64) {
 			if op.Bias != nil {
 				uniform(op.Bias, -0.5, 0.5)
 			}
+		case *graph.ConvTranspose:
+			w := op.Weight.Shape
+			a := float32(math.Sqrt(3 / float64(w[0]/op.Groups*w[2]*w[3])))
+			uniform(op.Weight, -a, a)
+			if op.Bias != nil {
+				uniform(op.Bias, -0.5, 0.5)
+			}
 		case *graph.BatchNorm:
 			uniform(op.Gamma, 0.5, 1.5)
 			uniform(op.Beta, -0.5, 0.5)
@@ -187,6 +194,9 @@ func checkEveryGroup(t *testing.T, g *graph.Graph, x *tensor.Tensor, full bool, 
 			continue
 		}
 		narrow := slices.ContainsFunc(groups[i].Convs, func(n *graph.Node) bool {
+			if op, ok := n.Op.(*graph.ConvTranspose); ok {
+				return op.Outputs() < c.From
+			}
 			return n.Op.(*graph.Conv).Weight.Shape[0] < c.From
 		})
 		for j, way := range ways {

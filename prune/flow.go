@@ -71,7 +71,9 @@ func (f *flow) visit(n *graph.Node) error {
 		ids = f.fresh(op.Shape[1])
 		f.fix(ids, "is the picture")
 	case *graph.Conv:
-		ids = f.conv(n, op, ids)
+		ids = f.conv(n, ids, op.Weight.Shape[0], op.Groups)
+	case *graph.ConvTranspose:
+		ids = f.conv(n, ids, op.Outputs(), op.Groups)
 	case *graph.Activation:
 		switch op.Kind {
 		case graph.SiLU, graph.Hardswish, graph.LeakyReLU, graph.ReLU, graph.ReLU6, graph.Mish:
@@ -99,28 +101,37 @@ func (f *flow) visit(n *graph.Node) error {
 	return nil
 }
 
-// conv makes new channels; a depthwise one passes its input's on, [K, 1, R, S] giving
-// K/Groups results in a row for each of them. What other grouped convolutions take and
-// make stays: they would have to lose as many channels in every one of their groups.
-func (f *flow) conv(n *graph.Node, op *graph.Conv, in []int) []int {
-	k := op.Weight.Shape[0]
-	if depthwise(op) {
+// conv makes the k channels of a convolution, transposed or not. A depthwise one, of as many
+// groups as inputs, passes these on, with k/groups results in a row for each of them. What
+// other grouped convolutions take and make stays: they would have to lose as many channels in
+// every one of their groups.
+func (f *flow) conv(n *graph.Node, in []int, k, groups int) []int {
+	if depthwise(len(in), groups) {
 		ids := make([]int, k)
 		for o := range ids {
-			ids[o] = in[o/(k/op.Groups)]
+			ids[o] = in[o/(k/groups)]
 		}
 		return ids
 	}
 	ids := f.fresh(k)
-	if op.Groups != 1 {
-		why := fmt.Sprintf("belongs to %s, a convolution in %d groups", n.Name, op.Groups)
+	if groups != 1 {
+		why := fmt.Sprintf("belongs to %s, a convolution in %d groups", n.Name, groups)
 		f.fix(in, why)
 		f.fix(ids, why)
 	}
 	return ids
 }
 
-func depthwise(op *graph.Conv) bool { return op.Groups > 1 && op.Weight.Shape[1] == 1 }
+func depthwise(in, groups int) bool { return groups > 1 && groups == in }
+
+// isConv reports whether the node makes channels of its own: those of groups.
+func isConv(n *graph.Node) bool {
+	switch n.Op.(type) {
+	case *graph.Conv, *graph.ConvTranspose:
+		return true
+	}
+	return false
+}
 
 // slice selects channels. Those between the first and the last that a step above one
 // picks stay, because without them the step would meet others.
@@ -191,6 +202,16 @@ func (f *flow) paramCount(gone []bool) int {
 			sum += rows * columns * w[2] * w[3]
 			if op.Bias != nil {
 				sum += rows
+			}
+		case *graph.ConvTranspose:
+			w := op.Weight.Shape
+			rows, columns := len(f.kept(n.In[0], gone)), w[1]
+			if op.Groups == 1 {
+				columns = len(f.kept(n, gone))
+			}
+			sum += rows * columns * w[2] * w[3]
+			if op.Bias != nil {
+				sum += len(f.kept(n, gone))
 			}
 		case *graph.BatchNorm:
 			sum += 2 * len(f.kept(n, gone))

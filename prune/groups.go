@@ -34,11 +34,20 @@ type Channel struct {
 // A Member is one index along one axis of one tensor. Axis 0 is where the channel is
 // made, scaled or shifted: the row of a convolution's weight, its bias, gamma, beta and
 // the two statistics of a batch norm. Axis 1 is a column of the weight of a convolution
-// that takes the channel in.
+// that takes the channel in. In the weight of a transposed convolution it is the other way
+// round: rows take channels in (a depthwise one's also pass them on), columns make them.
 type Member struct {
 	Node        *graph.Node
 	Tensor      *tensor.Tensor
 	Axis, Index int
+}
+
+// takes reports whether all that the member does is to take the channel in.
+func (m Member) takes() bool {
+	if op, ok := m.Node.Op.(*graph.ConvTranspose); ok && m.Tensor == op.Weight {
+		return m.Axis == 0 && op.Groups == 1
+	}
+	return m.Axis == 1
 }
 
 // Groups finds the coupling groups, in order of their first convolutions. They point into
@@ -60,7 +69,7 @@ func (f *flow) groups() []*Group {
 	first := make([]int, len(f.same))
 	for i, n := range f.g.Nodes {
 		convs.add()
-		if _, ok := n.Op.(*graph.Conv); !ok {
+		if !isConv(n) {
 			continue
 		}
 		for _, root := range f.free(n) {
@@ -91,7 +100,7 @@ func (f *flow) groups() []*Group {
 	for i, n := range f.g.Nodes {
 		free := f.free(n)
 		switch op := n.Op.(type) {
-		case *graph.Conv:
+		case *graph.Conv, *graph.ConvTranspose:
 			if len(free) > 0 {
 				g := at[convs.find(i)]
 				g.Convs = append(g.Convs, n)
@@ -160,6 +169,14 @@ func (f *flow) members() [][]Member {
 			if op.Groups == 1 {
 				add(n.In[0], 1, op.Weight)
 			}
+		case *graph.ConvTranspose:
+			add(n.In[0], 0, op.Weight)
+			if op.Groups == 1 {
+				add(n, 1, op.Weight)
+			}
+			if op.Bias != nil {
+				add(n, 0, op.Bias)
+			}
 		case *graph.BatchNorm:
 			add(n, 0, op.Gamma, op.Beta, op.Mean, op.Var)
 		}
@@ -183,7 +200,7 @@ func Fixed(g *graph.Graph) ([]FixedRange, error) {
 	}
 	var all []FixedRange
 	for _, n := range g.Nodes {
-		if _, ok := n.Op.(*graph.Conv); !ok {
+		if !isConv(n) {
 			continue
 		}
 		own := len(all)

@@ -183,6 +183,55 @@ var small = []struct {
 		fixed: []string{"a 8: 2 groups", "b 4: 2 groups", "g 8: 2 groups", "out 3: output"},
 	},
 	{
+		name: "transposed",
+		text: `
+			a = conv x w=f32[8,3,3,3] pad=1
+			an = batchnorm a c=8 eps=0.001 momentum=0.03
+			up = convtranspose an w=f32[8,6,2,2] bias stride=2
+			un = batchnorm up c=6 eps=0.001 momentum=0.03
+			ua = silu un
+			b = conv ua w=f32[5,6,3,3] bias stride=2 pad=1
+			cat = concat b a
+			out = conv cat w=f32[3,13,1,1]
+			output out`,
+		groups: []string{"a 8: a", "up 6: up", "b 5: b"},
+		fixed:  []string{"out 3: output"},
+	},
+	{
+		name: "transposed onto a shortcut, and as an output",
+		text: `
+			a = conv x w=f32[6,3,4,4] stride=2 pad=1
+			b = convtranspose a w=f32[6,8,4,4] stride=2 pad=1
+			c = conv x w=f32[8,3,1,1]
+			s = add b c
+			out = convtranspose s w=f32[8,3,3,3] bias stride=2 pad=1 outpad=1
+			output out`,
+		groups: []string{"a 6: a", "b 8: b c"},
+		fixed:  []string{"out 3: output"},
+	},
+	{
+		name: "transposed and depthwise",
+		text: `
+			a = conv x w=f32[6,3,3,3] pad=1
+			dw = convtranspose a w=f32[6,2,2,2] bias stride=2 groups=6
+			dn = batchnorm dw c=12 eps=0.001 momentum=0.03
+			out = conv dn w=f32[3,12,1,1]
+			output out`,
+		groups: []string{"a 6: a dw"},
+		fixed:  []string{"out 3: output"},
+	},
+	{
+		name: "transposed in groups",
+		text: `
+			a = conv x w=f32[8,3,3,3] pad=1
+			g = convtranspose a w=f32[8,3,2,2] stride=2 groups=2
+			b = conv g w=f32[5,6,1,1]
+			out = conv b w=f32[3,5,1,1]
+			output out`,
+		groups: []string{"b 5: b"},
+		fixed:  []string{"a 8: 2 groups", "g 6: 2 groups", "out 3: output"},
+	},
+	{
 		name: "sigmoid",
 		text: `
 			a = conv x w=f32[8,3,3,3] pad=1
@@ -289,6 +338,13 @@ func checkCover(t *testing.T, g *graph.Graph) {
 					want[prune.Member{Node: n, Tensor: op.Weight, Axis: 1, Index: i}]++
 				}
 			}
+		case *graph.ConvTranspose:
+			rows[n] = op.Outputs()
+			if op.Groups == 1 {
+				for i := range op.Outputs() {
+					want[prune.Member{Node: n, Tensor: op.Weight, Axis: 1, Index: i}]++
+				}
+			}
 		case *graph.BatchNorm:
 		default:
 			continue
@@ -321,8 +377,19 @@ func checkCover(t *testing.T, g *graph.Graph) {
 	for _, gr := range groups {
 		for _, c := range gr.Channels {
 			for _, m := range c.Members {
-				if op, ok := m.Node.Op.(*graph.Conv); ok && m.Tensor == op.Weight && m.Axis == 0 {
-					rows[m.Node]--
+				switch op := m.Node.Op.(type) {
+				case *graph.Conv:
+					if m.Tensor == op.Weight && m.Axis == 0 {
+						rows[m.Node]--
+					}
+				case *graph.ConvTranspose:
+					switch {
+					case m.Tensor != op.Weight:
+					case op.Groups == 1 && m.Axis == 1:
+						rows[m.Node]--
+					case op.Groups > 1:
+						rows[m.Node] -= op.Weight.Shape[1]
+					}
 				}
 			}
 		}

@@ -65,6 +65,10 @@ func l2(g *Group) ([]float64, bool) {
 				if m.Tensor == op.Weight {
 					v[c] += m.squares()
 				}
+			case *graph.ConvTranspose:
+				if m.Tensor == op.Weight {
+					v[c] += m.squares()
+				}
 			case *graph.BatchNorm:
 				if m.Tensor == op.Gamma {
 					v[c] += m.squares()

@@ -22,7 +22,8 @@ block m.0 Conv
 x = input shape=1,3,8,8
 m.0.conv = conv x w=f32[4,3,3,3] pad=1
 m.0.bn = batchnorm m.0.conv c=4 eps=0.001 momentum=0.03
-y = conv m.0.bn w=f32[2,4,1,1] bias
+m.1 = convtranspose m.0.bn w=f32[4,3,2,2] bias stride=2 outpad=1 groups=2
+y = conv m.1 w=f32[2,6,1,1] bias
 output y
 `
 

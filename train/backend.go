@@ -88,6 +88,10 @@ func GroupOf(p graph.Param) Group {
 		if p.At == &op.Weight {
 			return Weight
 		}
+	case *graph.ConvTranspose:
+		if p.At == &op.Weight {
+			return Weight
+		}
 	case *graph.BatchNorm:
 		if p.At == &op.Gamma {
 			return Gamma

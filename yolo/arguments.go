@@ -24,6 +24,15 @@ func (a *arguments) fail(v any, want string) {
 	}
 }
 
+// again reports whether the next argument is that number.
+func (a *arguments) again(n int) bool {
+	if a.at >= len(a.list) {
+		return false
+	}
+	next, ok := whole(a.list[a.at])
+	return ok && next == n
+}
+
 func (a *arguments) int(usual int) int {
 	v, ok := a.next()
 	if !ok {

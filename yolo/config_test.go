@@ -120,6 +120,7 @@ func TestDescriptionRefuses(t *testing.T) {
 
 func FuzzConfig(f *testing.F) {
 	f.Add(classic)
+	f.Add(transposedNeck)
 	files, err := filepath.Glob("models/*.yaml")
 	if err != nil || len(files) == 0 {
 		f.Fatal("no descriptions", err)

@@ -109,8 +109,14 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 		m = module("MaxPool2d", nil, "kernel_size", k, "stride", a.int(k), "padding", a.int(0))
 	case "Detect":
 		return d.detect(in)
-	case "Conv", "DWConv", "Focus", "Bottleneck", "BottleneckCSP", "C3", "SPP", "SPPF":
-		out = d.width(a.int(0))
+	case "Conv", "DWConv", "ConvTranspose2d", "DWConvTranspose2d", "Focus", "Bottleneck", "BottleneckCSP", "C3", "SPP", "SPPF":
+		if out = a.int(0); l.Block == "ConvTranspose2d" && out == in[0] && a.again(out) {
+			// Before v6.2 layers of PyTorch got their arguments as they stand: channels in and
+			// out, unscaled and, as the model counts on, the same.
+			a.int(0)
+		} else {
+			out = d.width(out)
+		}
 		if a.err != nil {
 			return nil, 0, a.err
 		}
@@ -132,7 +138,7 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 			m = seq
 		}
 	default:
-		return nil, 0, fmt.Errorf("this program makes Conv, DWConv, Focus, Bottleneck, BottleneckCSP, C3, SPP, SPPF, MaxPool2d, Upsample, Concat, Detect")
+		return nil, 0, fmt.Errorf("this program makes Conv, DWConv, ConvTranspose2d, DWConvTranspose2d, Focus, Bottleneck, BottleneckCSP, C3, SPP, SPPF, MaxPool2d, Upsample, Concat, Detect")
 	}
 	return m, out, a.done()
 }

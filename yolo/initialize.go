@@ -10,7 +10,8 @@ import (
 )
 
 // Initialize gives a model random weights, as YOLOv5 starts one: convolutions uniform
-// within 1/sqrt(fan in) (PyTorch's default), batch norms neutral, and the head's biases
+// within 1/sqrt(fan in) (PyTorch's default, which takes the outputs of a group for the fan
+// in of a transposed one), batch norms neutral, and the head's biases
 // such that few objects are expected at first (the prior of focal loss, arXiv 1708.02002).
 // The same seed gives the same weights. A model whose batch norms were folded away cannot
 // be started anew, nor one without a head; g is then unchanged.
@@ -38,11 +39,9 @@ func Initialize(g *graph.Graph, seed uint64) error {
 	for _, n := range g.Nodes {
 		switch op := n.Op.(type) {
 		case *graph.Conv:
-			w := op.Weight.Shape
-			bound := 1 / math.Sqrt(float64(w[1]*w[2]*w[3]))
-			for _, t := range []*tensor.Tensor{op.Weight, op.Bias} {
-				fill(t, func() float32 { return float32((2*rng.Float64() - 1) * bound) })
-			}
+			fillUniform(op.Weight, op.Bias, rng)
+		case *graph.ConvTranspose:
+			fillUniform(op.Weight, op.Bias, rng)
 		case *graph.BatchNorm:
 			for t, v := range map[*tensor.Tensor]float32{op.Gamma: 1, op.Beta: 0, op.Mean: 0, op.Var: 1} {
 				fill(t, func() float32 { return v })
@@ -53,6 +52,14 @@ func Initialize(g *graph.Graph, seed uint64) error {
 		expectFew(m.Op.(*graph.Conv).Bias.Data, d.Classes, 640/float64(d.Strides[i]))
 	}
 	return nil
+}
+
+func fillUniform(weight, bias *tensor.Tensor, rng *rand.Rand) {
+	w := weight.Shape
+	bound := 1 / math.Sqrt(float64(w[1]*w[2]*w[3]))
+	for _, t := range []*tensor.Tensor{weight, bias} {
+		fill(t, func() float32 { return float32((2*rng.Float64() - 1) * bound) })
+	}
 }
 
 func fill(t *tensor.Tensor, next func() float32) {

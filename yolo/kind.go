@@ -35,6 +35,7 @@ func init() {
 		"Sequential":      {"*", (*builder).sequential},
 		"Identity":        {"", (*builder).identity},
 		"Conv2d":          {"", (*builder).conv2d},
+		"ConvTranspose2d": {"", (*builder).convTranspose2d},
 		"BatchNorm2d":     {"", (*builder).batchnorm},
 		"Activation":      {"", (*builder).activation},
 		"Detect":          {"m?", (*builder).detect},
@@ -72,6 +73,7 @@ var aliases = map[string]string{
 	"GhostConv": "GhostConv", "GhostBottleneck": "GhostBottleneck",
 	"Concat": "Concat", "Upsample": "Upsample", "MaxPool2d": "MaxPool2d",
 	"Sequential": "Sequential", "Identity": "Identity", "Dropout": "Identity",
+	"ConvTranspose2d": "ConvTranspose2d", "DWConvTranspose2d": "ConvTranspose2d",
 	"Conv2d": "Conv2d", "BatchNorm2d": "BatchNorm2d", "SyncBatchNorm": "BatchNorm2d",
 	"Detect": "Detect",
 }

@@ -2,6 +2,8 @@ package yolo
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"ultrafast/graph"
 	"ultrafast/pt"
@@ -31,28 +33,51 @@ func (b *builder) maxpool(name string, m *pt.Module, in []*graph.Node) (*graph.N
 }
 
 func (b *builder) conv2d(name string, m *pt.Module, in []*graph.Node) (*graph.Node, error) {
-	if mode := m.Text("padding_mode", "zeros"); mode != "zeros" {
-		return nil, fmt.Errorf("%s pads with %q, want zeros", name, mode)
+	if err := checkConv(name, m); err != nil {
+		return nil, err
 	}
-	w := m.Params["weight"]
-	if w == nil {
-		return nil, fmt.Errorf("%s (%s) has no weight", name, m.Path)
-	}
-	c := &graph.Conv{Weight: b.own(w), Bias: b.own(m.Params["bias"]), Groups: m.Int("groups", 1)}
-	for _, attr := range []struct {
-		key string
-		at  *[2]int
-	}{{"stride", &c.Stride}, {"padding", &c.Pad}, {"dilation", &c.Dilation}} {
-		switch v := m.Ints(attr.key); len(v) {
-		case 1:
-			*attr.at = [2]int{v[0], v[0]}
-		case 2:
-			*attr.at = [2]int{v[0], v[1]}
-		default:
-			return nil, fmt.Errorf("%s has %s %s, want one or two whole numbers", name, attr.key, brief(m.Attr[attr.key]))
-		}
+	c := &graph.Conv{Weight: b.own(m.Params["weight"]), Bias: b.own(m.Params["bias"]), Groups: m.Int("groups", 1)}
+	if err := pairs(name, m, map[string]*[2]int{"stride": &c.Stride, "padding": &c.Pad, "dilation": &c.Dilation}); err != nil {
+		return nil, err
 	}
 	return b.g.Add(name, c, in[0]), nil
+}
+
+func (b *builder) convTranspose2d(name string, m *pt.Module, in []*graph.Node) (*graph.Node, error) {
+	if err := checkConv(name, m); err != nil {
+		return nil, err
+	}
+	c := &graph.ConvTranspose{Weight: b.own(m.Params["weight"]), Bias: b.own(m.Params["bias"]), Groups: m.Int("groups", 1)}
+	if err := pairs(name, m, map[string]*[2]int{"stride": &c.Stride, "padding": &c.Pad, "output_padding": &c.OutPad, "dilation": &c.Dilation}); err != nil {
+		return nil, err
+	}
+	return b.g.Add(name, c, in[0]), nil
+}
+
+// checkConv checks what no op of the graph says.
+func checkConv(name string, m *pt.Module) error {
+	if mode := m.Text("padding_mode", "zeros"); mode != "zeros" {
+		return fmt.Errorf("%s pads with %q, want zeros", name, mode)
+	}
+	if m.Params["weight"] == nil {
+		return fmt.Errorf("%s (%s) has no weight", name, m.Path)
+	}
+	return nil
+}
+
+// pairs reads attributes of one or two whole numbers each: vertical, horizontal.
+func pairs(name string, m *pt.Module, to map[string]*[2]int) error {
+	for _, key := range slices.Sorted(maps.Keys(to)) {
+		switch v := m.Ints(key); len(v) {
+		case 1:
+			*to[key] = [2]int{v[0], v[0]}
+		case 2:
+			*to[key] = [2]int{v[0], v[1]}
+		default:
+			return fmt.Errorf("%s has %s %s, want one or two whole numbers", name, key, brief(m.Attr[key]))
+		}
+	}
+	return nil
 }
 
 func (b *builder) batchnorm(name string, m *pt.Module, in []*graph.Node) (*graph.Node, error) {

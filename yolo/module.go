@@ -24,7 +24,7 @@ func FromModule(root *pt.Module) (*graph.Graph, error) {
 	b := &builder{g: &graph.Graph{Names: root.Strings("names")}, taken: map[*tensor.Tensor]bool{}}
 	channels := 3
 	if conv := firstConv(layers); conv != nil {
-		channels = conv.Params["weight"].Shape[1] * max(conv.Int("groups", 1), 1)
+		channels = inputs(conv)
 	}
 	if layers.Children[0].Module.Class == "Focus" {
 		channels /= 4
@@ -89,6 +89,15 @@ func firstConv(m *pt.Module) *pt.Module {
 		}
 	}
 	return nil
+}
+
+// inputs is how many channels a convolution takes.
+func inputs(conv *pt.Module) int {
+	w := conv.Params["weight"].Shape
+	if kindOf(conv) == "ConvTranspose2d" {
+		return w[0]
+	}
+	return w[1] * max(conv.Int("groups", 1), 1)
 }
 
 // A builder appends the nodes of modules to a graph.

@@ -22,6 +22,10 @@ func (d *describer) simple(block string, in, out int, a *arguments) *pt.Module {
 		return d.bottleneck(in, out, shortcut, groups, a.float(0.5))
 	case "SPP", "SPPF":
 		return d.spp(block, in, out, a)
+	case "ConvTranspose2d":
+		return d.convTranspose2d(transposed{in, out, a.int(0), a.int(1), a.int(0), a.int(0), a.int(1), a.bool(true), a.int(1)})
+	case "DWConvTranspose2d":
+		return d.convTranspose2d(transposed{in, out, a.int(1), a.int(1), a.int(0), a.int(0), gcd(in, out), true, 1})
 	case "DWConv":
 		return d.conv(in, out, a.int(1), a.int(1), -1, gcd(in, out))
 	}
@@ -146,6 +150,30 @@ func activation(words string) (*pt.Module, error) {
 
 func (d *describer) conv2d(in, out, kernel, stride, pad, groups int, bias bool) *pt.Module {
 	m := module("Conv2d", nil, "stride", stride, "padding", pad, "dilation", 1, "groups", groups)
+	if d.affords(in, out, groups, kernel) {
+		setWeights(m, bias, out, out, in/groups, kernel, kernel)
+	}
+	return m
+}
+
+// transposed is what PyTorch's ConvTranspose2d takes, in its order.
+type transposed struct {
+	in, out, kernel, stride, pad, outPad, groups int
+	bias                                         bool
+	dilation                                     int
+}
+
+func (d *describer) convTranspose2d(t transposed) *pt.Module {
+	m := module("ConvTranspose2d", nil, "stride", t.stride, "padding", t.pad, "output_padding", t.outPad, "dilation", t.dilation, "groups", t.groups)
+	if d.affords(t.in, t.out, t.groups, t.kernel) {
+		setWeights(m, t.bias, t.out, t.in, t.out/t.groups, t.kernel, t.kernel)
+	}
+	return m
+}
+
+// affords reports whether the weights of such a convolution may be made, and counts them;
+// if not, it leaves the reason in d.err.
+func (d *describer) affords(in, out, groups, kernel int) bool {
 	if d.err == nil && (kernel < 1 || kernel > 64 || groups < 1 || in%groups != 0 || out%groups != 0) {
 		d.err = fmt.Errorf("a convolution of %d to %d channels cannot have %d groups and a kernel of %d (want 1 to 64)", in, out, groups, kernel)
 	}
@@ -155,14 +183,14 @@ func (d *describer) conv2d(in, out, kernel, stride, pad, groups int, bias bool) 
 			d.err = fmt.Errorf("the model has more than %d weights", maxWeights)
 		}
 	}
-	if d.err != nil {
-		return m // nothing of the size asked for is made
-	}
-	m.Params = map[string]*tensor.Tensor{"weight": tensor.New(out, in/groups, kernel, kernel)}
+	return d.err == nil
+}
+
+func setWeights(m *pt.Module, bias bool, out int, weight ...int) {
+	m.Params = map[string]*tensor.Tensor{"weight": tensor.New(weight...)}
 	if bias {
 		m.Params["bias"] = tensor.New(out)
 	}
-	return m
 }
 
 // batchnorm is neutral, with the eps and momentum that YOLOv5 trains with.

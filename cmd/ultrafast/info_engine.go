@@ -113,15 +113,16 @@ func (p *programInfo) fill(steps []engine.StepInfo, times []time.Duration) {
 	p.Ms, p.GFLOPS = inMillis(total), speed(macs, total)
 }
 
-// opOf names the op that a step is for. An activation may be computed with its convolution.
+// opOf names the op that a step is for.
 func opOf(s engine.StepInfo) string {
-	switch {
-	case s.MACs > 0:
-		return "conv"
-	case len(s.Nodes) > 0:
-		return s.Nodes[0].Op.Word()
+	if len(s.Nodes) == 0 {
+		return "copying" // to another layout, or to add padding
 	}
-	return "copying" // to another layout, or to add padding
+	op := s.Nodes[0].Op
+	if _, ok := op.(*graph.Activation); ok && s.MACs > 0 {
+		op = &graph.Conv{} // which has taken the activation along
+	}
+	return op.Word()
 }
 
 func (p *programInfo) print(out io.Writer) error {

@@ -201,6 +201,7 @@ func TestImpossible(t *testing.T) {
 			func(b *Builder) (Func, error) { return b.Upsample(Upsample{}) },
 			func(b *Builder) (Func, error) { return b.RGB(RGB{}) },
 			func(b *Builder) (Func, error) { return b.Halves(Halves{}) },
+			func(b *Builder) (Func, error) { return b.Interleave(Interleave{}) },
 			func(b *Builder) (Func, error) {
 				return b.MaxPool(MaxPool{Channels: 1, Rows: 1, Kernel: 2, Line: Line{Vectors: 1}})
 			},

@@ -33,6 +33,7 @@ type library struct {
 	mix     func(dst, src *handle, weights *float64, n, k int64) message
 
 	conv       func(out *handle, x, weight, bias handle, geometry *int64, bf16 int64) message
+	transpose  func(out *handle, x handle, weight, bias handle, geometry *int64, bf16 int64) message
 	batchNorm  func(out *handle, x handle, parameters *handle, train, silu int64, momentum, eps float64) message
 	activation func(out *handle, x handle, kind string, slope float64) message
 	add        func(out, x *handle, n int64) message
@@ -66,7 +67,7 @@ func loadLibrary(path string) (*library, error) {
 		"uf_grad_mode": &l.gradMode,
 		"uf_live":      &l.live, "uf_free": &l.free, "uf_new": &l.newFrom, "uf_read": &l.read,
 		"uf_write": &l.write, "uf_leaf": &l.leaf, "uf_mix": &l.mix,
-		"uf_conv": &l.conv, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
+		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
 		"uf_backward": &l.backward, "uf_clear": &l.clear, "uf_sgd": &l.sgd,
 	} {

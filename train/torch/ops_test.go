@@ -18,6 +18,11 @@ func TestOpsAgainstDefinition(t *testing.T) {
 		"conv groups": "y = conv x w=f32[9,2,3,3] bias stride=2,1 pad=1,0 groups=3",
 		"conv depth":  "y = conv x w=f32[6,1,5,5] pad=2 groups=6",
 		"conv dilate": "y = conv x w=f32[4,6,3,3] pad=2,3 dilation=2,3",
+		"up":          "y = convtranspose x w=f32[6,8,2,2] bias stride=2",
+		"up 4x4":      "c = convtranspose x w=f32[6,5,4,4] stride=2 pad=1\nb = batchnorm c c=5 eps=0.001 momentum=0.1\ny = silu b",
+		"up groups":   "y = convtranspose x w=f32[6,3,3,2] bias stride=2,3 pad=1,0 outpad=1,2 groups=3",
+		"up depth":    "y = convtranspose x w=f32[6,2,4,4] stride=2 pad=1 groups=6",
+		"up dilate":   "y = convtranspose x w=f32[6,4,3,3] bias pad=2,3 dilation=2,3 outpad=1,2",
 		"batchnorm":   "y = batchnorm x c=6 eps=0.001 momentum=0.03",
 		"fused":       "b = batchnorm x c=6 eps=0.001 momentum=0.03\ny = silu b",
 		"not fused":   "b = batchnorm x c=6 eps=0.001 momentum=0.1\nz = silu b\ny = concat b z",
@@ -76,9 +81,13 @@ func checkAgainstDefinition(t *testing.T, b *backend, g *graph.Graph) {
 
 // The slope of the loss along each parameter, by differences in float64.
 func TestGradientsAgainstDifferences(t *testing.T) {
-	b := open(t, 1)
-	g := parse(t, small)
-	n := load(t, b, g)
+	for name, text := range map[string]string{"small": small, "ups": ups} {
+		t.Run(name, func(t *testing.T) { checkGradients(t, parse(t, text)) })
+	}
+}
+
+func checkGradients(t *testing.T, g *graph.Graph) {
+	n := load(t, open(t, 1), g)
 	x := random(5, 2, 3, 16, 16)
 	step(t, n, x)
 	got := gradients(t, n)

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"ultrafast/graph"
+	"ultrafast/tensor"
 )
 
 // A plan is a graph as a list of calls. Values are numbered as the graph's nodes are.
@@ -60,7 +61,7 @@ func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 			if len(users[n]) == 1 && !isMap[n] && isSiLU(users[n][0]) {
 				continue // computed with its SiLU
 			}
-		case *graph.Conv, *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
+		case *graph.Conv, *graph.ConvTranspose, *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
 		default:
 			return nil, fmt.Errorf("train: %s: libtorch has no call for %s", n.Name, n.Op.Word())
 		}
@@ -101,15 +102,21 @@ func slotsOf(params []graph.Param) slots {
 func (s slots) of(op graph.Op) []int {
 	switch op := op.(type) {
 	case *graph.Conv:
-		bias, ok := s[&op.Bias]
-		if !ok {
-			bias = -1
-		}
-		return []int{s[&op.Weight], bias}
+		return s.conv(&op.Weight, &op.Bias)
+	case *graph.ConvTranspose:
+		return s.conv(&op.Weight, &op.Bias)
 	case *graph.BatchNorm:
 		return []int{s[&op.Gamma], s[&op.Beta], s[&op.Mean], s[&op.Var]}
 	}
 	return nil
+}
+
+func (s slots) conv(weight, bias **tensor.Tensor) []int {
+	b, ok := s[bias]
+	if !ok {
+		b = -1
+	}
+	return []int{s[weight], b}
 }
 
 // findLast notes at each call which values it is the last to need. Maps stay to the end.
@@ -167,11 +174,11 @@ func (p *plan) call(s *scope, c call, in, w []handle, m mode) (out handle, err e
 	var msg message
 	switch op := c.node.Op.(type) {
 	case *graph.Conv:
-		geometry := []int64{
-			int64(op.Stride[0]), int64(op.Stride[1]), int64(op.Pad[0]), int64(op.Pad[1]),
-			int64(op.Dilation[0]), int64(op.Dilation[1]), int64(op.Groups),
-		}
-		msg = l.conv(&out, in[0], w[0], w[1], &geometry[0], flag(p.bf16))
+		g := geometry(op.Stride, op.Pad, op.Dilation, op.Groups)
+		msg = l.conv(&out, in[0], w[0], w[1], &g[0], flag(p.bf16))
+	case *graph.ConvTranspose:
+		g := append(geometry(op.Stride, op.Pad, op.Dilation, op.Groups), int64(op.OutPad[0]), int64(op.OutPad[1]))
+		msg = l.transpose(&out, in[0], w[0], w[1], &g[0], flag(p.bf16))
 	case *graph.BatchNorm:
 		msg = batchNorm(l, &out, in[0], w, op, false, m)
 	case *graph.Activation:
@@ -196,6 +203,13 @@ func (p *plan) call(s *scope, c call, in, w []handle, m mode) (out handle, err e
 		msg = l.slice(&out, in[0], int64(op.Axis), int64(op.Start), end, int64(op.Step))
 	}
 	return s.keep(out, msg)
+}
+
+func geometry(stride, pad, dilation [2]int, groups int) []int64 {
+	return []int64{
+		int64(stride[0]), int64(stride[1]), int64(pad[0]), int64(pad[1]),
+		int64(dilation[0]), int64(dilation[1]), int64(groups),
+	}
 }
 
 func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNorm, silu bool, m mode) message {

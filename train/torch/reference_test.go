@@ -67,6 +67,8 @@ func plainRun(g *graph.Graph, x *tensor.Tensor, training bool) (maps []*field, m
 			out = fieldOf(x)
 		case *graph.Conv:
 			plainConv(op, in[0], out)
+		case *graph.ConvTranspose:
+			plainConvTranspose(op, in[0], out)
 		case *graph.BatchNorm:
 			mean, variance := plainBatchNorm(op, in[0], out, training)
 			moved[n.Name+".running_mean"], moved[n.Name+".running_var"] = mean, variance
@@ -140,6 +142,23 @@ func plainConv(op *graph.Conv, in, out *field) {
 			top, left := y*op.Stride[0]-op.Pad[0], x*op.Stride[1]-op.Pad[1]
 			window(in, top, left, w.shape[2], w.shape[3], op.Dilation[0], op.Dilation[1], func(yy, xx, r, s int) {
 				*v += *w.at(k, c, r, s) * *in.at(n, from, yy, xx)
+			})
+		}
+	})
+}
+
+// plainConvTranspose scatters every input, as the op is defined.
+func plainConvTranspose(op *graph.ConvTranspose, in, out *field) {
+	if op.Bias != nil {
+		out.each(func(v *float64, _, k, _, _ int) { *v = float64(op.Bias.Data[k]) })
+	}
+	w := fieldOf(op.Weight)
+	in.each(func(v *float64, n, c, y, x int) {
+		group := c / (w.shape[0] / op.Groups)
+		for k := range w.shape[1] {
+			top, left := y*op.Stride[0]-op.Pad[0], x*op.Stride[1]-op.Pad[1]
+			window(out, top, left, w.shape[2], w.shape[3], op.Dilation[0], op.Dilation[1], func(yy, xx, r, s int) {
+				*out.at(n, group*w.shape[1]+k, yy, xx) += *v * *w.at(c, k, r, s)
 			})
 		}
 	})

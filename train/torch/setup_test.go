@@ -149,10 +149,24 @@ p = maxpool d kernel=5 stride=1 pad=2
 c2 = conv d w=f32[3,4,3,3] stride=2 pad=1
 a2 = mish c2
 u = upsample a2 scale=2
-k = concat p u d
-m0 = conv k w=f32[6,11,1,1] bias
+t = convtranspose a2 w=f32[3,4,3,3] bias stride=2 pad=1 outpad=1
+bt = batchnorm t c=4 eps=0.001 momentum=0.03
+at = silu bt
+k = concat p u d at
+m0 = conv k w=f32[6,15,1,1] bias
 m1 = conv a2 w=f32[6,3,1,1] bias
 y = detect m0 m1 classes=1 strides=8,16 anchors=10,13;30,61
+output y
+`
+
+// ups has transposed convolutions in groups, dilated, and with all kinds of padding.
+const ups = `x = input shape=1,3,16,16
+c = conv x w=f32[6,3,3,3] bias stride=2 pad=1
+a = silu c
+g = convtranspose a w=f32[6,2,4,2] stride=2 pad=1,0 groups=3
+d = convtranspose g w=f32[6,1,3,3] bias pad=2,1 dilation=2,1 groups=6
+h = convtranspose a w=f32[6,5,3,3] bias stride=2 pad=1 outpad=1
+y = concat d h
 output y
 `
 

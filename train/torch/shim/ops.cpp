@@ -50,6 +50,22 @@ uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bi
   });
 }
 
+uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias,
+                           const int64_t* geometry, int64_t bf16) {
+  return guard([&] {
+    Tensor a = get(x), w = get(weight), b = bias ? get(bias) : Tensor();
+    // On the CPU libtorch 1.13 takes bfloat16 here only where as many channels go in as come
+    // out. So its rounded operands are multiplied in float.
+    for (Tensor* t : {&a, &w, &b}) {
+      if (bf16 && t->defined()) *t = t->to(at::kBFloat16);
+      if (bf16 && t->defined() && t->is_cpu()) *t = t->to(at::kFloat);
+    }
+    at::IntArrayRef g(geometry, 9);
+    Tensor y = at::conv_transpose2d(a, w, b, g.slice(0, 2), g.slice(2, 2), g.slice(7, 2), g[6], g.slice(4, 2));
+    *out = give(bf16 ? y.to(at::kBFloat16) : y);
+  });
+}
+
 uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t train, int64_t silu,
                        double momentum, double eps) {
   return guard([&] {

@@ -46,6 +46,9 @@ uf_error uf_mix(uf_tensor** dst, uf_tensor** src, const double* weights, int64_t
 // may be NULL. With bf16 the operands are rounded to bfloat16 and so is the result.
 uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias, const int64_t* geometry,
                  int64_t bf16);
+// A transposed convolution: the geometry has two more numbers, output padding, at its end.
+uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias,
+                           const int64_t* geometry, int64_t bf16);
 // Parameters: gamma, beta, running mean, running variance. With train, batch statistics
 // are used and the running ones move by momentum. With silu, SiLU follows.
 uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t train, int64_t silu,
