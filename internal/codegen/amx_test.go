@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // amxTarget returns the target, and skips where it cannot run.
 func amxTarget(t *testing.T) Target {
 	t.Helper()
-	target, err := ByName(amx)
+	target, err := ByName(AMX)
 	if err != nil {
 		t.Skip(errors.Join(err, noAMX))
 	}
@@ -42,7 +42,7 @@ func TestAMXMissing(t *testing.T) {
 	old := amxMissing
 	defer func() { amxMissing = old }()
 	amxMissing = func() error { return errors.New("the system is in a bad mood") }
-	_, err := ByName(amx)
+	_, err := ByName(AMX)
 	if err == nil || !strings.Contains(err.Error(), "no amx here") || !strings.HasSuffix(err.Error(), "the system is in a bad mood") {
 		t.Error(err)
 	}

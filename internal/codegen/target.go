@@ -16,7 +16,7 @@ type Target struct {
 }
 
 var targets = []Target{ // the best first
-	{amx, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX}, // AVX-512 with tiles for bfloat16
+	{AMX, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX}, // AVX-512 with tiles for bfloat16
 	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16},
 	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil},
 	{"neon", neonLanes, func() isa { return newNEON() }, hasNEON, nil},
