@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 
 	"ultrafast/internal/codegen"
@@ -34,7 +35,7 @@ func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
 		return nil, false
 	}
 	taps := k.kernel[0] * k.kernel[1]
-	form, vectors, ranges, pairs := amxRows, c.row(&k.y).Vectors, taps, k.in
+	form, vectors, ranges, pairs, blocks := amxRows, c.row(&k.y).Vectors, taps, k.in, k.blocks(c.threads)
 	switch {
 	case k.x.flat && k.x.layout == k.y.layout && k.same():
 		form = amxFlat
@@ -46,12 +47,19 @@ func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
 		return nil, false
 	}
 	if form == amxFlat || form == amxParted {
-		all, strips := c.strips(k)
-		vectors = (all + strips - 1) / strips
+		vectors, blocks = c.strips(k)
+		vectors = (vectors + blocks - 1) / blocks
 	} else if form == amxHalved || k.x.row == k.in*k.x.channel { // rows follow each other as channels do
 		ranges, pairs = k.kernel[1], k.kernel[0]*k.in
 	}
 	tiles := codegen.TilesAMX(k.out, vectors, taps)
+	few := func(t codegen.Tile) int { // 1 where large tiles leave threads without a job
+		if jobs := (k.out + t.Out - 1) / t.Out * blocks * k.y.n; jobs < 2*c.threads {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(tiles, func(a, b codegen.Tile) int { return few(a) - few(b) })
 	tiles = tiles[:min(len(tiles), choicesPerForm)]
 	var list, outer []choice
 	for _, t := range tiles {
