@@ -24,7 +24,7 @@ type Options struct {
 	Classes  []int   // only these classes, by number; empty means all
 	Agnostic bool    // boxes of different classes suppress each other too
 
-	// CPU is what machine code is written for: avx512, avx2 or neon, or generic for none.
+	// CPU is what machine code is written for: amx, avx512, avx2 or neon, or generic for none.
 	// Empty means the best that this machine can run.
 	CPU string
 

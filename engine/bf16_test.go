@@ -115,31 +115,37 @@ func checkBF16(t *testing.T, g *graph.Graph, x *tensor.Tensor, o Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := p.NewSession()
-		for range 2 { // the second run finds what the first has left in the buffers
-			truth := bf16Truth{shapes: p.shapes, seen: map[*graph.Node]*tensor.Tensor{}}
-			s.Watch(func(n *graph.Node, v *tensor.Tensor) {
-				truth.seen[n] = &tensor.Tensor{Shape: v.Shape, Data: slices.Clone(v.Data)}
-				if n != p.graph.Input() {
-					truth.check(t, n, v)
-				}
-			})
-			outs, err := s.Run(x)
-			if err != nil {
-				t.Fatal(err)
+		checkBF16Program(t, g, p, x, o)
+	}
+}
+
+// checkBF16Program checks all nodes and outputs of p, which g was compiled to.
+func checkBF16Program(t *testing.T, g *graph.Graph, p *Program, x *tensor.Tensor, o Options) {
+	t.Helper()
+	s := p.NewSession()
+	for range 2 { // the second run finds what the first has left in the buffers
+		truth := bf16Truth{shapes: p.shapes, seen: map[*graph.Node]*tensor.Tensor{}}
+		s.Watch(func(n *graph.Node, v *tensor.Tensor) {
+			truth.seen[n] = &tensor.Tensor{Shape: v.Shape, Data: slices.Clone(v.Data)}
+			if n != p.graph.Input() {
+				truth.check(t, n, v)
 			}
-			for i, n := range p.graph.Outputs {
-				if !slices.Equal(outs[i].Data, truth.seen[n].Data) {
-					t.Errorf("output %s is not what was watched", n.Name)
-				}
-			}
-			if o.KeepAll && len(truth.seen) != len(g.Nodes) {
-				t.Errorf("watched %d of %d nodes", len(truth.seen), len(g.Nodes))
+		})
+		outs, err := s.Run(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range p.graph.Outputs {
+			if !slices.Equal(outs[i].Data, truth.seen[n].Data) {
+				t.Errorf("output %s is not what was watched", n.Name)
 			}
 		}
-		if t.Failed() {
-			t.Fatalf("%+v\n%v", o, g)
+		if o.KeepAll && len(truth.seen) != len(g.Nodes) {
+			t.Errorf("watched %d of %d nodes", len(truth.seen), len(g.Nodes))
 		}
+	}
+	if t.Failed() {
+		t.Fatalf("%+v\n%v", o, g)
 	}
 }
 

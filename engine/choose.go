@@ -98,6 +98,11 @@ func (c *compiler) choices(k *nativeConv) []choice {
 		}
 		add(rows, line, taps, k.stride[1])
 	}
+	if tiles, faster := c.amxChoices(k); faster {
+		lists = append(tiles, lists...)
+	} else {
+		lists = append(lists, tiles...)
+	}
 	var all []choice
 	for i := range choicesPerForm {
 		for _, list := range lists {

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Batch, Height, Width int    // 0 means as the graph's input says
 	Threads              int    // 0 means one for each core
-	CPU                  string // avx512, avx2, neon, generic; empty means the best that runs here
+	CPU                  string // amx, avx512, avx2, neon, generic; empty means the best that runs here
 	Precision            string // FP32 or BF16; empty means FP32
 	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
 	Tuning               Tuning // how to compute convolutions; what it does not know a model of the processor decides

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"ultrafast/graph"
@@ -17,6 +18,9 @@ func TestCPUs(t *testing.T) {
 		t.Errorf("%v: %s is not the last", all, Generic)
 	}
 	for _, name := range append(all, "") {
+		if err := CheckCPU(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
 		p, err := Compile(g, Options{CPU: name})
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
@@ -32,5 +36,8 @@ func TestCPUs(t *testing.T) {
 	}
 	if _, err := Compile(g, Options{CPU: "z80"}); err == nil {
 		t.Error("compiles for a z80")
+	}
+	if err := CheckCPU("z80"); err == nil || !strings.HasPrefix(err.Error(), "this machine runs "+all[0]) {
+		t.Errorf("a z80: %v", err)
 	}
 }

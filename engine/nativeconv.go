@@ -22,6 +22,7 @@ type nativeConv struct {
 	act          codegen.Activation
 	x, y         place
 	rows         *splitter // where x comes from row by row, or nil
+	halves       *halver   // or in rows whose even and odd columns are apart, or nil
 	apart        [2]int    // from x's even rows and columns to the odd ones; 0 where they are not parted
 	add          *place    // what is added after the activation, or nil
 }
@@ -84,10 +85,12 @@ func (c *compiler) compute(k *nativeConv) error {
 		return c.winogradRows(k, ch)
 	case winogradFlat:
 		return c.winogradFlat(k, ch)
-	case flat:
+	case flat, amxFlat:
 		return c.convFlat(k, ch)
-	case parted:
+	case parted, amxParted:
 		return c.convParted(k, ch)
+	case amxHalved:
+		return c.convHalved(k, ch)
 	}
 	return c.convRows(k, ch)
 }
@@ -186,13 +189,21 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 			spec.Out = bounds[i+1] - first
 			var code []codegen.Func
 			for _, spec.Line = range lines {
-				f, err := c.code.Conv(spec)
+				f, err := c.convCode(spec, ch)
 				if err != nil {
 					return nil, err
 				}
 				code = append(code, f)
 			}
-			ps = append(ps, k.part(c.target, g*k.out+first, spec.Out, taps, ch.Tile, code...))
+			ps = append(ps, k.part(g*k.out+first, spec.Out, func(w []float32) []float32 {
+				switch {
+				case ch.amx():
+					return spec.PackAMX(w)
+				case spec.PairsIn:
+					return c.target.PackPairs(w, spec.Out, k.in, taps, ch.Tile)
+				}
+				return c.target.Pack(w, spec.Out, k.in, taps, ch.Tile)
+			}, code...))
 		}
 	}
 	return ps, nil
@@ -200,27 +211,42 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 
 // convRows appends a convolution that works on whole rows of the output.
 func (c *compiler) convRows(k *nativeConv, ch choice) error {
-	blocks := k.blocks(c.threads)
-	ps, err := c.cut(k, ch, k.stride[1], blocks, c.row(&k.y))
+	blocks, stride := k.blocks(c.threads), k.stride[1]
+	if k.halves != nil {
+		stride = 1
+	}
+	ps, err := c.cut(k, ch, stride, blocks, c.row(&k.y))
 	if err != nil {
 		return err
 	}
 	mask := c.masks.last(k.y.w, c.target.Lanes())
-	if k.rows != nil {
-		c.need(k.rows.room())
+	sums := ch.sums()
+	switch {
+	case k.halves != nil:
+		c.need(sums + k.halves.room())
+	case k.rows != nil:
+		c.need(sums + k.rows.room())
+	default:
+		c.need(sums)
 	}
 	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, worker int) {
 		p := &ps[job%len(ps)]
 		i, block := job/len(ps)/blocks, job/len(ps)%blocks
 		from, to := k.y.h*block/blocks, k.y.h*(block+1)/blocks
+		scratch := s.scratch[worker]
 		a := codegen.Args{1: pointer(p.weight, 0), 2: pointer(p.bias, 0), 5: pointer(mask, 0)}
+		if sums > 0 {
+			a[6] = pointer(scratch, 0)
+		}
 		in := p.first / k.out * k.in
 		for y := from; y < to; y++ {
 			switch row := (y - from) % codegen.WinogradRows; {
+			case k.halves != nil:
+				a[0] = k.halves.row(s, scratch[sums:], i, y, y-from)
 			case k.rows == nil:
 				a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
 			case row == 0:
-				a[0] = k.rows.group(s, s.scratch[worker], i, y, y == from, worker)
+				a[0] = k.rows.group(s, scratch[sums:], i, y, y == from, worker)
 			default:
 				a[0] += uintptr(4 * k.x.row)
 			}
@@ -255,14 +281,9 @@ func (k *nativeConv) values() []int {
 	return []int{k.x.value, k.y.value}
 }
 
-func (k *nativeConv) part(t codegen.Target, first, out, taps int, tile codegen.Tile, code ...codegen.Func) part {
+func (k *nativeConv) part(first, out int, pack func(w []float32) []float32, code ...codegen.Func) part {
 	size := len(k.weight) / len(k.bias) // of one output channel
-	w := k.weight[first*size:][:out*size]
-	pack := t.Pack
-	if k.x.slots != nil {
-		pack = t.PackPairs
-	}
-	return part{first, code, pack(w, out, k.in, taps, tile), k.bias[first:][:out]}
+	return part{first, code, pack(k.weight[first*size:][:out*size]), k.bias[first:][:out]}
 }
 
 // convFlat appends a convolution that works on all rows at once, cut into strips.
@@ -278,7 +299,9 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 		return err
 	}
 	mask := c.masks.all(k.y.layout, vectors)
-	st := c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, _ int) {
+	sums := ch.sums()
+	c.need(sums)
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*strips*len(ps), func(s *state, job, worker int) {
 		p := &ps[job%len(ps)]
 		i, strip := job/len(ps)/strips, job/len(ps)%strips
 		v := vectors * strip / strips
@@ -289,6 +312,9 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 			2: pointer(p.bias, 0),
 			3: pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), 0, 0)+v*lanes),
 			5: pointer(mask, v*lead),
+		}
+		if sums > 0 {
+			a[6] = pointer(s.scratch[worker], 0)
 		}
 		if k.add != nil {
 			a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), 0, 0)+v*lanes)

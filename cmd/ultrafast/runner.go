@@ -119,11 +119,10 @@ func (f *engineFlags) check(runtimes ...string) error {
 }
 
 func checkCPU(cpu string, runtimes ...string) error {
-	switch {
-	case cpu == "":
-	case !slices.Contains(engine.CPUs(), cpu):
-		return fmt.Errorf("--cpu %q: this machine runs %s", cpu, strings.Join(engine.CPUs(), ", "))
-	case !slices.Contains(runtimes, "native"):
+	if err := engine.CheckCPU(cpu); err != nil {
+		return fmt.Errorf("--cpu %q: %w", cpu, err)
+	}
+	if cpu != "" && !slices.Contains(runtimes, "native") {
 		return fmt.Errorf("--cpu %s: is for the engine (native)", cpu)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -84,6 +85,8 @@ func TestScripts(t *testing.T) {
 				return engine.CPUs()[0] != engine.Generic, nil
 			case "bf16":
 				return canBF16(), nil
+			case "amx":
+				return slices.Contains(engine.CPUs(), "amx"), nil
 			case "cuda": // whether ONNX Runtime could try
 				path, err := ort.Find()
 				if err != nil {

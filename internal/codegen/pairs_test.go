@@ -190,33 +190,37 @@ func TestConvPairs(t *testing.T) {
 				}
 			}
 			if c.Tile.Out > 0 {
-				testConvPairs(t, target, r, c)
+				testConvPairs(t, target, r, c, false)
 			}
 		}
 	})
 }
 
-// testConvPairs is testConv where the input, the output or both are pairs.
-func testConvPairs(t *testing.T, target Target, r *rand.Rand, c Conv) {
+// testConvPairs is testConv where the input, the output or both are pairs, by tiles of AMX
+// or by vectors.
+func testConvPairs(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool) {
 	t.Helper()
 	line := newLineMask(r, c.Line, target.lanes)
-	read := (line.width()-1)*c.Stride + c.Kernel[1]
-	last := ((c.In-1)*c.InChannel + (c.Kernel[0]-1)*c.InRow) / 4
+	taps, in, perIn := c.Kernel[0]*c.Kernel[1], c.In, 1
+	at := func(i, tap int) int { return (i*c.InChannel + c.tapAt(tap/c.Kernel[1], tap%c.Kernel[1])) / 4 }
+	last := 0
+	for tap := range taps {
+		last = max(last, at(c.In-1, tap))
+	}
 	input := func() []float32 {
 		x := filled(last+c.reads(target), nan)
-		for i := range c.In {
-			for ky := range c.Kernel[0] {
-				copy(x[(i*c.InChannel+ky*c.InRow)/4:], random(r, read))
-			}
+		for i := range c.In * taps {
+			copy(x[at(i/taps, i%taps):], random(r, (line.width()-1)*c.Stride+1))
 		}
 		return x
 	}
-	taps, in, perIn := c.Kernel[0]*c.Kernel[1], c.In, 1
 	x, xs := randomPairs(input)
 	weights, bias := random(r, c.Out*2*c.In*taps), random(r, c.Out)
 	var packed []float32
 	if c.PairsIn {
-		packed = target.PackPairs(weights, c.Out, c.In, taps, c.Tile)
+		if packed = target.PackPairs(weights, c.Out, c.In, taps, c.Tile); tiles {
+			packed = c.PackAMX(weights)
+		}
 		in, perIn = 2*c.In, 2
 		for i := range weights {
 			weights[i] = rounded(weights[i])
@@ -242,8 +246,14 @@ func testConvPairs(t *testing.T, target Target, r *rand.Rand, c Conv) {
 	pass(&call, 2, bias, 0)
 	pass(&call, 3, out, 0)
 	pass(&call, 4, add, 0)
+	pass(&call, 6, filled(AMXScratch/4, nan), 0)
 	line.pass(&call)
-	if !call.runPairs(t, target, func(b *Builder) (Func, error) { return b.Conv(c) }) {
+	if !call.runPairs(t, target, func(b *Builder) (Func, error) {
+		if tiles {
+			return b.ConvAMX(c)
+		}
+		return b.Conv(c)
+	}) {
 		return
 	}
 	for half := range perOut {
@@ -252,8 +262,8 @@ func testConvPairs(t *testing.T, target Target, r *rand.Rand, c Conv) {
 			line.write(want, o/perOut*c.OutChannel/4, func(p int) (v, slack float64) {
 				sum := newSum(bias[o])
 				for i := range in * taps {
-					ch, ky, kx := i/taps, i%taps/c.Kernel[1], i%c.Kernel[1]
-					sum.add(weights[o*in*taps+i], xs[ch%perIn][(ch/perIn*c.InChannel+ky*c.InRow)/4+p*c.Stride+kx])
+					ch := i / taps
+					sum.add(weights[o*in*taps+i], xs[ch%perIn][at(ch/perIn, i%taps)+p*c.Stride])
 				}
 				v, slack = sum.activate(c.Act)
 				if c.PairsOut {

@@ -16,6 +16,7 @@ type Target struct {
 }
 
 var targets = []Target{ // the best first
+	{AMX, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX}, // AVX-512 with tiles for bfloat16
 	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16},
 	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil},
 	{"neon", neonLanes, func() isa { return newNEON() }, hasNEON, nil},
@@ -39,9 +40,13 @@ func ByName(name string) (Target, error) {
 		}
 	}
 	for _, t := range targets {
-		if t.name == name {
-			return Target{}, fmt.Errorf("codegen: this processor cannot run code for %s, only for %v", name, usable)
+		if t.name != name {
+			continue
 		}
+		if t.AMX() {
+			return Target{}, fmt.Errorf("codegen: no %s here, only %v: %w", name, usable, amxMissing())
+		}
+		return Target{}, fmt.Errorf("codegen: this processor cannot run code for %s, only for %v", name, usable)
 	}
 	return Target{}, fmt.Errorf("codegen: unknown processor %q, want one of %v", name, targets)
 }
