@@ -6,21 +6,22 @@ import (
 	"ultrafast/graph"
 )
 
-// checkSizes returns an error where a single value is larger than the machine's memory,
+// checkSizes returns an error where a single value is larger than the memory that is free,
 // before anything of that size is made.
 func checkSizes(shapes map[*graph.Node]graph.Shape, nodes []*graph.Node) error {
+	free := availableMemory()
 	for _, n := range nodes {
-		if size := 4 * int64(tensorLen(shapes[n])); size > physicalMemory() {
-			return fmt.Errorf("engine: %s: its result %v takes %s, more than this machine's memory of %s; choose a smaller input", n.Name, []int(shapes[n]), gib(size), gib(physicalMemory()))
+		if size := 4 * int64(tensorLen(shapes[n])); size > free {
+			return fmt.Errorf("engine: %s: its result %v takes %s, more than the %s of memory that are free; choose a smaller input", n.Name, []int(shapes[n]), gib(size), gib(free))
 		}
 	}
 	return nil
 }
 
-// checkMemory returns an error where a session would take more than the machine has.
+// checkMemory returns an error where a session would take more than is free.
 func (p *Program) checkMemory() error {
-	if size := p.Memory(); size > physicalMemory() {
-		return fmt.Errorf("engine: running this model on input %v takes %s, more than this machine's memory of %s; choose a smaller input", []int(p.shapes[p.graph.Input()]), gib(size), gib(physicalMemory()))
+	if size, free := p.Memory(), availableMemory(); size > free {
+		return fmt.Errorf("engine: running this model on input %v takes %s, more than the %s of memory that are free; choose a smaller input", []int(p.shapes[p.graph.Input()]), gib(size), gib(free))
 	}
 	return nil
 }

@@ -2,5 +2,7 @@
 
 package engine
 
-// physicalMemory stands in for the bytes of memory that the machine has.
-func physicalMemory() int64 { return 16 << 30 }
+// availableMemory stands in for the bytes that the system can give to a process.
+func availableMemory() int64 { return 16 << 30 }
+
+func preferHugePages([]float32) {}

@@ -11,13 +11,12 @@ type squaresPlan struct {
 	strips      int
 	span        float64 // vectors that the busiest thread computes, or as many as take its time
 	lanes       int
-	channel     int // of T, in floats: from one channel to the next
-	plane       int // and from one plane to the next
+	plane       int // of T, in floats: from one plane to the next
 }
 
 // transformedRoom is the most bytes of T that a thread keeps for itself: what its second
 // cache holds beside weights and sums.
-const transformedRoom = 512 << 10
+const transformedRoom = 800 << 10
 
 // sharedRoom is the most bytes of T that threads share without waiting for memory.
 const sharedRoom = 1 << 20
@@ -30,10 +29,12 @@ func (k *nativeConv) squares(lanes, threads int) squaresPlan {
 		strip := codegen.Strip{Stride: k.stride[0], Rows: each, Columns: (k.y.w + codegen.WinogradRows - 1) / codegen.WinogradRows}
 		p := squaresPlan{whole: strip, last: strip, strips: (rows + each - 1) / each, lanes: lanes}
 		p.last.Rows = rows - (p.strips-1)*each
-		p.channel = strip.Vectors(lanes) * lanes
-		p.plane = k.in*p.channel + lead // so that planes do not meet in the same lines of the cache
-		less := strip.Vectors(lanes) - p.last.Vectors(lanes)
-		p.span = float64((p.strips*k.y.n+threads-1)/threads*strip.Vectors(lanes) - less)
+		p.plane = k.in*strip.Vectors(lanes)*lanes + lead // so that planes do not meet in the same lines of the cache
+		whole := (p.strips - 1) * k.y.n
+		p.span = float64((whole + threads - 1) / threads * strip.Vectors(lanes))
+		if whole%threads == 0 { // else some thread has nothing to do while others have a whole one
+			p.span += float64((k.y.n + threads - 1) / threads * p.last.Vectors(lanes))
+		}
 		return p
 	}
 	if k.rows != nil {
@@ -41,7 +42,7 @@ func (k *nativeConv) squares(lanes, threads int) squaresPlan {
 	}
 	best := plan(rows)
 	best.span = float64(best.whole.Vectors(lanes)*k.y.n) / float64(threads)
-	best.span *= 1 + max(0, float64(4*best.size()-sharedRoom)/(10<<20)) // it comes from farther away
+	best.span *= 1 + max(0, float64(4*best.size()-sharedRoom)/(22<<20)) // it comes from farther away
 	for each := 1; each < rows; each++ {
 		if p := plan(each); 4*p.size() <= transformedRoom && p.span < best.span {
 			best = p
@@ -66,9 +67,9 @@ func (k *nativeConv) prefersSquares(lanes, threads int) bool {
 	columns *= float64(k.y.n) / float64(threads) / 4 // a vector of squares is as wide as four
 	span := k.squares(lanes, threads).span
 	if k.stride[0] == 1 {
-		return cost(span, 36, 250, 330) < cost(columns, 72, 80, 260)
+		return cost(span, 36, 250, 380) < cost(columns, 72, 80, 260)
 	}
-	return cost(span, 81, 600, 540) < cost(columns, 108, 200, 320)
+	return cost(span, 81, 700, 700) < cost(columns, 108, 200, 320)
 }
 
 // size is the floats of T.
@@ -80,6 +81,7 @@ func (k *nativeConv) reads(s codegen.Strip, y int) int { return min(s.Reads(), k
 // winogradSquares appends a 3x3 convolution by Winograd's algorithm in both directions.
 func (c *compiler) winogradSquares(k *nativeConv, ch choice) error {
 	p := k.squares(c.target.Lanes(), c.threads)
+	p.whole.Block, p.last.Block = ch.Vectors, ch.Vectors
 	if p.strips == 1 && k.rows == nil {
 		return c.squaresShared(k, ch, &p)
 	}
@@ -92,8 +94,10 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 	height := codegen.WinogradRows * p.whole.Rows
 	var in [2]codegen.Func // for all strips but the last, and for that
 	var multiply [2]squaresCode
+	var starts [2][2]int
 	for i, s := range []codegen.Strip{p.whole, p.last} {
 		y := i * (p.strips - 1) * height
+		starts[i][0], starts[i][1] = s.Starts(0, k.in, p.lanes)
 		var err error
 		if in[i], err = c.squaresInput(k, p, s, y, k.in); err != nil {
 			return err
@@ -104,7 +108,7 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 	}
 	masks := c.masks.squares(k, p.whole)
 	sums := roundUp(p.size(), lead)
-	parts := sums + roundUp(max(c.target.SquaresScratch(p.whole, ch.Tile), c.target.InputScratch(p.whole))/4, lead)
+	parts := sums + roundUp(max(c.target.SquaresScratch(p.whole, ch.Out), c.target.InputScratch(p.whole))/4, lead)
 	out := parts
 	buffer := out + roundUp(multiply[0].size, lead)
 	c.need(buffer)
@@ -116,7 +120,7 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 		i, block := job/blocks, job%blocks
 		from, to := p.strips*block/blocks, p.strips*(block+1)/blocks
 		scratch := s.scratch[worker]
-		read := codegen.Args{1: pointer(scratch, 0), 5: pointer(masks, 0), 6: pointer(scratch, sums)}
+		read := codegen.Args{5: pointer(masks, 0), 6: pointer(scratch, sums)}
 		for strip := from; strip < to; strip++ {
 			y, variant := strip*height, 0
 			if strip == p.strips-1 {
@@ -127,6 +131,8 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 			} else {
 				read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
 			}
+			first, second := starts[variant][0], starts[variant][1]
+			read[1], read[2] = pointer(scratch, first), pointer(scratch, second)
 			s.text.Call(in[variant], &read)
 			multiply[variant].run(s, k, scratch, scratch[sums:], scratch[out:], i, y)
 		}
@@ -148,9 +154,11 @@ func (c *compiler) squaresShared(k *nativeConv, ch choice, p *squaresPlan) error
 	c.need(c.target.InputScratch(p.whole) / 4)
 	transform := c.parallel(k.name+" transformed", nil, []int{k.x.value, t}, k.x.n*k.in, func(s *state, job, worker int) {
 		i, ch := job/k.in, job%k.in
+		first, second := p.whole.Starts(ch, k.in, p.lanes)
 		s.text.Call(input, &codegen.Args{
 			0: pointer(s.v[k.x.value], k.x.at(i, ch, -1, -1)),
-			1: pointer(s.v[t], i*p.size()+ch*p.channel),
+			1: pointer(s.v[t], i*p.size()+first),
+			2: pointer(s.v[t], i*p.size()+second),
 			5: pointer(masks, 0),
 			6: pointer(s.scratch[worker], 0),
 		})
@@ -159,7 +167,7 @@ func (c *compiler) squaresShared(k *nativeConv, ch choice, p *squaresPlan) error
 
 	bounds := parts(k.out, ch.Tile.Out, (jobsPerThread*c.threads+k.y.n-1)/k.y.n)
 	var ps []squaresCode
-	out := roundUp(c.target.SquaresScratch(p.whole, ch.Tile)/4, lead)
+	out := roundUp(c.target.SquaresScratch(p.whole, ch.Out)/4, lead)
 	for i, first := range bounds[:len(bounds)-1] {
 		code, err := c.squaresMultiply(k, ch, p, p.whole, 0, first, bounds[i+1]-first)
 		if err != nil {
@@ -182,8 +190,8 @@ func (c *compiler) squaresShared(k *nativeConv, ch choice, p *squaresPlan) error
 
 // squaresInput makes the code that transforms some channels of a strip from output row y on.
 func (c *compiler) squaresInput(k *nativeConv, p *squaresPlan, s codegen.Strip, y, channels int) (codegen.Func, error) {
-	return c.code.SquaresInput(codegen.SquaresInput{Strip: s, Channels: channels, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
-		Rows: k.reads(s, y), Channel: 4 * p.channel, Plane: 4 * p.plane, Masked: s.Masked(k.x.w)})
+	return c.code.SquaresInput(codegen.SquaresInput{Strip: s, Channels: channels, All: k.in, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
+		Rows: k.reads(s, y), Plane: 4 * p.plane, Masked: s.Masked(k.x.w)})
 }
 
 // A squaresCode multiplies a strip for some output channels and copies the rows to where
@@ -201,11 +209,11 @@ type squaresCode struct {
 func (c *compiler) squaresMultiply(k *nativeConv, ch choice, p *squaresPlan, s codegen.Strip, y, first, out int) (squaresCode, error) {
 	channel := codegen.WinogradRows * s.Vectors(p.lanes) * p.lanes
 	sc := squaresCode{first: first, bias: k.bias[first:][:out], row: out * channel, size: codegen.WinogradRows * out * channel,
-		weight: c.target.PackSquares(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, k.stride[0], ch.Tile),
+		weight: c.target.PackSquares(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, k.stride[0], ch.Out),
 		mask:   c.masks.last(k.y.w, p.lanes)}
 	var err error
-	if sc.multiply, err = c.code.Squares(codegen.Squares{Strip: s, In: k.in, Out: out, Channel: 4 * p.channel, Plane: 4 * p.plane,
-		OutRow: 4 * sc.row, OutChannel: 4 * channel, Act: k.act, Tile: ch.Tile}); err != nil {
+	if sc.multiply, err = c.code.Squares(codegen.Squares{Strip: s, In: k.in, Out: out, Plane: 4 * p.plane,
+		OutRow: 4 * sc.row, OutChannel: 4 * channel, Act: k.act, TileOut: ch.Out}); err != nil {
 		return sc, err
 	}
 	height := min(codegen.WinogradRows*s.Rows, k.y.h-y)

@@ -63,6 +63,7 @@ func (p *Program) NewSession() *Session {
 // alignedFloats returns n floats that begin at a line of the cache.
 func alignedFloats(n int) []float32 {
 	b := make([]float32, n+lead)
+	preferHugePages(b)
 	skip := -int(uintptr(unsafe.Pointer(&b[0]))/4) & (lead - 1)
 	return b[skip:][:n:n]
 }

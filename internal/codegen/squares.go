@@ -19,10 +19,13 @@ import "fmt"
 // squareSide is how many rows and columns of output a square has.
 const squareSide = WinogradRows
 
-// A Strip is some rows of squares.
+// A Strip is some rows of squares. Its vectors are cut into blocks of at most Block, which
+// are multiplied together: in each plane of T lie the vectors of the first block, channel by
+// channel, then those of the next.
 type Strip struct {
 	Stride        int // of the convolution, 1 or 2
 	Rows, Columns int // of squares
+	Block         int
 }
 
 // pitch is how many lanes there are from one row of squares to the next.
@@ -37,12 +40,26 @@ func (s Strip) Reads() int { return WinogradReads(s.Stride, squareSide*s.Rows) }
 // Planes is how many planes T has.
 func (s Strip) Planes() int { p := WinogradPlanes(s.Stride); return p * p }
 
+// blocks cuts the vectors.
+func (s Strip) blocks(lanes int) []segment { return balanced(s.Vectors(lanes), s.Block) }
+
+// Starts returns where in a plane of T the blocks of the first and of the second size begin,
+// in floats, for one of so many channels.
+func (s Strip) Starts(channel, channels, lanes int) (first, second int) {
+	blocks := s.blocks(lanes)
+	first = channel * blocks[0].size * lanes
+	if len(blocks) == 2 {
+		second = (blocks[1].start*channels + channel*blocks[1].size) * lanes
+	}
+	return first, second
+}
+
 // OutPitch is how many floats lie between the rows of output of one row of squares and
 // those of the next, in what Squares writes.
 func (s Strip) OutPitch() int { return squareSide * s.pitch() }
 
 func (s Strip) check() error {
-	if s.Stride != 1 && s.Stride != 2 || s.Rows < 1 || s.Columns < 1 {
+	if s.Stride != 1 && s.Stride != 2 || s.Rows < 1 || s.Columns < 1 || s.Block < 1 {
 		return fmt.Errorf("codegen: impossible %+v", s)
 	}
 	return nil
@@ -57,18 +74,15 @@ func (s Strip) check() error {
 type Squares struct {
 	Strip
 	In, Out    int
-	Channel    int // of T: from one channel to the next
-	Plane      int // and from one plane to the next
+	Plane      int // of T: from one plane to the next
 	OutRow     int // of the output: from row r of the squares to row r+1
 	OutChannel int
 	Act        Activation
-	Tile       Tile
+	TileOut    int // of output channels; a tile has the vectors of a block
 }
 
-// SquaresScratch is how many bytes a tile's sums take.
-func (t Target) SquaresScratch(s Strip, tile Tile) int {
-	return s.Planes() * tile.Out * tile.Vectors * 4 * t.lanes
-}
+// SquaresScratch is how many bytes the sums of a tile of so many output channels take.
+func (t Target) SquaresScratch(s Strip, out int) int { return s.Planes() * out * s.Block * 4 * t.lanes }
 
 // HasSquares reports whether the target has enough registers for these kernels.
 func (t Target) HasSquares() bool { return t.vectors(2) >= squareRegisters }
@@ -78,13 +92,14 @@ const squareRegisters = 30
 
 // Squares writes the multiplication.
 func (b *Builder) Squares(w Squares) (Func, error) {
+	tile := Tile{w.TileOut, w.Block}
 	switch err := w.check(); {
 	case err != nil:
 		return 0, err
 	case w.In < 1 || w.Out < 1 || !w.Act.known():
 		return 0, fmt.Errorf("codegen: impossible %+v", w)
-	case !b.target.Fits(w.Tile, 1) || !b.target.HasSquares():
-		return 0, fmt.Errorf("codegen: a tile of %d x %d sums, or squares at all, do not fit the registers of %s", w.Tile.Out, w.Tile.Vectors, b.target)
+	case !b.target.Fits(tile, 1) || !b.target.HasSquares():
+		return 0, fmt.Errorf("codegen: a tile of %d x %d sums, or squares at all, do not fit the registers of %s", tile.Out, tile.Vectors, b.target)
 	}
 	return b.kernel(w, false, func(m isa) {
 		m.arg(rX, 0)
@@ -93,14 +108,14 @@ func (b *Builder) Squares(w Squares) (Func, error) {
 		m.arg(rOut, 3)
 		m.arg(rScratch, 6)
 		size := 4 * m.lanes()
-		loops := convWriter{b, m, Conv{In: w.In, Kernel: [2]int{squareMatrices, 1}, Out: w.Out, OutChannel: w.OutChannel, Tile: w.Tile}}
+		loops := convWriter{b, m, Conv{In: w.In, Kernel: [2]int{squareMatrices, 1}, Out: w.Out, OutChannel: w.OutChannel, Tile: tile}}
 		loops.channels(func(out int) {
 			m.push(rX, rOut)
-			for _, s := range balanced(w.Vectors(m.lanes()), w.Tile.Vectors) {
+			for _, s := range w.blocks(m.lanes()) {
 				m.loop(rOuter, s.n, func() {
 					b.squaresMultiply(w, out, s.size)
 					b.squaresOutput(w, out, s.size)
-					m.add(rX, s.size*size)
+					m.add(rX, w.In*s.size*size)
 					m.add(rOut, squareSide*s.size*size)
 				})
 			}
@@ -144,7 +159,7 @@ func (b *Builder) squaresMultiply(w Squares, out, v int) {
 					m.load(x[j], rCurX, j*size)
 				}
 				m.tap(acc, x, out, rCurW, 0, free)
-				m.add(rCurX, w.Channel)
+				m.add(rCurX, v*size)
 				m.add(rCurW, step)
 			})
 			for i, a := range acc {
@@ -156,7 +171,7 @@ func (b *Builder) squaresMultiply(w Squares, out, v int) {
 
 // PackSquares transforms the weights [Out, In, 3, 3] and orders them for Squares: as Pack
 // does, with the matrices one after the other.
-func (t Target) PackSquares(weights []float32, out, in, stride int, tile Tile) []float32 {
+func (t Target) PackSquares(weights []float32, out, in, stride, tileOut int) []float32 {
 	g := winogradG(stride)[:6]
 	matrices := make([]float32, out*squareMatrices*in)
 	for o := range out {
@@ -179,5 +194,5 @@ func (t Target) PackSquares(weights []float32, out, in, stride int, tile Tile) [
 			}
 		}
 	}
-	return t.Pack(matrices, out, squareMatrices*in, 1, tile)
+	return t.Pack(matrices, out, squareMatrices*in, 1, Tile{Out: tileOut})
 }

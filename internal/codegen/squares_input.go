@@ -10,16 +10,17 @@ import "fmt"
 // column, in which what a square reads lies one lane after what the square on its left
 // does. T is then made of whole vectors.
 //
-// Arguments: 0 input at the first row and column that the first square reads, 1 T, 5 masks
-// (with Masked), 6 scratch memory of Scratch bytes.
+// Arguments: 0 input at the first row and column that the first square reads, 1 and 2 where
+// in T the blocks of the first and of the second size begin, as Starts has it, 5 masks (with
+// Masked), 6 scratch memory of InputScratch bytes.
 type SquaresInput struct {
 	Strip
-	Channels  int
+	Channels  int // that the call transforms
+	All       int // that T has
 	InRow     int
 	InChannel int
 	Rows      int // of input that there are; those that Reads has beyond count as zeros
-	Channel   int // of T: from one channel to the next
-	Plane     int // and from one plane to the next
+	Plane     int // of T: from one plane to the next
 	// Masked says that the width is not a multiple of the square's side, so that squares
 	// reach beyond the column of zeros on the right. Masks then say which columns count, in
 	// the order of Mask.
@@ -29,12 +30,12 @@ type SquaresInput struct {
 // phases is the squares' distance in rows or columns of input.
 func (s Strip) phases() int { return squareSide * s.Stride }
 
-// blocks is how many vectors a row of squares takes, with the lane behind it.
-func (s Strip) blocks(lanes int) int { return (s.pitch() + lanes - 1) / lanes }
+// rowVectors is how many vectors a row of squares takes, with the lane behind it.
+func (s Strip) rowVectors(lanes int) int { return (s.pitch() + lanes - 1) / lanes }
 
 // array is the floats of one phase of rows and columns.
 func (s Strip) array(lanes int) int {
-	return roundUp((s.Rows+1)*s.pitch()+(1+s.blocks(lanes))*lanes, constSize/4)
+	return roundUp((s.Rows+1)*s.pitch()+(1+s.rowVectors(lanes))*lanes, constSize/4)
 }
 
 // InputScratch is how many bytes of scratch memory SquaresInput needs.
@@ -44,7 +45,7 @@ func (t Target) InputScratch(s Strip) int { return 4 * s.phases() * s.phases() *
 // and the right included: true where a lane counts, in vectors of that many lanes.
 func (s Strip) Masks(width, lanes int) []bool {
 	var mask []bool
-	for block := range s.blocks(lanes) {
+	for block := range s.rowVectors(lanes) {
 		for phase := range s.phases() {
 			for lane := range lanes {
 				mask = append(mask, (block*lanes+lane)*s.phases()+phase < width)
@@ -65,7 +66,7 @@ func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
 	switch err := w.check(); {
 	case err != nil:
 		return 0, err
-	case w.Channels < 1 || w.Rows < 1 || w.Rows > w.Reads():
+	case w.Channels < 1 || w.All < w.Channels || w.Rows < 1 || w.Rows > w.Reads():
 		return 0, fmt.Errorf("codegen: impossible %+v", w)
 	case !b.target.HasSquares():
 		return 0, fmt.Errorf("codegen: the transformation of squares does not fit the registers of %s", b.target)
@@ -73,6 +74,7 @@ func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
 	return b.kernel(w, false, func(m isa) {
 		m.arg(rX, 0)
 		m.arg(rOut, 1)
+		m.arg(rRes, 2)
 		m.arg(rScratch, 6)
 		if w.Masked {
 			m.arg(rMask, 5)
@@ -82,18 +84,24 @@ func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
 		m.loop(rTiles, w.Channels, func() {
 			b.partSquares(w)
 			m.move(rCurX, rScratch)
-			m.move(rCurW, rOut)
-			m.loop(rOuter, w.Vectors(m.lanes()), func() {
-				if w.Stride == 1 {
-					b.squaresInput1(w)
-				} else {
-					b.squaresInput2(w)
-				}
-				m.add(rCurX, size)
-				m.add(rCurW, size)
-			})
+			for i, s := range w.blocks(m.lanes()) {
+				start := [2]reg{rOut, rRes}[i]
+				m.move(rCurW, start)
+				m.loop(rOuter, s.n, func() {
+					m.loop(rCount, s.size, func() {
+						if w.Stride == 1 {
+							b.squaresInput1(w)
+						} else {
+							b.squaresInput2(w)
+						}
+						m.add(rCurX, size)
+						m.add(rCurW, size)
+					})
+					m.add(rCurW, (w.All-1)*s.size*size)
+				})
+				m.add(start, s.size*size)
+			}
 			m.add(rX, w.InChannel)
-			m.add(rOut, w.Channel)
 		})
 	})
 }
@@ -131,7 +139,7 @@ func (b *Builder) partRow(w SquaresInput, row int, there bool) {
 	m := b.isa
 	size := 4 * m.lanes()
 	phases := w.phases()
-	for block := range w.blocks(m.lanes()) {
+	for block := range w.rowVectors(m.lanes()) {
 		p := newPool(m.vectors())
 		columns := make([]vec, phases)
 		if there {
