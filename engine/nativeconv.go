@@ -176,8 +176,10 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: stride, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: ch.Tile,
 		PixelsOuter: ch.PixelsOuter, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
-	if !k.x.flat && k.kernel == [2]int{1, 1} {
-		spec.Ahead = 4 * k.x.row
+	if k.kernel == [2]int{1, 1} {
+		if spec.Ahead = 4 * k.x.row; k.x.flat { // the next tile instead of the next row
+			spec.Ahead = 4 * c.target.Lanes() * ch.Vectors
+		}
 	}
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel

@@ -17,6 +17,8 @@ type team struct {
 	claims  atomic.Uint64 // step, its jobs, the next of them: a claim packed
 	done    atomic.Int64  // how many of the step's jobs are finished
 	quit    atomic.Bool
+	spins   atomic.Int64 // how often a thread looks whether it may go on before it sleeps
+	held    int          // grows when the caller has to sleep in a step, and falls with every step
 	caller  sleeper
 	helpers []sleeper
 }
@@ -37,6 +39,7 @@ func unpack(c uint64) (step, jobs, next int) {
 // newTeam starts threads-1 helpers, which live until stop.
 func newTeam(threads int, do func(step, job, worker int)) *team {
 	t := &team{do: do, helpers: make([]sleeper, threads-1)}
+	t.spins.Store(longSpin)
 	t.caller.wake = make(chan struct{}, 1)
 	for i := range t.helpers {
 		t.helpers[i].wake = make(chan struct{}, 1)
@@ -68,7 +71,8 @@ func (t *team) run(step, jobs int) {
 		t.helpers[i].rouse()
 	}
 	t.work(0)
-	t.caller.wait(func() bool { return t.done.Load() == int64(jobs) })
+	slept := t.caller.wait(t.spins.Load(), func() bool { return t.done.Load() == int64(jobs) })
+	t.adapt(slept)
 }
 
 // work does jobs until none of the present step is left.
@@ -92,7 +96,7 @@ func (t *team) work(worker int) {
 func (t *team) help(i int) {
 	for !t.quit.Load() {
 		t.work(i + 1)
-		t.helpers[i].wait(func() bool {
+		t.helpers[i].wait(t.spins.Load(), func() bool {
 			_, jobs, next := unpack(t.claims.Load())
 			return next < jobs || t.quit.Load()
 		})
@@ -106,23 +110,44 @@ type sleeper struct {
 	_      [48]byte // keeps the flags of two threads out of one line of the cache
 }
 
-// spins is how often a thread looks whether it may go on before it sleeps. Waking costs
-// as much as a small layer; spinning longer would take the processor from others, and
-// from a thread of our own that has to finish its job on it.
-const spins = 1000
+// How often a thread looks whether it may go on before it sleeps. Long is some hundred
+// microseconds, for waking costs as much as a small layer. But where another process takes
+// a processor from us, so that again and again a job takes longer than that, spinning keeps
+// the processor from the thread of our own that has to finish the job on it.
+const (
+	longSpin  = 20000
+	shortSpin = 1000
+)
 
-// wait returns when ready is true. Whoever makes it true calls rouse afterwards.
-func (s *sleeper) wait(ready func() bool) {
-	for {
+// adapt chooses between the two after a step: short from two waits within heldSteps steps
+// on, long when there have been none for a while.
+func (t *team) adapt(slept bool) {
+	const heldSteps = 32
+	if slept {
+		t.held = min(t.held+2*heldSteps, 8*heldSteps)
+	} else {
+		t.held = max(0, t.held-1)
+	}
+	if t.held > 3*heldSteps {
+		t.spins.Store(shortSpin)
+	} else {
+		t.spins.Store(longSpin)
+	}
+}
+
+// wait returns when ready is true, and reports whether the thread has slept. Whoever makes
+// it true calls rouse afterwards.
+func (s *sleeper) wait(spins int64, ready func() bool) (slept bool) {
+	for ; ; slept = true {
 		for range spins {
 			if ready() {
-				return
+				return slept
 			}
 			codegen.Pause()
 		}
 		s.asleep.Store(true)
 		if ready() && s.asleep.CompareAndSwap(true, false) {
-			return
+			return slept
 		}
 		<-s.wake
 	}
