@@ -16,7 +16,7 @@ type squaresPlan struct {
 
 // transformedRoom is the most bytes of T that a thread keeps for itself: what its second
 // cache holds beside weights and sums.
-const transformedRoom = 800 << 10
+const transformedRoom = 720 << 10
 
 // sharedRoom is the most bytes of T that threads share without waiting for memory.
 const sharedRoom = 1 << 20

@@ -172,27 +172,42 @@ func (b *Builder) squaresMultiply(w Squares, out, v int) {
 // PackSquares transforms the weights [Out, In, 3, 3] and orders them for Squares: as Pack
 // does, with the matrices one after the other.
 func (t Target) PackSquares(weights []float32, out, in, stride, tileOut int) []float32 {
-	g := winogradG(stride)[:6]
-	matrices := make([]float32, out*squareMatrices*in)
-	for o := range out {
-		for channel := range in {
-			w := weights[(o*in+channel)*9:][:9]
-			for i, rows := range g {
-				var line [3]float64 // rows of G times the kernel
-				for kx := range line {
-					for ky, factor := range rows {
-						line[kx] += factor * float64(w[3*ky+kx])
+	packing := t.isa().packing()
+	segments := tiles(out, tileOut)
+	size := 0
+	for _, s := range segments {
+		size += s.n * roundUp(s.size, packing) * squareMatrices * in
+	}
+	packed := make([]float32, size)
+	to := packed
+	g := [6][3]float64(winogradG(stride))
+	for _, s := range segments {
+		step := roundUp(s.size, packing)
+		for n := range s.n {
+			for channel := range in {
+				for o := range s.size {
+					w := (*[9]float32)(weights[((s.start+n*s.size+o)*in+channel)*9:])
+					for i, u := range transformed(&g, w) {
+						to[(i*in+channel)*step+o] = u
 					}
-				}
-				for j, columns := range g {
-					sum := 0.0
-					for kx, factor := range columns {
-						sum += factor * line[kx]
-					}
-					matrices[(o*squareMatrices+squareMatrix(i, j))*in+channel] = float32(sum)
 				}
 			}
+			to = to[squareMatrices*in*step:]
 		}
 	}
-	return t.Pack(matrices, out, squareMatrices*in, 1, Tile{Out: tileOut})
+	return packed
+}
+
+// transformed returns G w G^T, the matrices of a pair of channels.
+func transformed(g *[6][3]float64, w *[9]float32) (u [squareMatrices]float32) {
+	for i := range g {
+		var line [3]float64
+		for kx := range line {
+			line[kx] = g[i][0]*float64(w[kx]) + g[i][1]*float64(w[3+kx]) + g[i][2]*float64(w[6+kx])
+		}
+		for j := range g {
+			u[squareMatrix(i, j)] = float32(g[j][0]*line[0] + g[j][1]*line[1] + g[j][2]*line[2])
+		}
+	}
+	return u
 }
