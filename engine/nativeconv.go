@@ -25,6 +25,7 @@ type nativeConv struct {
 	halves       *halver   // or in rows whose even and odd columns are apart, or nil
 	apart        [2]int    // from x's even rows and columns to the odd ones; 0 where they are not parted
 	add          *place    // what is added after the activation, or nil
+	far          bool      // whether the result is large and only the caller of Run reads it
 }
 
 // nativeConv appends the steps of a convolution by machine code, and of the activation and the
@@ -64,6 +65,7 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	if c.straight(k, last) {
 		v := c.newValue(c.shapes[last])
 		k.y, c.value[last] = plainPlace(v, c.shapes[last], c.target.Lanes()), v
+		k.far = 4*tensorLen(c.shapes[last]) > farSize
 	} else {
 		if k.y, err = c.place(last); err != nil {
 			return err
@@ -118,6 +120,10 @@ func (c *compiler) sum(n *graph.Node) (sum, other *graph.Node) {
 	}
 	return u, other
 }
+
+// farSize is the least bytes of a result that is written past the caches: what does not fit
+// in the second one would only drive out what is needed there.
+const farSize = 1 << 20
 
 // straight reports whether the result, which only the caller of Run sees, is written into
 // a plain tensor at once. From a narrow map it is better computed flat and copied.
@@ -217,7 +223,9 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	if k.halves != nil {
 		stride = 1
 	}
-	ps, err := c.cut(k, ch, stride, blocks, c.row(&k.y))
+	line := c.row(&k.y)
+	line.Far = k.far && line.Mask == codegen.MaskNone && k.y.channel%lead == 0
+	ps, err := c.cut(k, ch, stride, blocks, line)
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,12 @@ func (a *avx) store(base reg, off int, s vec) {
 	a.StoreV(amd64.VMOVUPS, a.w, at(base, off), amd64.Vec(s))
 }
 
+// storeFar is weakly ordered. Whoever hands its memory to another thread does that by a
+// locked instruction, which waits for it.
+func (a *avx) storeFar(base reg, off int, s vec) {
+	a.StoreV(amd64.VMOVNTPS, a.w, at(base, off), amd64.Vec(s))
+}
+
 func (a *avx) storeFirst(base reg, off int, s, t vec, n int) {
 	if a.wide {
 		a.MovRI(gprs[rCount], 1<<n-1)

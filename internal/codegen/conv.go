@@ -34,7 +34,8 @@ type Conv struct {
 type Line struct {
 	Vectors int
 	Mask    Mask
-	Last    int // with MaskPart, how many lanes of the last vector are stored
+	Last    int  // with MaskPart, how many lanes of the last vector are stored
+	Far     bool // without a mask: what is stored is large and not read soon, and vectors are aligned
 }
 
 // A Mask says which lanes of a line's vectors count.
@@ -57,6 +58,10 @@ func (l Line) store(m isa, base reg, off int, y, t vec, index int, last bool) {
 		m.andM(y, y, rMask, 0)
 	case l.Mask == MaskPart && last:
 		m.storeFirst(base, off, y, t, l.Last)
+		return
+	}
+	if l.Far {
+		m.storeFar(base, off, y)
 		return
 	}
 	m.store(base, off, y)
@@ -139,6 +144,8 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
 	case !c.Act.known():
 		return fmt.Errorf("codegen: activation %q", c.Act.Kind)
+	case c.Line.Far && (c.Line.Mask != MaskNone || c.OutChannel%(4*t.lanes) != 0):
+		return fmt.Errorf("codegen: conv %+v: stores past the caches take no masks and whole vectors", *c)
 	case c.PairsOut && (c.Out%2 != 0 || c.Tile.Out%2 != 0):
 		return fmt.Errorf("codegen: pairs of %d channels in tiles of %d", c.Out, c.Tile.Out)
 	}

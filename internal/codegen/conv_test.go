@@ -33,6 +33,7 @@ func randomConv(r *rand.Rand, t Target) Conv {
 		Line: randomLine(r, t.lanes, MaskNone, MaskLast, MaskAll, MaskPart),
 	}
 	c.Tile = randomTile(r, t, c.Out, c.Line.Vectors, c.Stride)
+	c.Line.Far = c.Line.Mask == MaskNone && r.IntN(2) == 0
 	line := 4 * c.reads(t)
 	if r.IntN(2) == 0 { // rows of all channels
 		c.InChannel = line + 4*rarely(r, 20)
@@ -42,7 +43,9 @@ func randomConv(r *rand.Rand, t Target) Conv {
 		c.InChannel = c.Kernel[0]*c.InRow + 4*r.IntN(20)
 	}
 	c.OutChannel = 4 * (c.Line.Vectors*t.lanes + rarely(r, 20))
-	c.AddChannel = 4 * (c.Line.Vectors*t.lanes + rarely(r, 20))
+	if c.AddChannel = 4 * (c.Line.Vectors*t.lanes + rarely(r, 20)); c.Line.Far {
+		c.OutChannel = roundUp(c.OutChannel, 4*t.lanes)
+	}
 	return c
 }
 
@@ -67,7 +70,8 @@ func TestConvApart(t *testing.T) {
 			weights, bias := random(r, c.Out*c.In*c.Kernel[0]*c.Kernel[1]), random(r, c.Out)
 			add := random(r, c.Out*c.AddChannel/4+line.Vectors*target.lanes)
 			compute := func(x []float32, c Conv) (out []float32, ran bool) {
-				out = filled(c.Out*c.OutChannel/4+line.Vectors*target.lanes, untouched)
+				out = floatsOf(aligned(4 * (c.Out*c.OutChannel/4 + line.Vectors*target.lanes)))
+				fill(out, untouched)
 				var call caller
 				pass(&call, 0, x, 0)
 				pass(&call, 1, target.Pack(weights, c.Out, c.In, c.Kernel[0]*c.Kernel[1], c.Tile), 0)
@@ -112,7 +116,7 @@ func TestConvShapes(t *testing.T) {
 		} {
 			for _, outer := range []bool{false, true} {
 				c := Conv{In: s.in, Out: s.out, Kernel: [2]int{s.kernel, s.kernel}, Stride: s.stride, Act: Activation{Kind: "silu"},
-					PixelsOuter: outer, Line: Line{s.vectors, MaskLast, 0}, Tile: target.Tiles(s.out, s.vectors, s.kernel*s.kernel, s.stride)[0]}
+					PixelsOuter: outer, Line: Line{Vectors: s.vectors, Mask: MaskLast}, Tile: target.Tiles(s.out, s.vectors, s.kernel*s.kernel, s.stride)[0]}
 				c.InChannel = 4 * c.reads(target)
 				c.InRow = s.in * c.InChannel
 				c.OutChannel = 4 * s.vectors * target.lanes
@@ -136,7 +140,8 @@ func testConv(t *testing.T, target Target, r *rand.Rand, c Conv) {
 	taps := c.Kernel[0] * c.Kernel[1]
 	weights, bias := random(r, c.Out*c.In*taps), random(r, c.Out)
 	add := random(r, c.Out*c.AddChannel/4+line.Vectors*target.lanes)
-	out := filled(c.Out*c.OutChannel/4+line.Vectors*target.lanes, untouched)
+	out := floatsOf(aligned(4 * (c.Out*c.OutChannel/4 + line.Vectors*target.lanes)))
+	fill(out, untouched)
 	var call caller
 	pass(&call, 0, x, 0)
 	pass(&call, 1, target.Pack(weights, c.Out, c.In, taps, c.Tile), 0)

@@ -48,6 +48,7 @@ type isa interface {
 	loadEven(d vec, base reg, off int) // lanes 0, 2, 4 … of two vectors
 	loadOdd(d vec, base reg, off int)
 	store(base reg, off int, s vec)
+	storeFar(base reg, off int, s vec)             // past the caches where it can; aligned to a vector
 	storeFirst(base reg, off int, s, t vec, n int) // the first n lanes only; t and rCount are used up
 	spread(d vec, base reg, off int)               // one float32 to all lanes
 

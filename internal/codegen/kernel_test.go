@@ -68,10 +68,14 @@ func (c *caller) run(t *testing.T, target Target, write func(b *Builder) (Func, 
 //go:noinline
 func filled(n int, v float32) []float32 {
 	s := make([]float32, n)
+	fill(s, v)
+	return s
+}
+
+func fill(s []float32, v float32) {
 	for i := range s {
 		s[i] = v
 	}
-	return s
 }
 
 // random returns n numbers of about 1.

@@ -134,6 +134,8 @@ func (n *neon) store(base reg, off int, s vec) {
 	n.StrQ(arm64.V(s), x, off)
 }
 
+func (n *neon) storeFar(base reg, off int, s vec) { n.store(base, off, s) }
+
 func (n *neon) storeFirst(base reg, off int, s, t vec, lanes int) {
 	x, off := n.reach(base, off)
 	switch lanes {
