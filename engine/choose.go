@@ -70,7 +70,7 @@ func (c *compiler) choices(k *nativeConv) []choice {
 			add(winogradSquares, s.whole.Vectors(lanes), 1, 1)
 		}
 	}
-	first := k.winograd() && c.target.HasSquares() && k.prefersSquares(lanes, c.threads)
+	first := k.winograd() && c.target.HasSquares() && k.prefersSquares(lanes)
 	if first {
 		squares()
 	}

@@ -54,8 +54,9 @@ func (k *nativeConv) squares(lanes, threads int) squaresPlan {
 // prefersSquares estimates whether squares take less time than Winograd's algorithm along
 // columns alone. The numbers are cycles for a vector of squares: what a product of the
 // algorithm takes for each pair of channels, what an input channel takes to be transformed
-// and an output channel to come back, measured with AVX-512 on Zen 4.
-func (k *nativeConv) prefersSquares(lanes, threads int) bool {
+// and an output channel to come back, measured with AVX-512 on Zen 4. The answer is that for
+// one thread, since the two round otherwise, and results should not depend on the threads.
+func (k *nativeConv) prefersSquares(lanes int) bool {
 	cost := func(span float64, products, in, out int) float64 {
 		return span * float64(products*k.in*k.out+in*k.in+out*k.out)
 	}
@@ -64,8 +65,8 @@ func (k *nativeConv) prefersSquares(lanes, threads int) bool {
 	if narrow(k.y.w, 1, lanes) {
 		columns = float64(k.flatVectors(lanes))
 	}
-	columns *= float64(k.y.n) / float64(threads) / 4 // a vector of squares is as wide as four
-	span := k.squares(lanes, threads).span
+	columns *= float64(k.y.n) / 4 // a vector of squares is as wide as four
+	span := k.squares(lanes, 1).span
 	if k.stride[0] == 1 {
 		return cost(span, 36, 250, 380) < cost(columns, 72, 80, 260)
 	}

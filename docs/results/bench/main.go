@@ -41,14 +41,15 @@ func main() {
 	program := flag.String("ultrafast", "./ultrafast", "the program")
 	out := flag.String("o", "bench.md", "file to write")
 	seconds := flag.Float64("seconds", 10, "time to measure for, for each runtime and number of threads")
+	precision := flag.String("precision", "fp32", "what the engine computes in: fp32, or fp32,bf16")
 	flag.Parse()
-	if err := run(*program, *out, *seconds); err != nil {
+	if err := run(*program, *out, *precision, *seconds); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(program, out string, seconds float64) error {
+func run(program, out, precision string, seconds float64) error {
 	dir, err := os.MkdirTemp("", "ultrafast-bench-")
 	if err != nil {
 		return err
@@ -62,17 +63,17 @@ func run(program, out string, seconds float64) error {
 	var reports []report
 	for i, m := range models {
 		fmt.Fprintf(os.Stderr, "%d/%d: %s %s\n", i+1, len(models), m.name, strings.Join(m.args, " "))
-		r, err := measure(program, dir, seconds, m)
+		r, err := measure(program, dir, precision, seconds, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		reports = append(reports, r)
 	}
-	return renameio.WriteFile(out, []byte(page(reports, seconds)), 0o644)
+	return renameio.WriteFile(out, []byte(page(reports, precision, seconds)), 0o644)
 }
 
-func measure(program, dir string, seconds float64, m model) (report, error) {
-	args := []string{"benchmark", "--json", "--seconds", fmt.Sprint(seconds)}
+func measure(program, dir, precision string, seconds float64, m model) (report, error) {
+	args := []string{"benchmark", "--json", "--profile", "--precision", precision, "--seconds", fmt.Sprint(seconds)}
 	for _, a := range m.args {
 		if a == odd {
 			a = filepath.Join(dir, odd)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -25,34 +27,42 @@ type row struct {
 	Frame     times
 	Ratio     struct{ Median, Q1, Q3 float64 }
 	Differs   struct{ Rel float64 }
+	Peak      float64 `json:"peak_gflops"`
+	Profile   []step
 }
 
 type times struct{ Median, Q1, Q3 float64 }
 
 func (t times) String() string { return fmt.Sprintf("%.2f (%.2f-%.2f)", t.Median, t.Q1, t.Q3) }
 
+type step struct {
+	Kernel string
+	Ms     float64
+	GFLOPS float64
+}
+
 // page writes the reports, each with rows of native and ort in turn, as Markdown.
-func page(reports []report, seconds float64) string {
+func page(reports []report, precision string, seconds float64) string {
 	var b strings.Builder
 	first := reports[0]
 	fmt.Fprintf(&b, `# Speed
 
     make bench
 
-Machine: %s, %d cores. native: %s; ort: %s. Both in fp32,
-in turn in one run, for %g seconds a row; weights are random, and the maps of both were
+Machine: %s, %d cores. native: %s; ort: %s, always in fp32.
+Both in turn in one run, for %g seconds a row; weights are random, and the maps of both were
 compared before. Milliseconds: median (quartiles). The ratio is ort's time over native's,
 taken round by round. A frame is a drawn picture of 1920x1080 in memory to its boxes:
 scaling, network, decoding, NMS.
 
-| model | input | parameters | GFLOP | threads | native, ms | ort, ms | ort / native | native, GFLOP/s | frame, native | frame, ort | largest difference |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| model | input | parameters | GFLOP | threads | native in | native, ms | ort, ms | ort / native | native, GFLOP/s | frame, native | frame, ort | largest difference |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `, first.Processor, first.Cores, first.Runtimes["native"], first.Runtimes["ort"], seconds)
 	for i, r := range reports {
 		for at := 0; at+1 < len(r.Rows); at += 2 {
 			native, ort := r.Rows[at], r.Rows[at+1]
-			fmt.Fprintf(&b, "| %s | %dx%d | %d | %.2f | %d | %s | %s | %.2f (%.2f-%.2f) | %.0f | %s | %s | %.1e |\n",
-				models[i].name, r.Width, r.Height, r.Parameters, r.GFLOP, native.Threads, native.Network, ort.Network,
+			fmt.Fprintf(&b, "| %s | %dx%d | %d | %.2f | %d | %s | %s | %s | %.2f (%.2f-%.2f) | %.0f | %s | %s | %.1e |\n",
+				models[i].name, r.Width, r.Height, r.Parameters, r.GFLOP, native.Threads, native.Precision, native.Network, ort.Network,
 				ort.Ratio.Median, ort.Ratio.Q1, ort.Ratio.Q3, r.GFLOP/native.Network.Median*1000, native.Frame, ort.Frame, ort.Differs.Rel)
 		}
 	}
@@ -60,12 +70,53 @@ scaling, network, decoding, NMS.
 The largest difference between the maps of both is given as a share of the largest number
 in them.
 
-Single lines are made again by:
-
 `)
+	classes(&b, reports)
+	b.WriteString("\nSingle lines are made again by:\n\n")
 	for _, m := range models {
-		fmt.Fprintf(&b, "    ultrafast benchmark %s --seconds %g\n", strings.Join(m.args, " "), seconds)
+		fmt.Fprintf(&b, "    ultrafast benchmark %s --precision %s --seconds %g --profile\n", strings.Join(m.args, " "), precision, seconds)
 	}
 	fmt.Fprintf(&b, "\n%s is made by [bench](bench/main.go): every group of channels of yolov5n cut to an odd\nnumber, by package prune.\n", odd)
 	return b.String()
+}
+
+// classes writes what the kinds of kernels reach on one thread, and their shares of the time.
+func classes(b *strings.Builder, reports []report) {
+	fmt.Fprintf(b, `What the kinds of kernels reach on one thread, as a share of the %.0f GFLOP/s in fp32 that
+this machine was measured to multiply and add at. Winograd's kernels need fewer operations
+than are counted, by which they can be beyond it; in parentheses, the share with what they
+need. bf16 multiplies two pairs at a time.
+
+| model | input | in | kernels | ms | share of the time | GFLOP/s | share of the peak |
+|---|---|---|---|---|---|---|---|
+`, reports[0].Rows[0].Peak)
+	for i, r := range reports {
+		for _, row := range r.Rows {
+			if row.Runtime != "native" || row.Threads != 1 {
+				continue
+			}
+			sum := map[string]step{}
+			total := 0.0
+			for _, s := range row.Profile {
+				class := strings.TrimRight(strings.TrimSuffix(s.Kernel, " pixels outer"), "0123456789x ")
+				sum[class] = step{class, sum[class].Ms + s.Ms, sum[class].GFLOPS + s.GFLOPS*s.Ms}
+				total += s.Ms
+			}
+			for _, class := range slices.Sorted(maps.Keys(sum)) {
+				s := sum[class]
+				speed, share := "", ""
+				if s.GFLOPS > 0 {
+					rate := s.GFLOPS / s.Ms
+					speed, share = fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f %%", 100*rate/row.Peak)
+					if strings.HasPrefix(class, "Winograd") && class != "Winograd squares" {
+						share += fmt.Sprintf(" (%.0f to %.0f %%)", 50*rate/row.Peak, 75*rate/row.Peak)
+					} else if class == "Winograd squares" {
+						share += fmt.Sprintf(" (%.0f to %.0f %%)", 25*rate/row.Peak, 56*rate/row.Peak)
+					}
+				}
+				fmt.Fprintf(b, "| %s | %dx%d | %s | %s | %.2f | %.0f %% | %s | %s |\n",
+					models[i].name, r.Width, r.Height, row.Precision, class, s.Ms, 100*s.Ms/total, speed, share)
+			}
+		}
+	}
 }
