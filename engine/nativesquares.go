@@ -18,6 +18,10 @@ type squaresPlan struct {
 // cache holds beside weights and sums.
 const transformedRoom = 720 << 10
 
+// rowsRoom is the most bytes of output rows that a strip makes before they are copied to
+// where they belong.
+const rowsRoom = 128 << 10
+
 // sharedRoom is the most bytes of T that threads share without waiting for memory.
 const sharedRoom = 1 << 20
 
@@ -94,8 +98,9 @@ func (c *compiler) winogradSquares(k *nativeConv, ch choice) error {
 func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error {
 	height := codegen.WinogradRows * p.whole.Rows
 	var in [2]codegen.Func // for all strips but the last, and for that
-	var multiply [2]squaresCode
+	var multiply [2][]squaresCode
 	var starts [2][2]int
+	parts := k.squaresParts(c.target, ch, (4*codegen.WinogradRows*codegen.WinogradRows*k.out*p.whole.Vectors(p.lanes)*p.lanes+rowsRoom-1)/rowsRoom)
 	for i, s := range []codegen.Strip{p.whole, p.last} {
 		y := i * (p.strips - 1) * height
 		starts[i][0], starts[i][1] = s.Starts(0, k.in, p.lanes)
@@ -103,15 +108,21 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 		if in[i], err = c.squaresInput(k, p, s, y, k.in); err != nil {
 			return err
 		}
-		if multiply[i], err = c.squaresMultiply(k, ch, p, s, y, 0, k.out); err != nil {
-			return err
+		for _, part := range parts {
+			code, err := c.squaresMultiply(k, ch, p, s, y, part)
+			if err != nil {
+				return err
+			}
+			multiply[i] = append(multiply[i], code)
 		}
 	}
 	masks := c.masks.squares(k, p.whole)
 	sums := roundUp(p.size(), lead)
-	parts := sums + roundUp(max(c.target.SquaresScratch(p.whole, ch.Out), c.target.InputScratch(p.whole))/4, lead)
-	out := parts
-	buffer := out + roundUp(multiply[0].size, lead)
+	out := sums + roundUp(max(c.target.SquaresScratch(p.whole, ch.Out), c.target.InputScratch(p.whole))/4, lead)
+	buffer := out
+	for _, code := range multiply[0] {
+		buffer = max(buffer, out+roundUp(code.size, lead))
+	}
 	c.need(buffer)
 	if k.rows != nil {
 		c.need(buffer + k.rows.room())
@@ -135,7 +146,9 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 			first, second := starts[variant][0], starts[variant][1]
 			read[1], read[2] = pointer(scratch, first), pointer(scratch, second)
 			s.text.Call(in[variant], &read)
-			multiply[variant].run(s, k, scratch, scratch[sums:], scratch[out:], i, y)
+			for part := range multiply[variant] {
+				multiply[variant][part].run(s, k, scratch, scratch[sums:], scratch[out:], i, y)
+			}
 		}
 		k.y.pads(s.v[k.y.value], i, from*height, min(k.y.h, to*height))
 	})
@@ -166,11 +179,10 @@ func (c *compiler) squaresShared(k *nativeConv, ch choice, p *squaresPlan) error
 	})
 	transform.Kernel, transform.key = machineCode, k.key()
 
-	bounds := parts(k.out, ch.Tile.Out, (jobsPerThread*c.threads+k.y.n-1)/k.y.n)
 	var ps []squaresCode
 	out := roundUp(c.target.SquaresScratch(p.whole, ch.Out)/4, lead)
-	for i, first := range bounds[:len(bounds)-1] {
-		code, err := c.squaresMultiply(k, ch, p, p.whole, 0, first, bounds[i+1]-first)
+	for _, part := range k.squaresParts(c.target, ch, (jobsPerThread*c.threads+k.y.n-1)/k.y.n) {
+		code, err := c.squaresMultiply(k, ch, p, p.whole, 0, part)
 		if err != nil {
 			return err
 		}
@@ -195,39 +207,46 @@ func (c *compiler) squaresInput(k *nativeConv, p *squaresPlan, s codegen.Strip, 
 		Rows: k.reads(s, y), Plane: 4 * p.plane, Masked: s.Masked(k.x.w)})
 }
 
-// A squaresCode multiplies a strip for some output channels and copies the rows to where
-// they belong.
-type squaresCode struct {
-	first        int // channel
-	multiply     codegen.Func
-	copies       []codegen.Func // of row r of all squares
-	weight, bias []float32
-	row          int // floats from row r to row r+1 of what multiply writes
-	size         int // floats that it writes
-	mask         []float32
+// squaresParts cuts the output channels into at most that many parts, without code.
+func (k *nativeConv) squaresParts(t codegen.Target, ch choice, most int) (ps []part) {
+	bounds := parts(k.out, ch.Out, most)
+	for i, first := range bounds[:len(bounds)-1] {
+		out := bounds[i+1] - first
+		ps = append(ps, k.part(first, out, func(w []float32) []float32 { return t.PackSquares(w, out, k.in, k.stride[0], ch.Out) }))
+	}
+	return ps
 }
 
-func (c *compiler) squaresMultiply(k *nativeConv, ch choice, p *squaresPlan, s codegen.Strip, y, first, out int) (squaresCode, error) {
+// A squaresCode computes some output channels of a strip. Its code multiplies, then copies
+// row r of all squares to where it belongs, for each r.
+type squaresCode struct {
+	part
+	row  int // floats from row r to row r+1 of what is multiplied
+	size int // floats of that
+	mask []float32
+}
+
+func (c *compiler) squaresMultiply(k *nativeConv, ch choice, p *squaresPlan, s codegen.Strip, y int, part part) (squaresCode, error) {
+	out := len(part.bias)
 	channel := codegen.WinogradRows * s.Vectors(p.lanes) * p.lanes
-	sc := squaresCode{first: first, bias: k.bias[first:][:out], row: out * channel, size: codegen.WinogradRows * out * channel,
-		weight: c.target.PackSquares(k.weight[first*k.in*9:][:out*k.in*9], out, k.in, k.stride[0], ch.Out),
-		mask:   c.masks.last(k.y.w, p.lanes)}
-	var err error
-	if sc.multiply, err = c.code.Squares(codegen.Squares{Strip: s, In: k.in, Out: out, Plane: 4 * p.plane,
-		OutRow: 4 * sc.row, OutChannel: 4 * channel, Act: k.act, TileOut: ch.Out}); err != nil {
+	sc := squaresCode{part: part, row: out * channel, size: codegen.WinogradRows * out * channel, mask: c.masks.last(k.y.w, p.lanes)}
+	multiply, err := c.code.Squares(codegen.Squares{Strip: s, In: k.in, Out: out, Plane: 4 * p.plane,
+		OutRow: 4 * sc.row, OutChannel: 4 * channel, Act: k.act, TileOut: ch.Out})
+	if err != nil {
 		return sc, err
 	}
 	height := min(codegen.WinogradRows*s.Rows, k.y.h-y)
-	sc.copies, err = c.winogradCopies(k, out, s.Rows, height-codegen.WinogradRows*(s.Rows-1), s.OutPitch(), channel)
+	copies, err := c.winogradCopies(k, out, s.Rows, height-codegen.WinogradRows*(s.Rows-1), s.OutPitch(), channel)
+	sc.code = append([]codegen.Func{multiply}, copies...)
 	return sc, err
 }
 
 // run computes the rows from y on of picture i from t, with two areas of scratch memory.
 func (sc *squaresCode) run(s *state, k *nativeConv, t, sums, out []float32, i, y int) {
-	s.text.Call(sc.multiply, &codegen.Args{
+	s.text.Call(sc.code[0], &codegen.Args{
 		0: pointer(t, 0), 1: pointer(sc.weight, 0), 2: pointer(sc.bias, 0), 3: pointer(out, 0), 6: pointer(sums, 0),
 	})
-	for r, f := range sc.copies {
+	for r, f := range sc.code[1:] {
 		a := codegen.Args{
 			0: pointer(out, r*sc.row),
 			3: pointer(s.v[k.y.value], k.y.at(i, sc.first, y+r, 0)),
