@@ -65,12 +65,12 @@ func (c *compiler) choices(k *nativeConv) []choice {
 		lists = append(lists, list, outer)
 	}
 	squares := func() {
-		if k.winograd() && c.target.HasSquares() {
+		if k.winograd() {
 			s := k.squares(lanes, c.threads)
 			add(winogradSquares, s.whole.Vectors(lanes), 1, 1)
 		}
 	}
-	first := k.winograd() && c.target.HasSquares() && k.prefersSquares(lanes)
+	first := k.winograd() && k.prefersSquares(lanes)
 	if first {
 		squares()
 	}

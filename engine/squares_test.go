@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -39,7 +38,7 @@ func TestSquares(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if strings.HasPrefix(cpu, "avx512") && used == 0 {
+				if cpu != Generic && used == 0 {
 					t.Errorf("%+v on %s: no convolution can be computed by squares", c, cpu)
 				}
 				outs, err := p.NewSession().Run(x)

@@ -1,6 +1,9 @@
 package codegen
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // SquaresInput describes the transformation of input rows into T. The columns left and
 // right of the map have to hold zeros.
@@ -68,8 +71,6 @@ func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
 		return 0, err
 	case w.Channels < 1 || w.All < w.Channels || w.Rows < 1 || w.Rows > w.Reads():
 		return 0, fmt.Errorf("codegen: impossible %+v", w)
-	case !b.target.HasSquares():
-		return 0, fmt.Errorf("codegen: the transformation of squares does not fit the registers of %s", b.target)
 	}
 	return b.kernel(w, false, func(m isa) {
 		m.arg(rX, 0)
@@ -89,11 +90,7 @@ func (b *Builder) SquaresInput(w SquaresInput) (Func, error) {
 				m.move(rCurW, start)
 				m.loop(rOuter, s.n, func() {
 					m.loop(rCount, s.size, func() {
-						if w.Stride == 1 {
-							b.squaresInput1(w)
-						} else {
-							b.squaresInput2(w)
-						}
+						b.squaresInput(w)
 						m.add(rCurX, size)
 						m.add(rCurW, size)
 					})
@@ -191,113 +188,123 @@ func (b *Builder) phasesOf(p *pool, stride, off int) []vec {
 	return columns
 }
 
-// squaresInput1 transforms one vector of squares at stride 1: along the columns for three
-// planes, then these along rows, and again for the other three.
-func (b *Builder) squaresInput1(w SquaresInput) {
+// A forth makes one or two planes of one column from the rows that it names, by B^T. It may
+// change the registers u and returns those that then hold the planes; w is one more.
+type forth struct {
+	planes, rows []int
+	make         func(u []vec, w vec) []vec
+}
+
+// forths are those of all planes.
+func (b *Builder) forths(stride int) []forth {
 	m := b.isa
 	c := func(v float32) int { return b.consts.offset(v) }
-	for half := range 2 {
-		p := newPool(m.vectors())
-		var rows [3][6]vec
-		for column := range 6 {
-			var d [6]vec // of which a half has no use for one
-			for i := half; i < 5+half; i++ {
-				d[i] = p.take()
-				m.load(d[i], rCurX, w.at(m, i, column))
-			}
-			x, y, z := p.take(), p.take(), p.take()
-			if half == 0 {
-				m.copy(x, d[4])
-				m.fmaM(x, d[2], rConst, c(-5))
-				m.fmaM(x, d[0], rConst, c(4))
-				m.fmaM(d[4], d[2], rConst, c(-4))
-				m.fmaM(d[3], d[1], rConst, c(-4))
-				m.addV(y, d[4], d[3])
-				m.subV(z, d[4], d[3])
-			} else {
-				m.copy(z, d[5])
-				m.fmaM(z, d[3], rConst, c(-5))
-				m.fmaM(z, d[1], rConst, c(4))
-				m.subV(x, d[4], d[2])
-				m.subV(d[3], d[3], d[1])
-				m.copy(y, x)
-				m.fmaM(x, d[3], rConst, c(2))
-				m.fmaM(y, d[3], rConst, c(-2))
-			}
-			p.give(d[half : 5+half]...)
-			rows[0][column], rows[1][column], rows[2][column] = x, y, z
+	outer := func(u []vec, _ vec) []vec {
+		m.fmaM(u[0], u[1], rConst, c(-5))
+		m.fmaM(u[0], u[2], rConst, c(4))
+		return u[:1]
+	}
+	pass := func(u []vec, _ vec) []vec { return u }
+	if stride == 1 {
+		return []forth{
+			{[]int{0}, []int{4, 2, 0}, outer},
+			{[]int{1, 2}, []int{4, 2, 3, 1}, func(u []vec, _ vec) []vec {
+				m.fmaM(u[0], u[1], rConst, c(-4))
+				m.fmaM(u[2], u[3], rConst, c(-4))
+				m.subV(u[1], u[0], u[2])
+				m.addV(u[0], u[0], u[2])
+				return u[:2]
+			}},
+			{[]int{3, 4}, []int{4, 2, 3, 1}, func(u []vec, _ vec) []vec {
+				m.subV(u[0], u[0], u[1])
+				m.subV(u[2], u[2], u[3])
+				m.copy(u[1], u[0])
+				m.fmaM(u[0], u[2], rConst, c(2))
+				m.fmaM(u[1], u[2], rConst, c(-2))
+				return u[:2]
+			}},
+			{[]int{5}, []int{5, 3, 1}, outer},
 		}
-		for i, d := range rows {
-			b.winogradForth1(p, d, func(column int, v vec) { m.store(rCurW, ((3*half+i)*6+column)*w.Plane, v) })
-			p.give(d[:]...)
+	}
+	return []forth{
+		{[]int{3, 0}, []int{6, 2, 0, 4}, func(u []vec, _ vec) []vec {
+			m.subV(u[0], u[0], u[1])
+			m.subV(u[2], u[2], u[3])
+			m.copy(u[1], u[0])
+			m.fmaM(u[1], u[2], rConst, c(2))
+			return u[:2]
+		}},
+		{[]int{1, 2}, []int{4, 6, 2}, func(u []vec, w vec) []vec {
+			m.subV(w, u[2], u[0])
+			m.subV(u[1], u[1], u[2])
+			m.addV(u[0], u[0], u[2])
+			m.subV(u[0], u[1], u[0])
+			m.fmaM(u[1], w, rConst, c(3))
+			return u[:2]
+		}},
+		{[]int{4}, []int{8, 4, 6, 2}, func(u []vec, _ vec) []vec {
+			m.subV(u[0], u[0], u[1])
+			m.subV(u[2], u[2], u[3])
+			m.fmaM(u[0], u[2], rConst, c(-2))
+			return u[:1]
+		}},
+		{[]int{5, 6}, []int{1, 3}, pass},
+		{[]int{7, 8}, []int{5, 7}, pass},
+	}
+}
+
+// squaresInput transforms one vector of squares: along the columns for one or two planes, as
+// registers allow, then these along rows.
+func (b *Builder) squaresInput(w SquaresInput) {
+	m := b.isa
+	columns := WinogradReads(w.Stride, squareSide)
+	for _, f := range b.forths(w.Stride) {
+		each := len(f.planes)
+		if !fitsSquares(m, each, columns) {
+			each = 1
+		}
+		for first := 0; first < len(f.planes); first += each {
+			p := newPool(m.vectors())
+			planes := make([][]vec, each)
+			for column := range columns {
+				u := make([]vec, len(f.rows))
+				for i, row := range f.rows {
+					u[i] = p.take()
+					m.load(u[i], rCurX, w.at(m, row, column))
+				}
+				spare := p.take()
+				made := f.make(u, spare)[first:][:each]
+				for i, v := range made {
+					planes[i] = append(planes[i], v)
+				}
+				for _, v := range append(u, spare) {
+					if !slices.Contains(made, v) {
+						p.give(v)
+					}
+				}
+			}
+			for i, d := range planes {
+				b.squaresRow(p, w, f.planes[first+i], d)
+				p.give(d...)
+			}
 		}
 	}
 }
 
-// squaresInput2 is the same at stride 2, for at most two planes at a time.
-func (b *Builder) squaresInput2(w SquaresInput) {
-	m := b.isa
-	c := func(v float32) int { return b.consts.offset(v) }
-	// Each makes one or two planes from the rows that it loads, the first of which it may
-	// change.
-	makers := []struct {
-		planes, rows []int
-		make         func(x, y vec, u []vec)
-	}{
-		{[]int{3, 0}, []int{6, 2, 0, 4}, func(x, y vec, u []vec) {
-			m.subV(x, u[0], u[1])
-			m.subV(u[2], u[2], u[3])
-			m.copy(y, x)
-			m.fmaM(y, u[2], rConst, c(2))
-		}},
-		{[]int{1, 2}, []int{6, 2, 4}, func(x, y vec, u []vec) {
-			m.subV(y, u[0], u[1])
-			m.addV(x, u[1], u[2])
-			m.subV(x, y, x)
-			m.subV(u[1], u[1], u[2])
-			m.fmaM(y, u[1], rConst, c(3))
-		}},
-		{[]int{4}, []int{8, 4, 6, 2}, func(x, _ vec, u []vec) {
-			m.subV(x, u[0], u[1])
-			m.subV(u[2], u[2], u[3])
-			m.fmaM(x, u[2], rConst, c(-2))
-		}},
-		{[]int{5, 6}, []int{1, 3}, nil},
-		{[]int{7, 8}, []int{5, 7}, nil},
+// squaresRow transforms one plane along rows and stores it.
+func (b *Builder) squaresRow(p *pool, w SquaresInput, plane int, d []vec) {
+	side := WinogradPlanes(w.Stride)
+	store := func(column int, v vec) { b.isa.store(rCurW, (plane*side+column)*w.Plane, v) }
+	if w.Stride == 1 {
+		b.winogradForth1(p, [6]vec(d), store)
+		return
 	}
-	for _, k := range makers {
-		p := newPool(m.vectors())
-		planes := make([][9]vec, len(k.planes))
-		for column := range 9 {
-			u := make([]vec, len(k.rows))
-			for i, row := range k.rows {
-				u[i] = p.take()
-				m.load(u[i], rCurX, w.at(m, row, column))
-			}
-			if k.make == nil {
-				for i := range planes {
-					planes[i][column] = u[i]
-				}
-				continue
-			}
-			x, y := p.take(), p.take()
-			k.make(x, y, u)
-			p.give(u...)
-			planes[0][column] = x
-			if len(planes) == 2 {
-				planes[1][column] = y
-			} else {
-				p.give(y)
-			}
-		}
-		for i, d := range planes {
-			plane := k.planes[i]
-			store := func(column int, v vec) { m.store(rCurW, (plane*9+column)*w.Plane, v) }
-			for j := range squareSide {
-				store(5+j, d[2*j+1])
-			}
-			b.winogradForth2(p, [5]vec{d[0], d[2], d[4], d[6], d[8]}, store)
-			p.give(d[:]...)
-		}
+	for i := range squareSide {
+		store(5+i, d[2*i+1])
 	}
+	b.winogradForth2(p, [5]vec{d[0], d[2], d[4], d[6], d[8]}, store)
 }
+
+// fitsSquares reports whether the registers hold so many rows of so many vectors of squares,
+// with four more.
+func fitsSquares(m isa, rows, columns int) bool { return rows*columns+4 <= m.vectors() }

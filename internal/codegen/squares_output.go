@@ -1,77 +1,95 @@
 package codegen
 
-// squaresOutput turns the sums of one tile into outputs.
+// squaresOutput turns the sums of one tile into outputs: back along the columns for one or
+// two rows of output, as registers allow, then along rows.
 func (b *Builder) squaresOutput(w Squares, out, v int) {
 	size := 4 * b.isa.lanes()
 	side := WinogradPlanes(w.Stride)
+	each := 2
+	if !fitsSquares(b.isa, each, side) {
+		each = 1
+	}
 	for o := range out {
 		for j := range v {
-			sums := func(row, column int) int { return ((row*side+column)*out*v + o*v + j) * size }
-			to := func(r int) int { return r*w.OutRow + o*w.OutChannel + squareSide*j*size }
-			p := newPool(b.isa.vectors())
-			if w.Stride == 1 {
-				b.squaresBack1(p, w.Act, sums, to)
-			} else {
-				b.squaresBack2(p, w.Act, sums, to)
+			for pair := range 2 {
+				for first := 0; first < 2; first += each {
+					p := newPool(b.isa.vectors())
+					rows := make([][]vec, each)
+					for column := range side {
+						made := b.squaresBack(p, w.Stride, pair, func(plane int) int {
+							return ((plane*side+column)*out*v + o*v + j) * size
+						})
+						for i, y := range made {
+							if i >= first && i < first+each {
+								rows[i-first] = append(rows[i-first], y)
+							} else {
+								p.give(y)
+							}
+						}
+					}
+					for i, planes := range rows {
+						to := (pair+2*(first+i))*w.OutRow + o*w.OutChannel + squareSide*j*size
+						if w.Stride == 1 {
+							b.storeSquares(p, w.Act, b.winogradBack1(p, [6]vec(planes)), to)
+						} else {
+							b.storeSquares(p, w.Act, b.winogradBack2(p, [9]vec(planes)), to)
+						}
+					}
+				}
 			}
 		}
 	}
 }
 
-// squaresBack1 goes back from the planes at stride 1: along the columns first, for all rows.
-func (b *Builder) squaresBack1(p *pool, act Activation, sums func(row, column int) int, to func(r int) int) {
-	var rows [squareSide][6]vec
-	for column := range 6 {
-		var planes [6]vec
-		for i := range planes {
-			planes[i] = p.take()
-			b.isa.load(planes[i], rScratch, sums(i, column))
-		}
-		for r, y := range b.winogradBack1(p, planes) {
-			rows[r][column] = y
-		}
-	}
-	for r, planes := range rows {
-		b.storeSquares(p, act, b.winogradBack1(p, planes), to(r))
-	}
-}
-
-// squaresBack2 is the same at stride 2, for two rows at a time, which have a sum in common.
-func (b *Builder) squaresBack2(p *pool, act Activation, sums func(row, column int) int, to func(r int) int) {
+// squaresBack goes back along one column of M, by A^T, for row pair of the output and row
+// pair+2, which have sums in common. at says where in scratch memory a plane lies.
+func (b *Builder) squaresBack(p *pool, stride, pair int, at func(plane int) int) [2]vec {
 	m := b.isa
 	c := func(v float32) int { return b.consts.offset(v) }
-	for first := range 2 {
-		var rows [2][9]vec
-		for column := range 9 {
-			at := func(plane int) int { return sums(plane, column) }
-			common, third := p.take(), p.take()
-			y, z := p.take(), p.take()
-			m.load(common, rScratch, at(1))
-			m.load(third, rScratch, at(3))
-			m.load(y, rScratch, at(5+first))
-			m.load(z, rScratch, at(7+first))
-			if first == 0 {
-				m.addM(common, common, rScratch, at(2))
-				m.addM(y, y, rScratch, at(0))
-				m.addV(y, y, third)
-				m.fmaM(z, third, rConst, c(4))
-			} else {
-				second := p.take()
-				m.load(second, rScratch, at(2))
-				m.subV(common, common, second)
-				p.give(second)
-				m.addM(z, z, rScratch, at(4))
-				m.fmaM(y, third, rConst, c(2))
-				m.fmaM(z, third, rConst, c(8))
-			}
-			m.addV(y, y, common)
-			m.addV(z, z, common)
-			p.give(common, third)
-			rows[0][column], rows[1][column] = y, z
-		}
-		b.storeSquares(p, act, b.winogradBack2(p, rows[0]), to(first))
-		b.storeSquares(p, act, b.winogradBack2(p, rows[1]), to(first+2))
+	common, third, t := p.take(), p.take(), p.take()
+	m.load(common, rScratch, at(1))
+	m.load(third, rScratch, at(3))
+	if pair == 0 {
+		m.addM(common, common, rScratch, at(2))
+	} else {
+		m.load(t, rScratch, at(2))
+		m.subV(common, common, t)
 	}
+	switch {
+	case stride == 1 && pair == 0:
+		m.addM(third, third, rScratch, at(4))
+		m.load(t, rScratch, at(0))
+		m.addV(t, t, common)
+		m.addV(t, t, third)
+		m.fmaM(common, third, rConst, c(4))
+		p.give(third)
+		return [2]vec{t, common}
+	case stride == 1:
+		m.load(t, rScratch, at(4))
+		m.subV(third, third, t)
+		m.load(t, rScratch, at(5))
+		m.addV(t, t, common)
+		m.fmaM(t, third, rConst, c(8))
+		m.fmaM(common, third, rConst, c(2))
+		p.give(third)
+		return [2]vec{common, t}
+	}
+	y := p.take()
+	m.load(y, rScratch, at(5+pair))
+	m.load(t, rScratch, at(7+pair))
+	if pair == 0 {
+		m.addM(y, y, rScratch, at(0))
+		m.addV(y, y, third)
+		m.fmaM(t, third, rConst, c(4))
+	} else {
+		m.addM(t, t, rScratch, at(4))
+		m.fmaM(y, third, rConst, c(2))
+		m.fmaM(t, third, rConst, c(8))
+	}
+	m.addV(y, y, common)
+	m.addV(t, t, common)
+	p.give(common, third)
+	return [2]vec{y, t}
 }
 
 // winogradBack1 is y = A^T M at stride 1. The planes are used up.

@@ -8,9 +8,6 @@ import (
 // TestSquares computes random convolutions strip by strip.
 func TestSquares(t *testing.T) {
 	eachTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
-		if !target.HasSquares() {
-			t.Skip("too few registers")
-		}
 		for range rounds() / 2 {
 			c := randomWinograd(r, target)
 			c.w = 1 + r.IntN(8*target.lanes)

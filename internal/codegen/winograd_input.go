@@ -108,7 +108,7 @@ func (b *Builder) winogradInput2(w WinogradInput, rows, off, to int, load func(d
 func (b *Builder) winogradForth1(p *pool, d [6]vec, store func(plane int, v vec)) {
 	m := b.isa
 	c := func(v float32) int { return b.consts.offset(v) }
-	x, y, r, s, t := p.take(), p.take(), p.take(), p.take(), p.take()
+	x, y, r, s := p.take(), p.take(), p.take(), p.take()
 	m.copy(x, d[4])
 	m.fmaM(x, d[2], rConst, c(-4))
 	m.copy(y, d[3])
@@ -118,6 +118,7 @@ func (b *Builder) winogradForth1(p *pool, d [6]vec, store func(plane int, v vec)
 	m.fmaM(d[4], d[2], rConst, c(-5))
 	m.fmaM(d[4], d[0], rConst, c(4))
 	store(0, d[4])
+	t := d[0] // of no more use
 	m.addV(t, x, y)
 	store(1, t)
 	m.subV(x, x, y)
@@ -130,7 +131,7 @@ func (b *Builder) winogradForth1(p *pool, d [6]vec, store func(plane int, v vec)
 	m.fmaM(d[5], d[3], rConst, c(-5))
 	m.fmaM(d[5], d[1], rConst, c(4))
 	store(5, d[5])
-	p.give(x, y, r, s, t)
+	p.give(x, y, r, s)
 }
 
 // winogradForth2 is the same at stride 2 for the odd rows u, the first five planes.
