@@ -1,6 +1,10 @@
 package picture
 
-import "math"
+import (
+	"math"
+
+	"ultrafast/internal/bands"
+)
 
 // ResizeArea returns the picture scaled to w x h, both at least 1, each pixel the mean of
 // the area it covers, as cv2.resize with INTER_AREA does (where a whole number of pixels
@@ -15,7 +19,7 @@ func (p *RGB) ResizeArea(w, h int) *RGB {
 	}
 	out := New(w, h)
 	xs, ys := cells(w, p.W), cells(h, p.H)
-	parallel(p.H, p.W, func(lo, hi int) { // bands of source rows: that is where the work is
+	bands.Do(p.H, p.W, func(lo, hi int) { // bands of source rows: that is where the work is
 		row, sum := make([]float32, 3*w), make([]float32, 3*w)
 		for y := h * lo / p.H; y < h*hi/p.H; y++ {
 			clear(sum) // products are rounded before they are added, as OpenCV's are

@@ -1,6 +1,10 @@
 package picture
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"ultrafast/internal/bands"
+)
 
 // A turn is an EXIF orientation: 1 is upright, and 2 to 8 say how the stored picture must
 // be flipped and turned to be so (TIFF 6.0, tag 274).
@@ -79,7 +83,7 @@ func (t turn) apply(p *RGB) *RGB {
 	}
 	step := at(1, 0) - at(0, 0)
 	const tile = 32 // pixels, whose source lines stay in the cache where rows become columns
-	parallel(out.H, out.W, func(lo, hi int) {
+	bands.Do(out.H, out.W, func(lo, hi int) {
 		for y0 := lo; y0 < hi; y0 += tile {
 			for x0 := 0; x0 < out.W; x0 += tile {
 				for y := y0; y < min(y0+tile, hi); y++ {

@@ -7,8 +7,8 @@ package picture
 import (
 	"image"
 	"image/color"
-	"runtime"
-	"sync"
+
+	"ultrafast/internal/bands"
 )
 
 // RGB is a picture of 8-bit sRGB without alpha. It is an image.Image and a draw.Image.
@@ -52,7 +52,7 @@ func (p *RGB) Set(x, y int, c color.Color) {
 func FromImage(img image.Image) *RGB {
 	b := img.Bounds()
 	p := New(b.Dx(), b.Dy())
-	parallel(p.H, p.W, func(lo, hi int) {
+	bands.Do(p.H, p.W, func(lo, hi int) {
 		for y := lo; y < hi; y++ {
 			row := p.Pix[3*p.W*y : 3*p.W*(y+1)]
 			copyRow(row, img, b.Min.X, b.Min.Y+y)
@@ -149,7 +149,7 @@ func (p *RGB) rgba() *image.RGBA {
 func (p *RGB) CHW(dst []float32) {
 	plane := p.W * p.H
 	r, g, b := dst[:plane], dst[plane:2*plane], dst[2*plane:3*plane]
-	parallel(p.H, p.W, func(lo, hi int) {
+	bands.Do(p.H, p.W, func(lo, hi int) {
 		for i := lo * p.W; i < hi*p.W; i++ {
 			s := p.Pix[3*i : 3*i+3 : 3*i+3]
 			r[i], g[i], b[i] = unit[s[0]], unit[s[1]], unit[s[2]]
@@ -164,19 +164,3 @@ var unit = func() (t [256]float32) {
 	}
 	return t
 }()
-
-// parallel calls fn for bands of rows that together are 0..rows, at once where the work is
-// worth it. width is the number of pixels in a row.
-func parallel(rows, width int, fn func(lo, hi int)) {
-	const least = 1 << 16 // pixels that are worth a goroutine
-	n := min(runtime.GOMAXPROCS(0), rows*width/least, rows)
-	if n <= 1 {
-		fn(0, rows)
-		return
-	}
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { fn(rows*i/n, rows*(i+1)/n) })
-	}
-	wg.Wait()
-}

@@ -4,6 +4,8 @@ import (
 	"image"
 	"math"
 	"slices"
+
+	"ultrafast/internal/bands"
 )
 
 // Resize returns the picture scaled to w x h, both at least 1, as cv2.resize with
@@ -16,7 +18,7 @@ func (p *RGB) Resize(w, h int) *RGB {
 	}
 	var s scaling
 	s.set(p.W, p.H, w, h)
-	parallel(h, w, func(lo, hi int) {
+	bands.Do(h, w, func(lo, hi int) {
 		var l lines
 		s.rows(out.Pix, 3*w, p, lo, hi, &l)
 	})

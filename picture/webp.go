@@ -5,6 +5,8 @@ import (
 	"image"
 
 	"golang.org/x/image/webp"
+
+	"ultrafast/internal/bands"
 )
 
 // decodeWebP differs from plain in lossy pictures, whose planes it converts itself.
@@ -31,7 +33,7 @@ func decodeWebP(data []byte) (*RGB, error) {
 // fromVP8 converts the planes of a key frame, which are 4:2:0 from (0, 0) on.
 func fromVP8(img *image.YCbCr) *RGB {
 	p := New(img.Rect.Dx(), img.Rect.Dy())
-	parallel(p.H, p.W, func(lo, hi int) {
+	bands.Do(p.H, p.W, func(lo, hi int) {
 		u := newUpsampler(p.W, p.H)
 		cb, cr := make([]uint8, p.W+1), make([]uint8, p.W+1)
 		for y := lo; y < hi; y++ {

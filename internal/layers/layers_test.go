@@ -19,8 +19,8 @@ import (
 const allowed = `
 tensor            :
 box               :
-picture           : picture/jpeg
-picture/jpeg      :
+picture           : internal/bands picture/jpeg
+picture/jpeg      : internal/bands
 graph             : tensor
 pass              : graph tensor
 pt                : tensor
@@ -29,6 +29,7 @@ safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
 engine/tuned      : engine graph internal/cpuinfo
+internal/bands    :
 internal/codegen  : internal/codegen/amd64 internal/codegen/arm64
 internal/codegen/amd64 :
 internal/codegen/arm64 :

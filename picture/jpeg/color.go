@@ -2,8 +2,8 @@ package jpeg
 
 import (
 	"bytes"
-	"runtime"
-	"sync"
+
+	"ultrafast/internal/bands"
 )
 
 // A painter converts rows of the planes to pixels. It belongs to one goroutine.
@@ -39,7 +39,7 @@ func (p *painter) rows(lo, hi int) {
 
 // paint makes all pixels.
 func (d *decoder) paint() {
-	parallel(d.h, d.w, func(lo, hi int) { newPainter(d).rows(lo, hi) })
+	bands.Do(d.h, d.w, func(lo, hi int) { newPainter(d).rows(lo, hi) })
 }
 
 // conversion decides what the components are. JFIF has only YCbCr; Adobe's segment says;
@@ -134,20 +134,4 @@ func fromYCCK(row []uint8, in *[4][]uint8) {
 			row[3*x+i] = k - uint8(int(v)*int(k)>>8)
 		}
 	}
-}
-
-// parallel calls fn for bands of rows that together are 0..rows, at once where the work is
-// worth it. width is the number of pixels in a row.
-func parallel(rows, width int, fn func(lo, hi int)) {
-	const least = 1 << 16 // pixels that are worth a goroutine
-	n := min(runtime.GOMAXPROCS(0), rows*width/least, rows)
-	if n <= 1 {
-		fn(0, rows)
-		return
-	}
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { fn(rows*i/n, rows*(i+1)/n) })
-	}
-	wg.Wait()
 }

@@ -1,5 +1,7 @@
 package jpeg
 
+import "ultrafast/internal/bands"
+
 import mathbits "math/bits"
 
 // Progressive scans (T.81, annex G) bring a block's coefficients in bands, and each band
@@ -144,7 +146,7 @@ func (s *scan) correct(b *[64]int16, which uint64) {
 func (d *decoder) reconstruct() {
 	for i := range d.comps {
 		c := &d.comps[i]
-		parallel(c.blocksY, 64*c.blocksX, func(lo, hi int) {
+		bands.Do(c.blocksY, 64*c.blocksX, func(lo, hi int) {
 			lasts := make([]uint8, c.blocksX)
 			for y := lo; y < hi; y++ {
 				at := y * (c.stride / 8)
