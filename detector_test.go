@@ -348,17 +348,18 @@ func (r rottenImage) At(x, y int) color.Color {
 	return r.Gray.At(x, y)
 }
 
-// TestDetectAfterPanic does as a server does that survives what its handlers panic with.
+// TestDetectAfterPanic does as a server does that survives what its handlers panic with. The
+// larger picture is read by several goroutines.
 func TestDetectAfterPanic(t *testing.T) {
 	d := openLights(t, ultrafast.Options{Width: 64, Sessions: 1})
-	for range 3 {
+	for _, size := range []int{64, 64, 2000} {
 		func() {
 			defer func() {
 				if v := recover(); fmt.Sprint(v) != "rotten" {
 					t.Errorf("recovered %v", v)
 				}
 			}()
-			d.Detect(t.Context(), rottenImage{image.NewGray(image.Rect(0, 0, 64, 64))})
+			d.Detect(t.Context(), rottenImage{image.NewGray(image.Rect(0, 0, size, size))})
 		}()
 	}
 	at := image.Rect(32, 0, 64, 32)
