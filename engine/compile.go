@@ -193,6 +193,8 @@ func (c *compiler) node(n *graph.Node) error {
 		return c.nativeConcat(n)
 	case *graph.MaxPool:
 		return c.nativeMaxPool(n, op)
+	case *graph.Slice:
+		return c.nativeSlice(n, op)
 	case *graph.Upsample:
 		return c.nativeUpsample(n)
 	}

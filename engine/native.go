@@ -130,6 +130,8 @@ func (c *compiler) canRun(n *graph.Node) bool {
 		return len(n.In) == 2 && slices.Equal(c.slots[n.In[0]], c.slots[n.In[1]])
 	case *graph.MaxPool:
 		return op.Stride == 1 && op.Kernel%2 == 1 && op.Pad == op.Kernel/2 && op.Kernel <= maxPool && in()[3] <= maxPoolWidth
+	case *graph.Slice:
+		return op.Axis == 1 && op.Step == 1 && c.slots == nil
 	case *graph.Upsample:
 		return op.Scale == 2 && in()[3] <= maxPoolWidth
 	}

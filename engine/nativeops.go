@@ -100,6 +100,20 @@ func (c *compiler) nativeConcat(n *graph.Node) error {
 	return nil
 }
 
+// nativeSlice takes channels that follow each other where they lie: no step is needed.
+func (c *compiler) nativeSlice(n *graph.Node, op *graph.Slice) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	from, _ := op.Range(x.c)
+	c.places[n] = x.part(from, c.shapes[n][1])
+	c.written[n] = true
+	last := &c.steps[len(c.steps)-1] // there is one: the input has been computed
+	last.Nodes = append(last.Nodes, n)
+	return nil
+}
+
 // channelJobs is how many jobs of some channels each a step that takes whole channels has.
 func (c *compiler) channelJobs(y place) int {
 	return min(y.c, max(1, jobsPerThread*c.threads/y.n))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -36,12 +37,19 @@ var models embed.FS
 // the latest: yolov5n, yolov5x-v5, yolov5s-v3.
 var standard = regexp.MustCompile(`^yolov5([nsmlx])(?:-(v3|v5|v6))?$`)
 
+// Light are the names of this program's own small models, for Standard.
+var Light = []string{"thin", "ghost", "shuffle", "mobile"}
+
 // Standard returns the description of a released YOLOv5: yolov5n, s, m, l, x in the shape
-// of v6.0 to v7.0, with -v5 (v4.0, v5.0) or -v3 (v3.1) behind in an older one.
+// of v6.0 to v7.0, with -v5 (v4.0, v5.0) or -v3 (v3.1) behind in an older one; or one of
+// Light.
 func Standard(name string) (*Config, error) {
 	m := standard.FindStringSubmatch(strings.TrimSuffix(name, ".yaml"))
+	if slices.Contains(Light, name) {
+		m = []string{name, "", name}
+	}
 	if m == nil {
-		return nil, fmt.Errorf("no model is called %q: there are yolov5n, yolov5s, yolov5m, yolov5l, yolov5x, each also with -v5 or -v3 behind, or name a YAML file", name)
+		return nil, fmt.Errorf("no model is called %q: there are yolov5n, yolov5s, yolov5m, yolov5l, yolov5x, each also with -v5 or -v3 behind, and %s, or name a YAML file", name, strings.Join(Light, ", "))
 	}
 	if m[2] == "" {
 		m[2] = "v6"

@@ -109,7 +109,8 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 		m = module("MaxPool2d", nil, "kernel_size", k, "stride", a.int(k), "padding", a.int(0))
 	case "Detect":
 		return d.detect(in)
-	case "Conv", "DWConv", "ConvTranspose2d", "DWConvTranspose2d", "Focus", "Bottleneck", "BottleneckCSP", "C3", "SPP", "SPPF":
+	case "Conv", "DWConv", "ConvTranspose2d", "DWConvTranspose2d", "Focus", "Bottleneck", "BottleneckCSP", "C3", "C3Ghost", "SPP", "SPPF",
+		"GhostConv", "ShuffleUnit", "InvertedResidual":
 		if out = a.int(0); l.Block == "ConvTranspose2d" && out == in[0] && a.again(out) {
 			// Before v6.2 layers of PyTorch got their arguments as they stand: channels in and
 			// out, unscaled and, as the model counts on, the same.
@@ -123,7 +124,7 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 		if out < 1 || out > 1<<14 {
 			return nil, 0, fmt.Errorf("has %d output channels, want 1 to %d", out, 1<<14)
 		}
-		if l.Block == "C3" || l.Block == "BottleneckCSP" {
+		if l.Block == "C3" || l.Block == "C3Ghost" || l.Block == "BottleneckCSP" {
 			m = d.csp(l.Block, in[0], out, repeat, &a)
 			break
 		}
@@ -138,7 +139,7 @@ func (d *describer) layer(l Layer, in []int) (*pt.Module, int, error) {
 			m = seq
 		}
 	default:
-		return nil, 0, fmt.Errorf("this program makes Conv, DWConv, ConvTranspose2d, DWConvTranspose2d, Focus, Bottleneck, BottleneckCSP, C3, SPP, SPPF, MaxPool2d, Upsample, Concat, Detect")
+		return nil, 0, fmt.Errorf("this program makes Conv, DWConv, ConvTranspose2d, DWConvTranspose2d, Focus, Bottleneck, BottleneckCSP, C3, C3Ghost, SPP, SPPF, GhostConv, ShuffleUnit, InvertedResidual, MaxPool2d, Upsample, Concat, Detect")
 	}
 	return m, out, a.done()
 }

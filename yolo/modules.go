@@ -26,6 +26,13 @@ func (d *describer) simple(block string, in, out int, a *arguments) *pt.Module {
 		return d.convTranspose2d(transposed{in, out, a.int(0), a.int(1), a.int(0), a.int(0), a.int(1), a.bool(true), a.int(1)})
 	case "DWConvTranspose2d":
 		return d.convTranspose2d(transposed{in, out, a.int(1), a.int(1), a.int(0), a.int(0), gcd(in, out), true, 1})
+	case "GhostConv":
+		return d.ghostConv(in, out, a.int(1), a.int(1), true)
+	case "ShuffleUnit":
+		return d.shuffleUnit(in, out, a.int(1))
+	case "InvertedResidual":
+		kernel, stride := a.int(3), a.int(1)
+		return d.invertedResidual(in, out, kernel, stride, a.float(4))
 	case "DWConv":
 		return d.conv(in, out, a.int(1), a.int(1), -1, gcd(in, out))
 	}
@@ -51,18 +58,22 @@ func (d *describer) bottleneck(in, out int, shortcut bool, groups int, expand fl
 	}, "add", shortcut && in == out)
 }
 
-// csp makes C3 and its ancestor BottleneckCSP, which leaves two convolutions bare and
+// csp makes C3, C3Ghost of ghost bottlenecks, and their ancestor BottleneckCSP, which leaves two convolutions bare and
 // normalises after the join.
 func (d *describer) csp(block string, in, out, repeat int, a *arguments) *pt.Module {
 	shortcut, groups, expand := a.bool(true), a.int(1), a.float(0.5)
 	h := max(int(float64(out)*expand), 1)
 	chain := module("Sequential", nil)
 	for i := range repeat {
-		chain.Children = append(chain.Children, pt.Child{Name: fmt.Sprint(i), Module: d.bottleneck(h, h, shortcut, groups, 1)})
+		inner := d.bottleneck
+		if block == "C3Ghost" {
+			inner = func(c, _ int, _ bool, _ int, _ float64) *pt.Module { return d.ghostBottleneck(c) }
+		}
+		chain.Children = append(chain.Children, pt.Child{Name: fmt.Sprint(i), Module: inner(h, h, shortcut, groups, 1)})
 	}
 	cv1 := pt.Child{Name: "cv1", Module: d.conv(in, h, 1, 1, -1, 1)}
 	m := pt.Child{Name: "m", Module: chain}
-	if block == "C3" {
+	if block != "BottleneckCSP" {
 		return module("C3", []pt.Child{cv1,
 			{Name: "cv2", Module: d.conv(in, h, 1, 1, -1, 1)},
 			{Name: "cv3", Module: d.conv(2*h, out, 1, 1, -1, 1)}, m})

@@ -50,7 +50,7 @@ With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its 
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx")
-	fl.StringVar(&f.cfg, "cfg", "", "instead of --weights: yolov5n, s, m, l, x, a YAML file, or a model whose shape is taken")
+	fl.StringVar(&f.cfg, "cfg", "", "instead of --weights: yolov5n, s, m, l, x, thin, ghost, shuffle, mobile, a YAML file, or a model whose shape is taken")
 	fl.Float64Var(&f.width, "width", 0, "with --cfg, the multiple of channels; 0 means the description's")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntSliceVar(&f.threads, "threads", slices.Compact([]int{1, runtime.GOMAXPROCS(0)}), "numbers of threads to measure with")

@@ -32,7 +32,8 @@ func infoCommand() *cobra.Command {
 		Long: `Print a model's layers, in YOLOv5's names, with shapes, parameters and GFLOP.
 
 MODEL is a .pt, .safetensors or .onnx file, a YAML model description, or the name
-of a released YOLOv5 (yolov5n, s, m, l, x; -v5 or -v3 behind for older shapes).
+of a released YOLOv5 (yolov5n, s, m, l, x; -v5 or -v3 behind for older shapes) or
+of a small model (see ultrafast models).
 GFLOP count convolutions only, two per multiply-accumulate, as YOLOv5 prints them
 for fused models.
 

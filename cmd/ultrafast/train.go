@@ -54,7 +54,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
-	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
+	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a small one (see models), a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
 	fl.StringVar(&f.data, "data", "", "data.yaml")
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
