@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,6 +22,9 @@ type Config struct {
 	Patience int    // epochs without a better fitness before the run ends; 0 means 100, below 0 for ever
 	Seed     uint64 // of order and augmentation
 	BF16     bool   // see LoadOptions
+
+	Optimizer Optimizer // empty means SGD
+	Freeze    []int     // see LoadOptions
 
 	Weights, Data string // where model and data came from: written down, not read
 
@@ -66,6 +70,8 @@ type options struct {
 	Patience  int    `yaml:"patience" json:"patience"`
 	Seed      uint64 `yaml:"seed" json:"seed"`
 	BF16      bool   `yaml:"bf16" json:"bf16"`
+	Optimizer string `yaml:"optimizer" json:"optimizer"`
+	Freeze    []int  `yaml:"freeze" json:"freeze"`
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +84,9 @@ func (c Config) withDefaults() Config {
 	fill(&c.Batch, 16)
 	fill(&c.Size, 640)
 	fill(&c.Patience, 100)
+	if c.Optimizer == "" {
+		c.Optimizer = SGD
+	}
 	if c.Hyp == (Hyp{}) {
 		c.Hyp = DefaultHyp()
 	}
@@ -97,13 +106,14 @@ func (c Config) check() error {
 	case c.Epochs < 1 || c.Batch < 1 || c.Size < 1:
 		return fmt.Errorf("train: %d epochs of batches of %d pictures of %d pixels: want at least 1 of each", c.Epochs, c.Batch, c.Size)
 	}
-	return c.Hyp.check()
+	return errors.Join(c.Hyp.check(), c.Optimizer.check())
 }
 
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
+		Optimizer: string(c.Optimizer), Freeze: c.Freeze,
 	}
 }
 
@@ -111,4 +121,10 @@ func (c Config) options() options {
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
+	c.Optimizer, c.Freeze = Optimizer(o.Optimizer), o.Freeze
+}
+
+// load is how the network is loaded.
+func (c Config) load() LoadOptions {
+	return LoadOptions{BF16: c.BF16, Optimizer: c.Optimizer, Freeze: c.Freeze}
 }

@@ -62,7 +62,7 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	g = g.Clone()
 	g.Names = slices.Clone(data.Names)
 	var err error
-	if r.net, err = be.Load(g, LoadOptions{BF16: r.c.BF16}); err != nil {
+	if r.net, err = be.Load(g, r.c.load()); err != nil {
 		return nil, err
 	}
 	defer r.net.Close()
@@ -98,6 +98,9 @@ func (r *run) prepare(g *graph.Graph) error {
 	if r.head.Classes != len(r.data.Names) {
 		return fmt.Errorf("train: the model has %d classes %v and the data %d %v", r.head.Classes, g.Names, len(r.data.Names), r.data.Names)
 	}
+	if err := r.c.load().checkFreeze(g); err != nil {
+		return err
+	}
 	if s := slices.Max(r.head.Strides); r.c.Size%s != 0 {
 		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
 	}
@@ -124,7 +127,7 @@ func (r *run) prepare(g *graph.Graph) error {
 	}
 	h := r.c.Hyp.Loss(r.head, r.c.Size)
 	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
-	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR}
+	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
 }
@@ -246,7 +249,7 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 		p.Step++
 		if pending++; pending >= accumulate || p.Step == p.Steps {
 			r.at.updates++
-			update.Average = averageDecay(r.at.updates)
+			update.Average, update.Step = averageDecay(r.at.updates), r.at.updates
 			if err := r.net.Update(update); err != nil {
 				return rate, fmt.Errorf("step %d: %w", p.Step, err)
 			}

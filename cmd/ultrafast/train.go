@@ -26,6 +26,7 @@ type trainFlags struct {
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
 	cosLR, bf16                                            bool
+	recipe                                                 recipeFlags
 }
 
 // latest is what --resume means without a folder.
@@ -64,6 +65,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
@@ -123,7 +125,7 @@ func (f *trainFlags) config() (train.Config, error) {
 			return cfg, err
 		}
 	}
-	return cfg, nil
+	return cfg, f.recipe.apply(&cfg)
 }
 
 // model loads or makes what is to be trained.
