@@ -151,7 +151,7 @@ func TestRunRefuses(t *testing.T) {
 		"all frozen":  {data, func(c *Config) { c.Freeze = []int{0, 1} }, []string{"nothing to learn"}},
 		"no folder":   {data, func(c *Config) { c.Dir = "" }, []string{"folder"}},
 		"batch":       {data, func(c *Config) { c.Batch = -1 }, []string{"-1 pictures"}},
-		"hyp":         {data, func(c *Config) { c.Hyp = DefaultHyp(); c.Hyp.Mixup = 1 }, []string{"mixup"}},
+		"hyp":         {data, func(c *Config) { c.Hyp = DefaultHyp(); c.Hyp.Mixup = 2 }, []string{"mixup"}},
 		"no run":      {data, func(c *Config) { c.Resume = true }, []string{"no finished epoch"}},
 		"no weights": {data, func(c *Config) {
 			empty(t, weightsFile(c.Dir, "last"))

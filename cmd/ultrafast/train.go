@@ -60,7 +60,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
-	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters, a YAML file with YOLOv5's names; empty means its scratch-low")
+	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters: scratch-low, scratch-med, scratch-high, or a YAML file with YOLOv5's names; empty means scratch-low")
 	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
