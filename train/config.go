@@ -1,7 +1,6 @@
 package train
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -25,6 +24,12 @@ type Config struct {
 
 	Optimizer Optimizer // empty means SGD
 	Freeze    []int     // see LoadOptions
+
+	ImageWeights bool // pictures are drawn by the classes in them that are rare and not yet found
+	MultiScale   bool // each batch has a size of its own, Size ± half
+	Rect         bool // batches of the shapes that their pictures need, and no mosaics
+	NoVal        bool // only the last epoch is validated; the last weights are the best then
+	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
 
 	Weights, Data string // where model and data came from: written down, not read
 
@@ -72,6 +77,12 @@ type options struct {
 	BF16      bool   `yaml:"bf16" json:"bf16"`
 	Optimizer string `yaml:"optimizer" json:"optimizer"`
 	Freeze    []int  `yaml:"freeze" json:"freeze"`
+
+	ImageWeights bool `yaml:"image_weights" json:"image_weights"`
+	MultiScale   bool `yaml:"multi_scale" json:"multi_scale"`
+	Rect         bool `yaml:"rect" json:"rect"`
+	NoVal        bool `yaml:"noval" json:"noval"`
+	SingleCls    bool `yaml:"single_cls" json:"single_cls"`
 }
 
 func (c Config) withDefaults() Config {
@@ -106,14 +117,21 @@ func (c Config) check() error {
 	case c.Epochs < 1 || c.Batch < 1 || c.Size < 1:
 		return fmt.Errorf("train: %d epochs of batches of %d pictures of %d pixels: want at least 1 of each", c.Epochs, c.Batch, c.Size)
 	}
-	return errors.Join(c.Hyp.check(), c.Optimizer.check())
+	if c.Rect && c.ImageWeights {
+		return fmt.Errorf("train: rectangular batches need pictures in the order of their shapes, and image weights draw them: choose one")
+	}
+	if err := c.Optimizer.check(); err != nil {
+		return err
+	}
+	return c.Hyp.check()
 }
 
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
-		Optimizer: string(c.Optimizer), Freeze: c.Freeze,
+		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
+		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls,
 	}
 }
 
@@ -121,7 +139,8 @@ func (c Config) options() options {
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
-	c.Optimizer, c.Freeze = Optimizer(o.Optimizer), o.Freeze
+	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
+	c.Rect, c.NoVal, c.SingleCls = o.Rect, o.NoVal, o.SingleCls
 }
 
 // load is how the network is loaded.

@@ -28,6 +28,7 @@ type run struct {
 	loss, valLoss *Criterion
 	plan          schedule
 	results       *results
+	scaler        *scaler // nil without MultiScale
 	at            position
 
 	started time.Time
@@ -113,7 +114,7 @@ func (r *run) prepare(g *graph.Graph) error {
 	stride := slices.Max(r.head.Strides)
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
+		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
 		Workers: r.c.Workers, CacheBytes: cache,
 	})
 	if err != nil {
@@ -124,6 +125,9 @@ func (r *run) prepare(g *graph.Graph) error {
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
+	}
+	if r.c.MultiScale {
+		r.scaler = &scaler{seed: r.c.Seed, size: r.c.Size, stride: max(stride, dataset.Stride)}
 	}
 	h := r.c.Hyp.Loss(r.head, r.c.Size)
 	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
@@ -198,14 +202,11 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 	if err != nil {
 		return Validation{}, err
 	}
-	p.Validating = true
-	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
-			p.Step, p.Steps = done, batches
-			r.c.Progress(p)
-		}})
-	if err != nil {
-		return v, err
+	var v Validation
+	if !r.c.NoVal || number+1 == r.c.Epochs {
+		if v, err = r.validate(ctx, &p); err != nil {
+			return v, err
+		}
 	}
 	r.at.epochs++
 	p.Validated, p.Fitness = &v, fitness(v.Report)
@@ -220,6 +221,20 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 	return v, nil
 }
 
+// validate measures the averaged weights at an epoch's end.
+func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
+	p.Validating = true
+	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
+		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
+			p.Step, p.Steps = done, batches
+			r.c.Progress(*p)
+		}})
+	if err == nil {
+		r.at.ap = classAP(v.Report, r.head.Classes)
+	}
+	return v, err
+}
+
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept
 // up to date.
 //
@@ -227,14 +242,19 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 // fall; here the last batch of an epoch always ends in an update, so that no picture is
 // wasted and an epoch's end is all the state there is.
 func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err error) {
-	epoch, pending, pictures := r.at.epochs, 0, 0
+	epoch, pictures := r.at.epochs, 0
+	var pending [][]int // items of the batches that no update was made of
 	begun := time.Now()
-	for b, err := range r.train.Epoch(ctx, epoch) {
+	for b, err := range r.loader().Epoch(ctx, epoch) {
 		if err != nil {
 			return rate, err
 		}
+		x := b.X
+		if r.scaler != nil {
+			x = r.scaler.scale(x, epoch, p.Step)
+		}
 		var parts Parts
-		err := r.net.Step(b.X, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
+		err := r.net.Step(x, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
 			gradients, parts, err = r.loss.Eval(maps, b.Targets)
 			return gradients, err
 		})
@@ -242,18 +262,18 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 			return rate, fmt.Errorf("step %d: %w", p.Step+1, err)
 		}
 		if math.IsNaN(parts.Total) || math.IsInf(parts.Total, 0) {
-			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0", p.Step+1, parts.Total)
+			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0; %s", p.Step+1, parts.Total, r.seen(b.Items))
 		}
 		update, accumulate := r.plan.at(epoch, p.Step)
 		rate = update.Rate
 		p.Step++
-		if pending++; pending >= accumulate || p.Step == p.Steps {
+		if pending = append(pending, b.Items); len(pending) >= accumulate || p.Step == p.Steps {
 			r.at.updates++
 			update.Average, update.Step = averageDecay(r.at.updates), r.at.updates
 			if err := r.net.Update(update); err != nil {
-				return rate, fmt.Errorf("step %d: %w", p.Step, err)
+				return rate, fmt.Errorf("step %d: %w; %s", p.Step, err, r.seen(slices.Concat(pending...)))
 			}
-			pending = 0
+			pending = nil
 		}
 		n := float64(p.Step)
 		p.Loss.Box += (parts.Box - p.Loss.Box) / n

@@ -82,7 +82,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{})
+	data, err := openTraining(cfg)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (f *trainFlags) goOn(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(cfg.Data, dataset.OpenOptions{})
+	data, err := openTraining(cfg)
 	if err != nil {
 		return err
 	}
