@@ -35,6 +35,10 @@ type LoaderOptions struct {
 
 	Workers    int   // goroutines that decode and augment; 0 is one for each core
 	CacheBytes int64 // memory for decoded pictures; 0 is half of what is available, below 0 none
+
+	// CacheDir is a folder where decoded pictures are kept for other epochs and runs, up to
+	// half of what is free on its disk; empty is none.
+	CacheDir string
 }
 
 // A Batch is a network's input with what is to be found in it. It is valid until the loop
@@ -66,6 +70,7 @@ type Loader struct {
 	items []Item
 	o     LoaderOptions
 	cache *cache
+	disk  *disk // nil without CacheDir
 
 	outlines  [][]outline // by item, for copy-paste; nil without
 	cumulated []float64   // sums of the items' weights, see Weighted; nil without
@@ -99,8 +104,13 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 		limit = DefaultCache()
 	}
 	l := &Loader{items: items, o: o, cache: newCache(len(items), limit)}
+	var err error
+	if o.CacheDir != "" {
+		if l.disk, err = openDisk(o.CacheDir); err != nil {
+			return nil, err
+		}
+	}
 	if o.Train && o.Augment.CopyPaste > 0 {
-		var err error
 		if l.outlines, err = readOutlines(items); err != nil {
 			return nil, err
 		}

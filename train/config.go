@@ -36,6 +36,10 @@ type Config struct {
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
 
+	// Cache is a folder for decoded pictures, as dataset.LoaderOptions.CacheDir; empty keeps
+	// them in memory only, and otherwise only CacheBytes above 0 keep them there too.
+	Cache string
+
 	Log      *slog.Logger   // nil means silent
 	Progress func(Progress) // is told each step, if not nil
 }
@@ -78,11 +82,12 @@ type options struct {
 	Optimizer string `yaml:"optimizer" json:"optimizer"`
 	Freeze    []int  `yaml:"freeze" json:"freeze"`
 
-	ImageWeights bool `yaml:"image_weights" json:"image_weights"`
-	MultiScale   bool `yaml:"multi_scale" json:"multi_scale"`
-	Rect         bool `yaml:"rect" json:"rect"`
-	NoVal        bool `yaml:"noval" json:"noval"`
-	SingleCls    bool `yaml:"single_cls" json:"single_cls"`
+	ImageWeights bool   `yaml:"image_weights" json:"image_weights"`
+	MultiScale   bool   `yaml:"multi_scale" json:"multi_scale"`
+	Rect         bool   `yaml:"rect" json:"rect"`
+	NoVal        bool   `yaml:"noval" json:"noval"`
+	SingleCls    bool   `yaml:"single_cls" json:"single_cls"`
+	Cache        string `yaml:"cache" json:"cache"`
 }
 
 func (c Config) withDefaults() Config {
@@ -131,7 +136,7 @@ func (c Config) options() options {
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
-		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls,
+		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
 }
 
@@ -140,7 +145,7 @@ func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
-	c.Rect, c.NoVal, c.SingleCls = o.Rect, o.NoVal, o.SingleCls
+	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
 }
 
 // load is how the network is loaded.

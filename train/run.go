@@ -106,7 +106,10 @@ func (r *run) prepare(g *graph.Graph) error {
 		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
 	}
 	cache := r.c.CacheBytes
-	if cache == 0 {
+	switch {
+	case cache == 0 && r.c.Cache != "":
+		cache = -4 // none for either loader
+	case cache == 0:
 		cache = dataset.DefaultCache()
 	}
 	valCache := cache / 4 // one cache for both: each loader alone would take all of it
@@ -115,13 +118,13 @@ func (r *run) prepare(g *graph.Graph) error {
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
-		Workers: r.c.Workers, CacheBytes: cache,
+		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 
 // recipeFlags are those flags of train that YOLOv5 has for single parts of the recipe.
 type recipeFlags struct {
-	optimizer, freeze                                string
+	optimizer, freeze, cache                         string
 	smoothing                                        float64
 	singleCls, imageWeights, multiScale, rect, noVal bool
 }
@@ -24,6 +26,7 @@ func (f *recipeFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.optimizer, "optimizer", "SGD", "SGD, Adam or AdamW; the last two want an lr0 of about 0.001")
 	fl.StringVar(&f.freeze, "freeze", "0", "layers that do not learn: 10 is the first ten, 0,1,2 are those")
 	fl.Float64Var(&f.smoothing, "label-smoothing", 0, "of the class loss, 0 to 1; overrides the hyper-parameters' where it is given")
+	fl.StringVar(&f.cache, "cache", "ram", "where decoded pictures are kept: ram, as far as they fit, or disk, in the user's cache folder")
 	fl.BoolVar(&f.singleCls, "single-cls", false, "train all classes as one")
 	fl.BoolVar(&f.imageWeights, "image-weights", false, "draw pictures more often whose classes are rare and not yet found")
 	fl.BoolVar(&f.multiScale, "multi-scale", false, "give each batch another size, --img plus or minus half")
@@ -43,6 +46,9 @@ func (f *recipeFlags) apply(cfg *train.Config) error {
 		return errors.New("--rect and --image-weights are both given: one orders the pictures by shape, the other draws them")
 	}
 	var err error
+	if cfg.Cache, err = cacheFolder(f.cache); err != nil {
+		return err
+	}
 	if cfg.Freeze, err = parseFreeze(f.freeze); err != nil {
 		return err
 	}
@@ -52,6 +58,18 @@ func (f *recipeFlags) apply(cfg *train.Config) error {
 		return fmt.Errorf("--optimizer %q: want SGD, Adam or AdamW", f.optimizer)
 	}
 	return nil
+}
+
+// cacheFolder is where --cache keeps decoded pictures; empty is memory.
+func cacheFolder(s string) (string, error) {
+	switch s {
+	case "ram":
+		return "", nil
+	case "disk":
+		dir, err := os.UserCacheDir()
+		return filepath.Join(dir, "ultrafast", "pictures"), err
+	}
+	return "", fmt.Errorf("--cache %q: want ram or disk", s)
 }
 
 // openTraining opens the data of a recipe.

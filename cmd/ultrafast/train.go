@@ -32,6 +32,9 @@ type trainFlags struct {
 // latest is what --resume means without a folder.
 const latest = "latest"
 
+// autoBatch is what --batch is where memory decides.
+const autoBatch = -1
+
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
@@ -58,7 +61,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
 	fl.StringVar(&f.data, "data", "", "data.yaml")
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
-	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
+	fl.IntVar(&f.batch, "batch", 16, "pictures a step; -1 is as many as memory allows, up to 64")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters: scratch-low, scratch-med, scratch-high, or a YAML file with YOLOv5's names; empty means scratch-low")
 	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
@@ -95,6 +98,12 @@ func (f *trainFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	if cfg.Batch == autoBatch {
+		if cfg.Batch, err = train.AutoBatch(be, g, len(data.Train), cfg); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "batches of %d pictures\n", cfg.Batch)
+	}
 	if cfg.Dir, err = newRun(f.project, f.name); err != nil {
 		return err
 	}
@@ -110,8 +119,10 @@ func (f *trainFlags) config() (train.Config, error) {
 	switch {
 	case f.data == "":
 		return cfg, errors.New("--data is missing: want a data.yaml")
-	case f.epochs < 1 || f.batch < 1:
-		return cfg, errors.New("--epochs and --batch: want at least 1")
+	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
+		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
+	case f.batch == autoBatch && f.device != "cpu":
+		return cfg, fmt.Errorf("--batch -1 measures the computer's memory: give a number with --device %s", f.device)
 	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
 		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
 	}
