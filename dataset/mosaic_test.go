@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -52,111 +51,6 @@ func TestNinePlaces(t *testing.T) {
 	}
 }
 
-// The mean of beta(32, 32) is 1/2 and its variance 1/(4*65).
-func TestBeta32(t *testing.T) {
-	const n = 20000
-	sum, squares := 0.0, 0.0
-	for i := range n {
-		x := beta32(random(1, 2, i))
-		sum += x
-		squares += (x - 0.5) * (x - 0.5)
-	}
-	if mean, variance := sum/n, squares/n; math.Abs(mean-0.5) > 0.002 || math.Abs(variance*260-1) > 0.05 {
-		t.Errorf("mean %v, variance %v, want 0.5 and %v", mean, variance, 1.0/260)
-	}
-}
-
-// With mixup every pixel is the weighted mean of two mosaics, which are those that the
-// same numbers give, and the boxes are those of both.
-func TestMixup(t *testing.T) {
-	const size = 96
-	a := Augment{Mosaic: 1, Mixup: 1, Scale: 0.3}
-	l := colours(t, size, a)
-	mixed, parts := newSampler(l, nil), newSampler(l, nil)
-	for seed := range 20 {
-		at := image.Pt(size, size)
-		got, err := mixed.compose(random(3, 0, seed), seed, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rng := random(3, 0, seed)
-		rng.Float64() // mosaic
-		first, err := parts.many(&parts.out, rng, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rng.Float64() // mixup
-		second, err := parts.many(&parts.second, rng, rng.IntN(len(l.items)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		share := beta32(rng)
-		for i, v := range mixed.out.Pix {
-			want := uint8(share*float64(parts.out.Pix[i]) + (1-share)*float64(parts.second.Pix[i]))
-			if v != want {
-				t.Fatalf("seed %d: byte %d is %d, want %d", seed, i, v, want)
-			}
-		}
-		if !slices.Equal(got, append(first, second...)) {
-			t.Errorf("seed %d: boxes %v, want those of both", seed, got)
-		}
-	}
-}
-
-// A triangle goes to the mirrored place where it may, with its pixels and its box.
-func TestCopyPaste(t *testing.T) {
-	triangle, err := parseLabel(strings.Fields("1 0.1 0.3 0.4 0.3 0.1 0.7"), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	labels := []Label{triangle, {0, 0.9, 0.1, 0.1, 0.1}}
-	out, err := parseOutlines(strings.NewReader("0 0.9 0.1 0.1 0.1\n\n7 0.1 0.3 0.4 0.3 0.1 0.7\n7 0 0 1 0 1 1\n"), labels)
-	if err != nil || len(out) != 1 || out[0].label != labels[0] || len(out[0].points) != 3 {
-		t.Fatalf("outlines %+v, %v, want that of %v", out, err, labels[0])
-	}
-	const side = 40
-	s := &sampler{l: &Loader{o: LoaderOptions{Augment: Augment{CopyPaste: 1}}}, mosaic: *noise(side, side)}
-	before := slices.Clone(s.mosaic.Pix)
-	s.outlines = []outline{out[0].on(side, side, 0, 0, side)}
-	boxes := s.copyPaste(random(1, 1, 1), []region{s.outlines[0].box})
-	want := region{1, side - 16, 12, side - 4, 28}
-	if len(boxes) != 2 || !nearRegion(boxes[1], want) {
-		t.Fatalf("boxes %v, want another one, %v", boxes, want)
-	}
-	for y := range side {
-		for x := range side {
-			// The mirrored triangle's corners are (36, 12), (24, 12) and (36, 28).
-			cx, cy := float64(x)+0.5, float64(y)+0.5
-			inside := cy > 12 && cx < 36 && cx > 24+(cy-12)*12/16
-			from := x
-			if inside {
-				from = side - 1 - x
-			}
-			if got, want := s.mosaic.Pix[3*(y*side+x):][:3], before[3*(y*side+from):][:3]; !slices.Equal(got, want) {
-				t.Fatalf("pixel (%d, %d) is %v, want %v", x, y, got, want)
-			}
-		}
-	}
-	// Beside a box of which it would cover 30 % it is not made, and of four objects half are.
-	if got := s.copyPaste(random(1, 1, 1), []region{{0, 30, 12, 40, 28}}); len(got) != 1 {
-		t.Errorf("over another: %v", got)
-	}
-	s.l.o.Augment.CopyPaste = 0.5
-	s.outlines = nil
-	for i := range 4 {
-		o := outline{box: region{2, 1, float64(10 * i), 5, float64(10*i + 8)}}
-		o.points = [][2]float64{{o.box.x1, o.box.y1}, {o.box.x2, o.box.y1}, {o.box.x1, o.box.y2}}
-		s.outlines = append(s.outlines, o)
-	}
-	if got := s.copyPaste(random(1, 1, 1), nil); len(got) != 2 {
-		t.Errorf("half of four objects are %v", got)
-	}
-}
-
-func nearRegion(a, b region) bool {
-	return a.class == b.class && max(math.Abs(a.x1-b.x1), math.Abs(a.y1-b.y1), math.Abs(a.x2-b.x2), math.Abs(a.y2-b.y2)) < 1e-4
-}
-
 // Rectangular training has the shapes of YOLOv5's arithmetic, ceil(side*size/32)*32, every
 // picture, and targets that follow its pixels.
 func TestRectTraining(t *testing.T) {
@@ -192,62 +86,6 @@ func TestRectTraining(t *testing.T) {
 	slices.Sort(seen)
 	if len(slices.Compact(seen)) != len(items) {
 		t.Errorf("%d of %d pictures", len(seen), len(items))
-	}
-}
-
-// The frequencies of pictures are their weights, within four standard deviations.
-func TestWeighted(t *testing.T) {
-	items := []Item{{Labels: []Label{{Class: 0}, {Class: 0}}}, {Labels: []Label{{Class: 1}}}, {}, {Labels: []Label{{Class: 0}, {Class: 1}}}}
-	// Class 0 has three boxes, 1 has two and 2 none: 1/3, 1/2 and 1 in sum 11/6.
-	classes := ClassWeights(items, 3)
-	for c, want := range []float64{2.0 / 11, 3.0 / 11, 6.0 / 11} {
-		if math.Abs(classes[c]-want) > 1e-12 {
-			t.Errorf("class %d weighs %v, want %v", c, classes[c], want)
-		}
-	}
-	weights := PictureWeights(items, classes)
-	for i, want := range []float64{4.0 / 11, 3.0 / 11, 0, 5.0 / 11} {
-		if math.Abs(weights[i]-want) > 1e-12 {
-			t.Errorf("picture %d weighs %v, want %v", i, weights[i], want)
-		}
-	}
-	l := newTestLoader(t, items, LoaderOptions{Size: 32, Batch: 1, Train: true}).Weighted(weights)
-	counts := make([]float64, 4)
-	const epochs = 5000
-	for e := range epochs {
-		for _, i := range l.drawn(e) {
-			counts[i]++
-		}
-	}
-	for i, w := range weights {
-		p := w / (12.0 / 11)
-		n := 4.0 * epochs
-		if math.Abs(counts[i]-n*p) > 4*math.Sqrt(n*p*(1-p)) {
-			t.Errorf("picture %d came %v times of %v, want %v", i, counts[i], n, n*p)
-		}
-	}
-	plans, pool := l.plan(3)
-	for i, p := range plans {
-		if p.items[0] != pool[i] || p.keys[0] != i {
-			t.Errorf("batch %d is %+v of %v", i, p, pool)
-		}
-	}
-	if got := newTestLoader(t, items, LoaderOptions{Size: 32}).Weighted(make([]float64, 4)).cumulated; !slices.Equal(got, []float64{1, 2, 3, 4}) {
-		t.Errorf("without weights: %v", got)
-	}
-}
-
-func TestSingle(t *testing.T) {
-	d := &Data{Names: []string{"a", "b"}, Train: []Item{{Labels: []Label{{1, 0.1, 0.2, 0.3, 0.4}}}}}
-	one := d.Single()
-	if want := (Label{0, 0.1, 0.2, 0.3, 0.4}); fmt.Sprint(one.Names) != "[item]" || one.Train[0].Labels[0] != want || one.Val != nil {
-		t.Errorf("got %+v", one)
-	}
-	if d.Train[0].Labels[0].Class != 1 {
-		t.Error("the data itself was changed")
-	}
-	if cats := (&Data{Names: []string{"cat"}}); cats.Single() != cats {
-		t.Error("data of one class are made anew")
 	}
 }
 
