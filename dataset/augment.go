@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 
@@ -12,6 +13,9 @@ import (
 // hyperparameters. The zero value varies nothing.
 type Augment struct {
 	Mosaic           float64 // probability that a sample is made of four pictures
+	Mosaic9          float64 // probability that they are nine, where it is; YOLOv5's is 0
+	Mixup            float64 // probability that a second mosaic shines through
+	CopyPaste        float64 // share of the objects with polygons that are mirrored to the other side
 	FlipLR, FlipUD   float64 // probability of mirroring, left-right and upside down
 	HSVh, HSVs, HSVv float64 // each is multiplied by 1 ± this, 0..1
 	Scale            float64 // size is multiplied by 1 ± this, 0..1
@@ -27,7 +31,8 @@ func (a Augment) check() error {
 		v     float64
 		limit float64
 	}{
-		{"mosaic", a.Mosaic, 1}, {"fliplr", a.FlipLR, 1}, {"flipud", a.FlipUD, 1},
+		{"mosaic", a.Mosaic, 1}, {"mosaic9", a.Mosaic9, 1}, {"mixup", a.Mixup, 1}, {"copy_paste", a.CopyPaste, 1},
+		{"fliplr", a.FlipLR, 1}, {"flipud", a.FlipUD, 1},
 		{"hsv_h", a.HSVh, 1}, {"hsv_s", a.HSVs, 1}, {"hsv_v", a.HSVv, 1},
 		{"scale", a.Scale, 1}, {"translate", a.Translate, 1}, {"degrees", a.Degrees, 180},
 		{"shear", a.Shear, 89}, {"perspective", a.Perspective, 0.001},
@@ -40,10 +45,10 @@ func (a Augment) check() error {
 }
 
 // move draws the random affine (or perspective) that takes a picture of size from to one
-// of size to, both square, and its scale.
-func (a Augment) move(rng *rand.Rand, from, to int) (m matrix, scale float64) {
+// of size to, and its scale.
+func (a Augment) move(rng *rand.Rand, from, to image.Point) (m matrix, scale float64) {
 	centre := identity
-	centre[0][2], centre[1][2] = -float64(from)/2, -float64(from)/2
+	centre[0][2], centre[1][2] = -float64(from.X)/2, -float64(from.Y)/2
 
 	perspective := identity
 	perspective[2][0], perspective[2][1] = spread(rng, a.Perspective), spread(rng, a.Perspective)
@@ -58,10 +63,31 @@ func (a Augment) move(rng *rand.Rand, from, to int) (m matrix, scale float64) {
 	shear[1][0] = math.Tan(spread(rng, a.Shear) * math.Pi / 180)
 
 	shift := identity
-	shift[0][2] = (0.5 + spread(rng, a.Translate)) * float64(to)
-	shift[1][2] = (0.5 + spread(rng, a.Translate)) * float64(to)
+	shift[0][2] = (0.5 + spread(rng, a.Translate)) * float64(to.X)
+	shift[1][2] = (0.5 + spread(rng, a.Translate)) * float64(to.Y)
 
 	return shift.mul(shear).mul(turn).mul(perspective).mul(centre), scale
+}
+
+// moveTo writes canvas to out, which becomes of that size, as move has it, and returns
+// the boxes that are left.
+func (a Augment) moveTo(out, canvas *picture.RGB, rng *rand.Rand, boxes []region, size image.Point) []region {
+	if out.W != size.X || out.H != size.Y {
+		*out = *picture.New(size.X, size.Y)
+	}
+	m, scale := a.move(rng, image.Pt(canvas.W, canvas.H), size)
+	if m == identity {
+		copy(out.Pix, canvas.Pix)
+	} else {
+		warp(out, canvas, m)
+	}
+	var left []region
+	for _, r := range boxes {
+		if r, ok := r.moved(m, scale, size); ok {
+			left = append(left, r)
+		}
+	}
+	return left
 }
 
 // spread draws from -width..width. It always draws, so that one setting does not change
@@ -91,10 +117,10 @@ func (r region) clip(w, h float64) region {
 	return r
 }
 
-// moved returns the box around the four corners after m, clipped to size x size. ok is
+// moved returns the box around the four corners after m, clipped to size. ok is
 // false if too little is left to learn from: YOLOv5 wants sides above 2 pixels, more than
 // a tenth of the area, and an aspect below 100.
-func (r region) moved(m matrix, scale float64, size int) (out region, ok bool) {
+func (r region) moved(m matrix, scale float64, size image.Point) (out region, ok bool) {
 	out = region{r.class, math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 	for _, corner := range [4][2]float64{{r.x1, r.y1}, {r.x2, r.y1}, {r.x2, r.y2}, {r.x1, r.y2}} {
 		x, y, ok := m.at(corner[0], corner[1])
@@ -104,7 +130,7 @@ func (r region) moved(m matrix, scale float64, size int) (out region, ok bool) {
 		out.x1, out.x2 = min(out.x1, x), max(out.x2, x)
 		out.y1, out.y2 = min(out.y1, y), max(out.y2, y)
 	}
-	out = out.clip(float64(size), float64(size))
+	out = out.clip(float64(size.X), float64(size.Y))
 	const eps = 1e-16
 	w0, h0 := (r.x2-r.x1)*scale, (r.y2-r.y1)*scale
 	w, h := out.x2-out.x1, out.y2-out.y1

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"image"
 	"math"
 	"testing"
 
@@ -79,16 +80,17 @@ func TestTargetsFollowPixels(t *testing.T) {
 		{"letterbox, scale, translate", Augment{Scale: 0.5, Translate: 0.2, FlipLR: 0.5}, 100, 1.5},
 		{"turn", Augment{Mosaic: 0.5, Degrees: 10, Scale: 0.2}, 40, 2},
 		{"shear", Augment{Mosaic: 0.5, Shear: 10}, 40, 2},
+		{"nine", Augment{Mosaic: 1, Mosaic9: 1, Scale: 0.2, FlipLR: 0.5}, 100, 1.5},
 		{"perspective", Augment{Mosaic: 0.5, Perspective: 0.0005}, 40, 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := colours(t, size, test.a)
-			s := newSampler(l)
+			s := newSampler(l, nil)
 			dst := make([]float32, 3*size*size)
 			checked := 0
 			for seed := range test.seeds {
-				targets, err := s.train(dst, seed, seed*37%len(l.items))
+				targets, err := s.train(dst, random(0, seed, seed*37%len(l.items)), seed*37%len(l.items), image.Pt(size, size))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,7 +149,7 @@ func TestCandidates(t *testing.T) {
 	}
 	for _, test := range tests {
 		m := matrix{{1, 0, -test.shift}, {0, 1, 0}, {0, 0, 1}}
-		if _, ok := test.r.moved(m, 1, 320); ok != test.ok {
+		if _, ok := test.r.moved(m, 1, image.Pt(320, 320)); ok != test.ok {
 			t.Errorf("%s: kept is %v", test.name, ok)
 		}
 	}
@@ -159,7 +161,7 @@ func TestMove(t *testing.T) {
 	a := Augment{Degrees: 30, Scale: 0.4, Translate: 0.1}
 	low, high := [4]float64{9, 9, 9, 9}, [4]float64{-9, -9, -9, -9}
 	for i := range 1000 {
-		m, scale := a.move(random(1, 0, i), 200, 100)
+		m, scale := a.move(random(1, 0, i), image.Pt(200, 200), image.Pt(100, 100))
 		if math.Abs(m[0][0]-m[1][1]) > 1e-12 || math.Abs(m[0][1]+m[1][0]) > 1e-12 {
 			t.Fatalf("%v does not keep angles", m)
 		}

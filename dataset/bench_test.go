@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"image"
 	"math/rand/v2"
 	"testing"
 
@@ -33,11 +34,11 @@ func BenchmarkMosaic(b *testing.B) {
 				items[i].Labels = []Label{{0, 0.5, 0.5, 0.4, 0.4}, {1, 0.3, 0.3, 0.2, 0.1}}
 				l.cache.put(i, noise(size, size*3/4))
 			}
-			s := newSampler(l)
+			s := newSampler(l, nil)
 			dst := make([]float32, 3*size*size)
 			i := 0
 			for b.Loop() {
-				if _, err := s.train(dst, 0, i%16); err != nil {
+				if _, err := s.train(dst, random(0, 0, i%16), i%16, image.Pt(size, size)); err != nil {
 					b.Fatal(err)
 				}
 				i++
@@ -49,7 +50,7 @@ func BenchmarkMosaic(b *testing.B) {
 
 func BenchmarkWarp(b *testing.B) {
 	src, dst := noise(640, 640), picture.New(320, 320)
-	m, _ := hyp.move(random(0, 0, 0), 640, 320)
+	m, _ := hyp.move(random(0, 0, 0), image.Pt(640, 640), image.Pt(320, 320))
 	for b.Loop() {
 		warp(dst, src, m)
 	}

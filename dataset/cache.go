@@ -38,6 +38,39 @@ func (l *Loader) load(i int) (*picture.RGB, error) {
 		return p, nil
 	}
 	item := &l.items[i]
+	p, err := l.fromDisk(item)
+	if err == nil && p == nil {
+		p, err = l.decode(item)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.cache.put(i, p)
+	return p, nil
+}
+
+// fromDisk returns what the disk holds of an item, nil if nothing.
+func (l *Loader) fromDisk(item *Item) (*picture.RGB, error) {
+	if l.disk == nil {
+		return nil, nil
+	}
+	key, err := l.diskKey(item)
+	if err != nil {
+		return nil, err
+	}
+	w, h := l.scaled(item.W, item.H)
+	if pix := l.disk.get(key, 3*w*h); pix != nil {
+		return &picture.RGB{Pix: pix, W: w, H: h}, nil
+	}
+	p, err := l.decode(item)
+	if err == nil {
+		l.disk.put(key, p.Pix)
+	}
+	return p, err
+}
+
+// decode reads an item's picture and scales it.
+func (l *Loader) decode(item *Item) (*picture.RGB, error) {
 	p, err := picture.Open(item.Path)
 	if err != nil {
 		return nil, err
@@ -46,24 +79,26 @@ func (l *Loader) load(i int) (*picture.RGB, error) {
 		return nil, fmt.Errorf("%s: the picture was %d x %d pixels and is now %d x %d",
 			item.Path, item.W, item.H, p.W, p.H)
 	}
-	p = l.scale(p)
-	l.cache.put(i, p)
-	return p, nil
+	return l.scale(p), nil
 }
 
 // scale makes the longer side Size; the shorter is rounded up, as in YOLOv5. Shrinking for
 // validation takes the mean over each pixel's area; in training the roughness of bilinear
 // shrinking is one more variation, and YOLOv5's networks were made with it.
 func (l *Loader) scale(p *picture.RGB) *picture.RGB {
-	size, long := l.o.Size, max(p.W, p.H)
-	if long == size {
+	w, h := l.scaled(p.W, p.H)
+	switch {
+	case w == p.W && h == p.H:
 		return p
-	}
-	w, h := (p.W*size+long-1)/long, (p.H*size+long-1)/long
-	if l.o.Train || long < size {
+	case l.o.Train || w > p.W:
 		return p.Resize(w, h)
 	}
 	return p.ResizeArea(w, h)
+}
+
+func (l *Loader) scaled(w, h int) (int, int) {
+	size, long := l.o.Size, max(w, h)
+	return (w*size + long - 1) / long, (h*size + long - 1) / long
 }
 
 // DefaultCache is how much memory a loader takes for decoded pictures unless it is told: half

@@ -46,10 +46,10 @@ func (l *Loader) Epoch(ctx context.Context, epoch int) iter.Seq2[*Batch, error] 
 		for range ahead + 1 {
 			free <- nil
 		}
-		plans := l.plan(epoch)
+		plans, pool := l.plan(epoch)
 		wg.Go(func() { l.dispatch(ctx, plans, jobs, slots, free) })
 		for range min(l.o.Workers, (ahead+1)*l.o.Batch) {
-			wg.Go(func() { l.work(ctx, epoch, slots) })
+			wg.Go(func() { l.work(ctx, epoch, pool, slots) })
 		}
 		for range plans {
 			b, data, err := next(ctx, jobs)
@@ -96,8 +96,8 @@ func (l *Loader) dispatch(ctx context.Context, plans []plan, jobs chan<- *job, s
 	}
 }
 
-func (l *Loader) work(ctx context.Context, epoch int, slots <-chan slot) {
-	s := newSampler(l)
+func (l *Loader) work(ctx context.Context, epoch int, pool []int, slots <-chan slot) {
+	s := newSampler(l, pool)
 	for t := range slots {
 		if ctx.Err() != nil {
 			return
@@ -110,7 +110,7 @@ func (t slot) make(s *sampler, epoch int) {
 	n := 3 * t.size.X * t.size.Y
 	dst, index := t.data[n*t.i:n*(t.i+1)], t.items[t.i]
 	if s.l.o.Train {
-		t.targets[t.i], t.errs[t.i] = s.train(dst, epoch, index)
+		t.targets[t.i], t.errs[t.i] = s.train(dst, random(s.l.o.Seed, epoch, t.keys[t.i]), index, t.size)
 	} else {
 		t.targets[t.i], t.fits[t.i], t.errs[t.i] = s.val(dst, index, t.size.X, t.size.Y)
 	}

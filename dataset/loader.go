@@ -19,14 +19,14 @@ type LoaderOptions struct {
 	Size  int // longer side of the picture in the network's input, a multiple of 32
 	Batch int // pictures in a batch; 0 means 16
 
-	// Train gives shuffled, augmented, square samples. Without it pictures are letterboxed,
-	// in the order of the items.
+	// Train gives shuffled, augmented samples. Without it pictures are letterboxed, in the
+	// order of the items.
 	Train   bool
 	Augment Augment // for Train
 	Seed    uint64  // for Train
 
-	// Rect gives each batch of a validation the shape that its pictures need; they come
-	// sorted by aspect.
+	// Rect gives each batch the shape that its pictures need; they come sorted by aspect. In
+	// training there are no mosaics then, and batches come in the same order each epoch.
 	Rect bool
 
 	// Stride is what the sides of a batch are multiples of: a model's coarsest, and at least
@@ -35,6 +35,10 @@ type LoaderOptions struct {
 
 	Workers    int   // goroutines that decode and augment; 0 is one for each core
 	CacheBytes int64 // memory for decoded pictures; 0 is half of what is available, below 0 none
+
+	// CacheDir is a folder where decoded pictures are kept for other epochs and runs, up to
+	// half of what is free on its disk; empty is none.
+	CacheDir string
 }
 
 // A Batch is a network's input with what is to be found in it. It is valid until the loop
@@ -57,8 +61,8 @@ type Target struct {
 // Stride is what the sides of a batch are multiples of, unless a model needs more.
 const Stride = 32
 
-// rectPad is the room around the pictures of a rectangular batch, in strides. YOLOv5's
-// validation has it too.
+// rectPad is the room around the pictures of a rectangular batch in validation, in
+// strides, as in YOLOv5. Its training has none.
 const rectPad = 0.5
 
 // A Loader makes batches of items. It is safe for use by several goroutines.
@@ -66,6 +70,10 @@ type Loader struct {
 	items []Item
 	o     LoaderOptions
 	cache *cache
+	disk  *disk // nil without CacheDir
+
+	outlines  [][]outline // by item, for copy-paste; nil without
+	cumulated []float64   // sums of the items' weights, see Weighted; nil without
 }
 
 // NewLoader returns a loader of items, which are not copied and must not change.
@@ -84,8 +92,6 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 		return nil, fmt.Errorf("picture size %d is not a multiple of %d", o.Size, o.Stride)
 	case o.Batch < 0:
 		return nil, fmt.Errorf("a batch of %d pictures", o.Batch)
-	case o.Train && o.Rect:
-		return nil, errors.New("rectangular batches are for validation")
 	}
 	if _, err := tensor.Count([]int{o.Batch, 3, o.Size + o.Stride, o.Size + o.Stride}); err != nil {
 		return nil, fmt.Errorf("batch %d at size %d: %w", o.Batch, o.Size, err)
@@ -97,15 +103,28 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 	if limit == 0 {
 		limit = DefaultCache()
 	}
-	return &Loader{items: items, o: o, cache: newCache(len(items), limit)}, nil
+	l := &Loader{items: items, o: o, cache: newCache(len(items), limit)}
+	var err error
+	if o.CacheDir != "" {
+		if l.disk, err = openDisk(o.CacheDir); err != nil {
+			return nil, err
+		}
+	}
+	if o.Train && o.Augment.CopyPaste > 0 {
+		if l.outlines, err = readOutlines(items); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // Batches returns the number of batches in an epoch. A short last batch of a training
 // epoch is left out, unless it is the only one: a new input shape costs libtorch time, and
-// batch norm's statistics of few pictures are noise. Its pictures are others in each epoch.
+// batch norm's statistics of few pictures are noise. Its pictures are others in each epoch;
+// where they would not be, with Rect, it stays.
 func (l *Loader) Batches() int {
 	n := len(l.items) / l.o.Batch
-	if len(l.items)%l.o.Batch != 0 && (n == 0 || !l.o.Train) {
+	if len(l.items)%l.o.Batch != 0 && (n == 0 || !l.o.Train || l.o.Rect) {
 		n++
 	}
 	return n
@@ -114,41 +133,59 @@ func (l *Loader) Batches() int {
 // A plan is a batch to be made.
 type plan struct {
 	items []int
+	keys  []int // of each item: what its random numbers follow from
 	size  image.Point
 }
 
-// plan lays out an epoch.
-func (l *Loader) plan(epoch int) []plan {
+// plan lays out an epoch. pool is what company is drawn from; nil is all items.
+func (l *Loader) plan(epoch int) (plans []plan, pool []int) {
+	order := l.order(epoch)
+	keys := order
+	if l.cumulated != nil { // an item that comes twice does not look the same
+		pool, keys = order, make([]int, len(order))
+		for i := range keys {
+			keys[i] = i
+		}
+	}
+	for from := 0; len(plans) < l.Batches(); from += l.o.Batch {
+		to := min(from+l.o.Batch, len(order))
+		size := image.Pt(l.o.Size, l.o.Size)
+		if l.o.Rect {
+			pad := rectPad
+			if l.o.Train {
+				pad = 0
+			}
+			size = rectSize(l.items[order[from]].aspect(), l.items[order[to-1]].aspect(), l.o.Size, l.o.Stride, pad)
+		}
+		plans = append(plans, plan{order[from:to], keys[from:to], size})
+	}
+	return plans, pool
+}
+
+// order is that of an epoch's items.
+func (l *Loader) order(epoch int) []int {
+	if l.cumulated != nil {
+		return l.drawn(epoch)
+	}
 	order := make([]int, len(l.items))
 	for i := range order {
 		order[i] = i
 	}
 	switch {
-	case l.o.Train:
+	case l.o.Train && !l.o.Rect:
 		rng := random(l.o.Seed, epoch, -1) // no item has index -1
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	case l.o.Rect:
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(l.items[a].aspect(), l.items[b].aspect()) })
 	}
-	plans := make([]plan, 0, l.Batches())
-	for chunk := range slices.Chunk(order, l.o.Batch) {
-		if len(plans) == cap(plans) {
-			break
-		}
-		size := image.Pt(l.o.Size, l.o.Size)
-		if l.o.Rect {
-			size = rectSize(l.items[chunk[0]].aspect(), l.items[chunk[len(chunk)-1]].aspect(), l.o.Size, l.o.Stride)
-		}
-		plans = append(plans, plan{chunk, size})
-	}
-	return plans
+	return order
 }
 
 func (i *Item) aspect() float64 { return float64(i.H) / float64(i.W) }
 
 // rectSize returns the shape of a batch whose pictures have aspects (height by width) from
-// low to high. The longer side is size plus the room of rectPad, in whole strides.
-func rectSize(low, high float64, size, stride int) image.Point {
+// low to high. The longer side is size plus pad strides of room, in whole strides.
+func rectSize(low, high float64, size, stride int, pad float64) image.Point {
 	w, h := 1.0, 1.0
 	switch {
 	case high < 1:
@@ -157,7 +194,7 @@ func rectSize(low, high float64, size, stride int) image.Point {
 		w = 1 / low
 	}
 	strides := func(side float64) int {
-		return int(math.Ceil(side*float64(size)/float64(stride)+rectPad)) * stride
+		return int(math.Ceil(side*float64(size)/float64(stride)+pad)) * stride
 	}
 	return image.Pt(strides(w), strides(h))
 }

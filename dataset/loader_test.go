@@ -156,7 +156,7 @@ func TestRectSize(t *testing.T) {
 		{0.625, 0.625, 1280, image.Pt(1312, 832)}, // 25.5 -> 26
 	}
 	for _, test := range tests {
-		if got := rectSize(test.low, test.high, test.size, Stride); got != test.want {
+		if got := rectSize(test.low, test.high, test.size, Stride, rectPad); got != test.want {
 			t.Errorf("%v..%v at %d: %v, want %v", test.low, test.high, test.size, got, test.want)
 		}
 	}
@@ -272,12 +272,11 @@ func TestEpochErrors(t *testing.T) {
 func TestNewLoaderErrors(t *testing.T) {
 	items := []Item{{}}
 	for name, o := range map[string]LoaderOptions{
-		"no size":    {},
-		"size":       {Size: 333},
-		"batch":      {Size: 320, Batch: -1},
-		"memory":     {Size: 32 * 1000, Batch: 16},
-		"rect train": {Size: 320, Train: true, Rect: true},
-		"augment":    {Size: 320, Train: true, Augment: Augment{Scale: 2}},
+		"no size": {},
+		"size":    {Size: 333},
+		"batch":   {Size: 320, Batch: -1},
+		"memory":  {Size: 32 * 1000, Batch: 16},
+		"augment": {Size: 320, Train: true, Augment: Augment{Scale: 2}},
 	} {
 		if _, err := NewLoader(items, o); err == nil {
 			t.Errorf("%s: no error", name)

@@ -20,7 +20,9 @@ type Backend interface {
 
 // LoadOptions says how a network computes. The zero value is right.
 type LoadOptions struct {
-	BF16 bool // multiply in bfloat16, keep weights and statistics in fp32
+	BF16      bool // multiply in bfloat16, keep weights and statistics in fp32
+	Optimizer Optimizer
+	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
 }
 
 // Weights selects one of the two sets that a Network holds.
@@ -54,19 +56,20 @@ type Network interface {
 	Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error
 	// Graph returns the loaded graph with the selected weights.
 	Graph(w Weights) (*graph.Graph, error)
-	// Momentum returns the optimizer's state by parameter name; SetState puts live
-	// weights, average and momentum back as they were.
+	// Momentum returns the optimizer's state by the names of the parameters that learn, and
+	// where it is Adaptive by these names with Squares too; SetState puts live weights,
+	// average and momentum back as they were.
 	Momentum() (map[string]*tensor.Tensor, error)
 	SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error
 	Close() error
 }
 
-// An Update is one step of SGD with Nesterov momentum (PyTorch's definition):
-// g += Decay*w for weights; v = Momentum*v + g; w -= Rate * (g + Momentum*v).
+// An Update is one step of the network's Optimizer.
 type Update struct {
 	Rate     [3]float64 // per Group
 	Decay    float64    // of the group Weight only
 	Momentum float64
+	Step     int     // updates so far with this one, where the Optimizer is Adaptive
 	MaxNorm  float64 // gradients are scaled down to this total L2 norm; 0 is no limit
 	Average  float64 // decay of the moving average: avg = Average*avg + (1-Average)*live
 }

@@ -28,6 +28,7 @@ const (
 	keyFitness = "train.fitness"    // of these weights; in a state of the best
 	keyBest    = "train.best_epoch" // in a state, as are those below
 	keyUpdates = "train.updates"    // of the moving average
+	keyAP      = "train.ap"         // of each class in the last validation, as JSON
 	keyData    = "train.pictures"   // in the training split
 	keyOptions = "train.options"    // opt.yaml, as JSON, which a hostile file cannot blow up
 	keyHyp     = "train.hyp"        // hyp.yaml
@@ -45,6 +46,7 @@ type position struct {
 	updates   int
 	bestEpoch int // counted from 1; 0 is none
 	fitness   float64
+	ap        []float64 // of each class in the last validation; nil before the first
 }
 
 // A snapshot is what a state file holds.
@@ -149,12 +151,17 @@ func (s *snapshot) write(path string) error {
 	if err != nil {
 		return err
 	}
+	ap, err := json.Marshal(s.ap)
+	if err != nil {
+		return err
+	}
 	f := &safetensors.File{
 		Graph: s.live,
 		Meta: map[string]string{
 			keyEpochs: strconv.Itoa(s.epochs), keyUpdates: strconv.Itoa(s.updates),
 			keyBest: strconv.Itoa(s.bestEpoch), keyFitness: formatFloat(s.fitness),
 			keyData: strconv.Itoa(s.pictures), keyOptions: string(options), keyHyp: s.hyp,
+			keyAP: string(ap),
 		},
 		Extra: map[string]*tensor.Tensor{},
 	}
@@ -207,6 +214,14 @@ func readSnapshot(f *safetensors.File) (*snapshot, error) {
 	err := json.Unmarshal([]byte(f.Meta[keyOptions]), &s.options)
 	if err != nil {
 		return nil, fmt.Errorf("metadata %s: %w", keyOptions, err)
+	}
+	if text := f.Meta[keyAP]; text != "" { // states of before have none
+		if err := json.Unmarshal([]byte(text), &s.ap); err != nil {
+			return nil, fmt.Errorf("metadata %s: %w", keyAP, err)
+		}
+	}
+	if s.ap != nil && len(s.ap) != len(f.Graph.Names) {
+		return nil, fmt.Errorf("metadata %s has %d classes, the model %d", keyAP, len(s.ap), len(f.Graph.Names))
 	}
 	if s.fitness, err = strconv.ParseFloat(f.Meta[keyFitness], 64); err != nil {
 		return nil, fmt.Errorf("metadata %s is %q, want a number", keyFitness, f.Meta[keyFitness])

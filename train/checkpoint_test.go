@@ -34,17 +34,7 @@ func (k *keeper) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 func sameRun(t *testing.T, dir, want string) {
 	t.Helper()
 	for _, name := range []string{"weights/last.safetensors", "weights/best.safetensors", "results.csv", "hyp.yaml", "opt.yaml"} {
-		a, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(filepath.Join(want, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(a) != string(b) {
-			t.Errorf("%s differs from the undisturbed run's", name)
-		}
+		sameFile(t, filepath.Join(dir, name), filepath.Join(want, name))
 	}
 	for _, pattern := range []string{"weights/*", "weights/.*", ".results*"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -56,6 +46,21 @@ func sameRun(t *testing.T, dir, want string) {
 				t.Errorf("%s is left", f)
 			}
 		}
+	}
+}
+
+func sameFile(t *testing.T, got, want string) {
+	t.Helper()
+	a, err := os.ReadFile(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(a) != string(b) {
+		t.Errorf("%s differs from the undisturbed run's", filepath.Base(got))
 	}
 }
 

@@ -22,10 +22,23 @@ type Config struct {
 	Seed     uint64 // of order and augmentation
 	BF16     bool   // see LoadOptions
 
+	Optimizer Optimizer // empty means SGD
+	Freeze    []int     // see LoadOptions
+
+	ImageWeights bool // pictures are drawn by the classes in them that are rare and not yet found
+	MultiScale   bool // each batch has a size of its own, Size ± half
+	Rect         bool // batches of the shapes that their pictures need, and no mosaics
+	NoVal        bool // only the last epoch is validated; the last weights are the best then
+	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
+
 	Weights, Data string // where model and data came from: written down, not read
 
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
+
+	// Cache is a folder for decoded pictures, as dataset.LoaderOptions.CacheDir; empty keeps
+	// them in memory only, and otherwise only CacheBytes above 0 keep them there too.
+	Cache string
 
 	Log      *slog.Logger   // nil means silent
 	Progress func(Progress) // is told each step, if not nil
@@ -66,6 +79,15 @@ type options struct {
 	Patience  int    `yaml:"patience" json:"patience"`
 	Seed      uint64 `yaml:"seed" json:"seed"`
 	BF16      bool   `yaml:"bf16" json:"bf16"`
+	Optimizer string `yaml:"optimizer" json:"optimizer"`
+	Freeze    []int  `yaml:"freeze" json:"freeze"`
+
+	ImageWeights bool   `yaml:"image_weights" json:"image_weights"`
+	MultiScale   bool   `yaml:"multi_scale" json:"multi_scale"`
+	Rect         bool   `yaml:"rect" json:"rect"`
+	NoVal        bool   `yaml:"noval" json:"noval"`
+	SingleCls    bool   `yaml:"single_cls" json:"single_cls"`
+	Cache        string `yaml:"cache" json:"cache"`
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +100,9 @@ func (c Config) withDefaults() Config {
 	fill(&c.Batch, 16)
 	fill(&c.Size, 640)
 	fill(&c.Patience, 100)
+	if c.Optimizer == "" {
+		c.Optimizer = SGD
+	}
 	if c.Hyp == (Hyp{}) {
 		c.Hyp = DefaultHyp()
 	}
@@ -97,6 +122,12 @@ func (c Config) check() error {
 	case c.Epochs < 1 || c.Batch < 1 || c.Size < 1:
 		return fmt.Errorf("train: %d epochs of batches of %d pictures of %d pixels: want at least 1 of each", c.Epochs, c.Batch, c.Size)
 	}
+	if c.Rect && c.ImageWeights {
+		return fmt.Errorf("train: rectangular batches need pictures in the order of their shapes, and image weights draw them: choose one")
+	}
+	if err := c.Optimizer.check(); err != nil {
+		return err
+	}
 	return c.Hyp.check()
 }
 
@@ -104,6 +135,8 @@ func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
+		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
+		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
 }
 
@@ -111,4 +144,11 @@ func (c Config) options() options {
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
+	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
+	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
+}
+
+// load is how the network is loaded.
+func (c Config) load() LoadOptions {
+	return LoadOptions{BF16: c.BF16, Optimizer: c.Optimizer, Freeze: c.Freeze}
 }

@@ -18,24 +18,28 @@ type drift struct{}
 func (drift) String() string { return "drift: learns nothing" }
 func (drift) Close() error   { return nil }
 
-func (drift) Load(g *graph.Graph, _ LoadOptions) (Network, error) {
+func (drift) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
-	n := &driftNet{velocity: map[string]*tensor.Tensor{}}
+	n := &driftNet{o: o, velocity: map[string]*tensor.Tensor{}}
 	n.weights[Live], n.weights[Averaged] = g.Clone(), g.Clone()
 	for _, p := range g.Params() {
 		if p.Tensor().Data == nil {
 			return nil, fmt.Errorf("drift: %s has no numbers", p.Name)
 		}
-		if p.Trainable {
+		if o.Learns(p) {
 			n.velocity[p.Name] = tensor.New(p.Tensor().Shape...)
+			if o.Optimizer.Adaptive() {
+				n.velocity[p.Name+Squares] = tensor.New(p.Tensor().Shape...)
+			}
 		}
 	}
 	return n, nil
 }
 
 type driftNet struct {
+	o        LoadOptions
 	weights  [2]*graph.Graph
 	velocity map[string]*tensor.Tensor
 }
@@ -54,7 +58,7 @@ func (n *driftNet) Update(u Update) error {
 	for i, p := range n.weights[Live].Params() {
 		live, avg := p.Tensor().Data, average[i].Tensor().Data
 		for k := range live {
-			if p.Trainable {
+			if n.o.Learns(p) {
 				live[k] += 0.001
 				v := &n.velocity[p.Name].Data[k]
 				*v = float32(u.Momentum)**v + 0.001

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -51,8 +52,9 @@ type Hyp struct {
 	FlipUD      float64 // probability
 	FlipLR      float64 // probability
 	Mosaic      float64 // probability of four pictures in one
-	Mixup       float64 // only 0: not in this version
-	CopyPaste   float64 // only 0: not in this version
+	Mosaic9     float64 // probability that these are nine; not among YOLOv5's, where it is 0
+	Mixup       float64 // probability of a second mosaic over the first
+	CopyPaste   float64 // share of the outlined objects of a mosaic that come twice
 }
 
 // DefaultHyp returns the values that YOLOv5 v7.0 trains small models from scratch with.
@@ -65,8 +67,16 @@ func DefaultHyp() Hyp {
 	}
 }
 
-// OpenHyp reads a file as ReadHyp does; errors name it.
+//go:embed hyps
+var hyps embed.FS
+
+// OpenHyp reads a file as ReadHyp does; errors name it. YOLOv5's own sets go by the names
+// scratch-low, scratch-med and scratch-high.
 func OpenHyp(path string) (Hyp, error) {
+	if f, err := hyps.Open("hyps/" + path + ".yaml"); err == nil {
+		defer f.Close()
+		return ReadHyp(f)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return Hyp{}, err
@@ -168,21 +178,18 @@ func (h *Hyp) set(doc ast.Node) error {
 type hypField struct {
 	name      string // YOLOv5's
 	at        *float64
-	low, high float64 // both 0: not in this version
+	low, high float64
 }
 
 func (f hypField) check() error {
 	v := *f.at
-	if f.high == 0 && v != 0 {
-		return fmt.Errorf("%s is %v, but is not in this version: set it to 0", f.name, v)
-	}
 	if !(v >= f.low && v <= f.high) { // NaN neither
 		return fmt.Errorf("%s is %v, want %v to %v", f.name, v, f.low, f.high)
 	}
 	return nil
 }
 
-// fields lists all of them in the order of YOLOv5's files.
+// fields lists all of them, in the order of YOLOv5's files where they have them.
 func (h *Hyp) fields() []hypField {
 	const gain = 1e6
 	return []hypField{
@@ -214,8 +221,9 @@ func (h *Hyp) fields() []hypField {
 		{"flipud", &h.FlipUD, 0, 1},
 		{"fliplr", &h.FlipLR, 0, 1},
 		{"mosaic", &h.Mosaic, 0, 1},
-		{"mixup", &h.Mixup, 0, 0},
-		{"copy_paste", &h.CopyPaste, 0, 0},
+		{"mosaic9", &h.Mosaic9, 0, 1},
+		{"mixup", &h.Mixup, 0, 1},
+		{"copy_paste", &h.CopyPaste, 0, 1},
 	}
 }
 
@@ -253,7 +261,8 @@ func (h Hyp) Loss(d *graph.Detect, size int) LossHyp {
 // Augment returns the part that varies training pictures.
 func (h Hyp) Augment() dataset.Augment {
 	return dataset.Augment{
-		Mosaic: h.Mosaic, FlipLR: h.FlipLR, FlipUD: h.FlipUD, HSVh: h.HSVH, HSVs: h.HSVS, HSVv: h.HSVV,
+		Mosaic: h.Mosaic, Mosaic9: h.Mosaic9, Mixup: h.Mixup, CopyPaste: h.CopyPaste,
+		FlipLR: h.FlipLR, FlipUD: h.FlipUD, HSVh: h.HSVH, HSVs: h.HSVS, HSVv: h.HSVV,
 		Scale: h.Scale, Translate: h.Translate, Degrees: h.Degrees, Shear: h.Shear, Perspective: h.Perspective,
 	}
 }

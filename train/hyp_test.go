@@ -23,6 +23,22 @@ func TestReadHyp(t *testing.T) {
 	}
 }
 
+// The named sets differ from the default in what v7.0's files do.
+func TestNamedHyps(t *testing.T) {
+	med := DefaultHyp()
+	med.LRF, med.Cls, med.Obj, med.Scale, med.Mixup = 0.1, 0.3, 0.7, 0.9, 0.1
+	high := med
+	high.CopyPaste = 0.1
+	for name, want := range map[string]Hyp{"scratch-low": DefaultHyp(), "scratch-med": med, "scratch-high": high} {
+		if got, err := OpenHyp(name); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
+		}
+	}
+	if _, err := OpenHyp("scratch-none"); err == nil {
+		t.Error("a set that is not there is no error")
+	}
+}
+
 func TestHypComesBack(t *testing.T) {
 	h := DefaultHyp()
 	h.LR0, h.Degrees, h.LabelSmoothing = 1.0/3, 1e-7, 0.1
@@ -42,7 +58,7 @@ func TestReadHypRefuses(t *testing.T) {
 		{"lr0: 0.01\nlr0: 0.02\n", []string{"line 2", "lr0"}},
 		{"lr0: [1, 2]\n", []string{"line 1"}},
 		{"- 1\n- 2\n", []string{"line 1"}},
-		{"lr0: 0.1\nmixup: 0.1\n", []string{"line 2", "mixup", "not in this version"}},
+		{"lr0: 0.1\nmixup: 1.1\n", []string{"line 2", "mixup", "want 0 to 1"}},
 		{"momentum: 1.5\n", []string{"momentum", "1.5"}},
 		{"lr0:\nlrf: 0.1\n", []string{"line 1", "lr0"}},
 		{"lr0: 0.1\n---\nlr0: 0.2\n", []string{"2 YAML documents"}},

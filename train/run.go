@@ -28,6 +28,7 @@ type run struct {
 	loss, valLoss *Criterion
 	plan          schedule
 	results       *results
+	scaler        *scaler // nil without MultiScale
 	at            position
 
 	started time.Time
@@ -62,7 +63,7 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	g = g.Clone()
 	g.Names = slices.Clone(data.Names)
 	var err error
-	if r.net, err = be.Load(g, LoadOptions{BF16: r.c.BF16}); err != nil {
+	if r.net, err = be.Load(g, r.c.load()); err != nil {
 		return nil, err
 	}
 	defer r.net.Close()
@@ -98,11 +99,17 @@ func (r *run) prepare(g *graph.Graph) error {
 	if r.head.Classes != len(r.data.Names) {
 		return fmt.Errorf("train: the model has %d classes %v and the data %d %v", r.head.Classes, g.Names, len(r.data.Names), r.data.Names)
 	}
+	if err := r.c.load().checkFreeze(g); err != nil {
+		return err
+	}
 	if s := slices.Max(r.head.Strides); r.c.Size%s != 0 {
 		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
 	}
 	cache := r.c.CacheBytes
-	if cache == 0 {
+	switch {
+	case cache == 0 && r.c.Cache != "":
+		cache = -4 // none for either loader
+	case cache == 0:
 		cache = dataset.DefaultCache()
 	}
 	valCache := cache / 4 // one cache for both: each loader alone would take all of it
@@ -110,21 +117,24 @@ func (r *run) prepare(g *graph.Graph) error {
 	stride := slices.Max(r.head.Strides)
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
-		Workers: r.c.Workers, CacheBytes: cache,
+		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
+		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache,
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
 	}
+	if r.c.MultiScale {
+		r.scaler = &scaler{seed: r.c.Seed, size: r.c.Size, stride: max(stride, dataset.Stride)}
+	}
 	h := r.c.Hyp.Loss(r.head, r.c.Size)
 	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
-	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR}
+	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
 }
@@ -195,14 +205,11 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 	if err != nil {
 		return Validation{}, err
 	}
-	p.Validating = true
-	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
-			p.Step, p.Steps = done, batches
-			r.c.Progress(p)
-		}})
-	if err != nil {
-		return v, err
+	var v Validation
+	if !r.c.NoVal || number+1 == r.c.Epochs {
+		if v, err = r.validate(ctx, &p); err != nil {
+			return v, err
+		}
 	}
 	r.at.epochs++
 	p.Validated, p.Fitness = &v, fitness(v.Report)
@@ -217,6 +224,20 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 	return v, nil
 }
 
+// validate measures the averaged weights at an epoch's end.
+func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
+	p.Validating = true
+	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
+		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
+			p.Step, p.Steps = done, batches
+			r.c.Progress(*p)
+		}})
+	if err == nil {
+		r.at.ap = classAP(v.Report, r.head.Classes)
+	}
+	return v, err
+}
+
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept
 // up to date.
 //
@@ -224,14 +245,19 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 // fall; here the last batch of an epoch always ends in an update, so that no picture is
 // wasted and an epoch's end is all the state there is.
 func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err error) {
-	epoch, pending, pictures := r.at.epochs, 0, 0
+	epoch, pictures := r.at.epochs, 0
+	var pending [][]int // items of the batches that no update was made of
 	begun := time.Now()
-	for b, err := range r.train.Epoch(ctx, epoch) {
+	for b, err := range r.loader().Epoch(ctx, epoch) {
 		if err != nil {
 			return rate, err
 		}
+		x := b.X
+		if r.scaler != nil {
+			x = r.scaler.scale(x, epoch, p.Step)
+		}
 		var parts Parts
-		err := r.net.Step(b.X, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
+		err := r.net.Step(x, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
 			gradients, parts, err = r.loss.Eval(maps, b.Targets)
 			return gradients, err
 		})
@@ -239,18 +265,18 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 			return rate, fmt.Errorf("step %d: %w", p.Step+1, err)
 		}
 		if math.IsNaN(parts.Total) || math.IsInf(parts.Total, 0) {
-			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0", p.Step+1, parts.Total)
+			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0; %s", p.Step+1, parts.Total, r.seen(b.Items))
 		}
 		update, accumulate := r.plan.at(epoch, p.Step)
 		rate = update.Rate
 		p.Step++
-		if pending++; pending >= accumulate || p.Step == p.Steps {
+		if pending = append(pending, b.Items); len(pending) >= accumulate || p.Step == p.Steps {
 			r.at.updates++
-			update.Average = averageDecay(r.at.updates)
+			update.Average, update.Step = averageDecay(r.at.updates), r.at.updates
 			if err := r.net.Update(update); err != nil {
-				return rate, fmt.Errorf("step %d: %w", p.Step, err)
+				return rate, fmt.Errorf("step %d: %w; %s", p.Step, err, r.seen(slices.Concat(pending...)))
 			}
-			pending = 0
+			pending = nil
 		}
 		n := float64(p.Step)
 		p.Loss.Box += (parts.Box - p.Loss.Box) / n

@@ -146,9 +146,12 @@ func TestRunRefuses(t *testing.T) {
 		"classes":     {&other, nil, []string{"2 classes", "3 [a b c]"}},
 		"no pictures": {&none, nil, []string{"validation data", "no pictures"}},
 		"size":        {data, func(c *Config) { c.Size = 68 }, []string{"68", "stride 8"}},
+		"optimizer":   {data, func(c *Config) { c.Optimizer = "Lion" }, []string{"Lion", "AdamW"}},
+		"freeze":      {data, func(c *Config) { c.Freeze = []int{0, 7} }, []string{"no layer model.7"}},
+		"all frozen":  {data, func(c *Config) { c.Freeze = []int{0, 1} }, []string{"nothing to learn"}},
 		"no folder":   {data, func(c *Config) { c.Dir = "" }, []string{"folder"}},
 		"batch":       {data, func(c *Config) { c.Batch = -1 }, []string{"-1 pictures"}},
-		"hyp":         {data, func(c *Config) { c.Hyp = DefaultHyp(); c.Hyp.Mixup = 1 }, []string{"mixup"}},
+		"hyp":         {data, func(c *Config) { c.Hyp = DefaultHyp(); c.Hyp.Mixup = 2 }, []string{"mixup"}},
 		"no run":      {data, func(c *Config) { c.Resume = true }, []string{"no finished epoch"}},
 		"no weights": {data, func(c *Config) {
 			empty(t, weightsFile(c.Dir, "last"))

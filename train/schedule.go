@@ -13,6 +13,7 @@ type schedule struct {
 	batch  int
 	steps  int  // batches an epoch
 	cosine bool // instead of a straight line
+	fixed  bool // momentum has no warm-up: Adam's β₁ has none
 }
 
 // warmup is the last step of the warm-up, counted from the run's start.
@@ -54,7 +55,9 @@ func (s schedule) at(epoch, step int) (u Update, accumulate int) {
 	x := float64(n) / float64(warmup)
 	between := func(from, to float64) float64 { return from + (to-from)*x }
 	u.Rate = [3]float64{Bias: between(s.hyp.WarmupBiasLR, rate), Gamma: between(0, rate), Weight: between(0, rate)}
-	u.Momentum = between(s.hyp.WarmupMomentum, s.hyp.Momentum)
+	if !s.fixed {
+		u.Momentum = between(s.hyp.WarmupMomentum, s.hyp.Momentum)
+	}
 	return u, max(int(math.RoundToEven(between(1, s.hyp.NBS/float64(s.batch)))), 1)
 }
 

@@ -53,6 +53,14 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// Adam's β₁ is not warmed up: v7.0 warms up what an optimizer calls momentum.
+func TestScheduleOfAdam(t *testing.T) {
+	s := schedule{hyp: DefaultHyp(), epochs: 10, batch: 16, steps: 50, fixed: true}
+	u, _ := s.at(0, 0)
+	near(t, "β₁ at the start", u.Momentum, 0.937, 1e-9)
+	near(t, "rate of biases", u.Rate[Bias], 0.1, 1e-9)
+}
+
 func TestAccumulation(t *testing.T) {
 	for batch, want := range map[int]int{1: 64, 2: 32, 16: 4, 24: 3, 40: 2, 48: 1, 64: 1, 128: 1, 300: 1} {
 		if got := DefaultHyp().accumulation(batch); got != want {

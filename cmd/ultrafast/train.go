@@ -26,10 +26,14 @@ type trainFlags struct {
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
 	cosLR, bf16                                            bool
+	recipe                                                 recipeFlags
 }
 
 // latest is what --resume means without a folder.
 const latest = "latest"
+
+// autoBatch is what --batch is where memory decides.
+const autoBatch = -1
 
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
@@ -57,13 +61,14 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a small one (see models), a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
 	fl.StringVar(&f.data, "data", "", "data.yaml")
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
-	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
+	fl.IntVar(&f.batch, "batch", 16, "pictures a step; -1 is as many as memory allows, up to 64")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
-	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters, a YAML file with YOLOv5's names; empty means its scratch-low")
+	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters: scratch-low, scratch-med, scratch-high, or a YAML file with YOLOv5's names; empty means scratch-low")
 	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
@@ -80,7 +85,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{})
+	data, err := openTraining(cfg)
 	if err != nil {
 		return err
 	}
@@ -93,6 +98,12 @@ func (f *trainFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	if cfg.Batch == autoBatch {
+		if cfg.Batch, err = train.AutoBatch(be, g, len(data.Train), cfg); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "batches of %d pictures\n", cfg.Batch)
+	}
 	if cfg.Dir, err = newRun(f.project, f.name); err != nil {
 		return err
 	}
@@ -108,8 +119,10 @@ func (f *trainFlags) config() (train.Config, error) {
 	switch {
 	case f.data == "":
 		return cfg, errors.New("--data is missing: want a data.yaml")
-	case f.epochs < 1 || f.batch < 1:
-		return cfg, errors.New("--epochs and --batch: want at least 1")
+	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
+		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
+	case f.batch == autoBatch && f.device != "cpu":
+		return cfg, fmt.Errorf("--batch -1 measures the computer's memory: give a number with --device %s", f.device)
 	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
 		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
 	}
@@ -123,7 +136,7 @@ func (f *trainFlags) config() (train.Config, error) {
 			return cfg, err
 		}
 	}
-	return cfg, nil
+	return cfg, f.recipe.apply(&cfg)
 }
 
 // model loads or makes what is to be trained.
@@ -166,7 +179,7 @@ func (f *trainFlags) goOn(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(cfg.Data, dataset.OpenOptions{})
+	data, err := openTraining(cfg)
 	if err != nil {
 		return err
 	}

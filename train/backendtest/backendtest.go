@@ -35,17 +35,27 @@ func Suite(t *testing.T, open func() train.Backend) {
 		"errors":      fails,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := open()
-			if b.String() == "" {
-				t.Error("the backend has no name")
-			}
-			n, err := b.Load(filled(t), train.LoadOptions{})
-			must(t, err)
-			test(t, n)
-			must(t, n.Close())
-			must(t, b.Close())
+			with(t, open, train.LoadOptions{}, test)
 		})
 	}
+	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
+		t.Run("resumes "+string(o), func(t *testing.T) {
+			with(t, open, train.LoadOptions{Optimizer: o}, resumes)
+		})
+	}
+}
+
+// with runs a test on a network that is loaded with o.
+func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test func(*testing.T, train.Network)) {
+	b := open()
+	if b.String() == "" {
+		t.Error("the backend has no name")
+	}
+	n, err := b.Load(filled(t), o)
+	must(t, err)
+	test(t, n)
+	must(t, n.Close())
+	must(t, b.Close())
 }
 
 func must(t *testing.T, err error) {
@@ -96,7 +106,7 @@ func half(maps []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return g, nil
 }
 
-var usual = train.Update{Rate: [3]float64{1e-3, 1e-3, 1e-3}, Momentum: 0.9, Decay: 1e-4, MaxNorm: 10, Average: 0.9}
+var usual = train.Update{Rate: [3]float64{1e-3, 1e-3, 1e-3}, Momentum: 0.9, Decay: 1e-4, MaxNorm: 10, Average: 0.9, Step: 1}
 
 func advance(t *testing.T, n train.Network) {
 	t.Helper()

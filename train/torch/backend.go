@@ -115,7 +115,7 @@ func (b *backend) Load(g *graph.Graph, o train.LoadOptions) (train.Network, erro
 	if err := g.Verify(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	return newNetwork(b, g.Clone(), o.BF16)
+	return newNetwork(b, g.Clone(), o)
 }
 
 func (b *backend) Close() error {

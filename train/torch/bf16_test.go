@@ -28,7 +28,7 @@ func TestBF16NeedsTheCPU(t *testing.T) {
 func TestBF16IsNearFP32(t *testing.T) {
 	b := open(t, 2)
 	full := load(t, b, parse(t, small))
-	half, err := newNetwork(b, parse(t, small), true)
+	half, err := newNetwork(b, parse(t, small), train.LoadOptions{BF16: true})
 	if err != nil {
 		t.Fatal(err)
 	}

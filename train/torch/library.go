@@ -45,6 +45,7 @@ type library struct {
 	backward func(x, gradients *handle, n int64) message
 	clear    func(leaves *handle, n int64) message
 	sgd      func(weights, velocity, leaves *handle, n, k int64, rate, decay *float64, momentum, maxNorm float64) message
+	adam     func(weights, mean, squares, leaves *handle, n, k int64, rate, decay *float64, beta1, beta2, epsilon, maxNorm float64, step, decoupled int64) message
 }
 
 // loadLibrary opens a built shim and with it libtorch. Neither is ever unloaded: libtorch
@@ -69,7 +70,7 @@ func loadLibrary(path string) (*library, error) {
 		"uf_write": &l.write, "uf_leaf": &l.leaf, "uf_mix": &l.mix,
 		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
-		"uf_backward": &l.backward, "uf_clear": &l.clear, "uf_sgd": &l.sgd,
+		"uf_backward": &l.backward, "uf_clear": &l.clear, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
 	} {
 		address, err := purego.Dlsym(so, name)
 		if err != nil {

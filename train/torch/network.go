@@ -16,32 +16,35 @@ type network struct {
 	g      *graph.Graph // the structure; its numbers are those it was loaded with
 	params []graph.Param
 	plan   *plan
+	o      train.LoadOptions
 	place  place
 	owned  *scope
 
 	live, averaged []handle
 	replicas       [][]handle // per worker: leaves over live's storage, statistics of its own
-	trained        []int      // numbers of the trained tensors
-	velocity       []handle   // of those
+	trained        []int      // numbers of the tensors that learn
+	velocity       []handle   // of those: SGD's, or Adam's mean of gradients
+	squares        []handle   // of those: Adam's mean of squares
 	statistics     []int      // numbers of the running statistics
 }
 
-func newNetwork(b *backend, g *graph.Graph, bf16 bool) (*network, error) {
+func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, error) {
 	params := g.Params()
 	p, err := newPlan(g, params)
 	if err != nil {
 		return nil, err
 	}
-	p.bf16 = bf16
+	p.bf16 = o.BF16
 	n := &network{
-		b: b, g: g, params: params, plan: p, owned: b.lib.scope(),
+		b: b, g: g, params: params, plan: p, o: o, owned: b.lib.scope(),
 		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in bf16.
-		place: place{b.device, b.device < 0 || bf16},
+		place: place{b.device, b.device < 0 || o.BF16},
 	}
 	for i, p := range params {
-		if p.Trainable {
+		switch {
+		case o.Learns(p):
 			n.trained = append(n.trained, i)
-		} else {
+		case !p.Trainable:
 			n.statistics = append(n.statistics, i)
 		}
 	}
@@ -73,12 +76,15 @@ func (n *network) fill() error {
 			return err
 		}
 		n.live, n.averaged = append(n.live, live), append(n.averaged, averaged)
-		if p.Trainable {
-			v, err := fresh(p, make([]float32, len(data)))
+		for _, set := range n.optimizerSets() {
+			if !n.o.Learns(p) {
+				break
+			}
+			zero, err := fresh(p, make([]float32, len(data)))
 			if err != nil {
 				return err
 			}
-			n.velocity = append(n.velocity, v)
+			*set.of = append(*set.of, zero)
 		}
 		for i := range n.replicas {
 			h, err := n.replica(p, live)
@@ -91,9 +97,26 @@ func (n *network) fill() error {
 	return nil
 }
 
+// An optimizerSet is a tensor for each that learns, kept under its name with a suffix.
+type optimizerSet struct {
+	of     *[]handle
+	suffix string
+}
+
+func (n *network) optimizerSets() []optimizerSet {
+	sets := []optimizerSet{{&n.velocity, ""}}
+	if n.o.Optimizer.Adaptive() {
+		sets = append(sets, optimizerSet{&n.squares, train.Squares})
+	}
+	return sets
+}
+
 func (n *network) replica(p graph.Param, live handle) (handle, error) {
-	if !p.Trainable {
+	switch {
+	case !p.Trainable:
 		return n.owned.new(n.place, p.Tensor().Data, p.Tensor().Shape)
+	case !n.o.Learns(p):
+		return live, nil // read by all, and no gradient reaches it
 	}
 	var h handle
 	m := n.b.lib.leaf(&h, live)
@@ -142,13 +165,15 @@ func (n *network) Graph(w train.Weights) (*graph.Graph, error) {
 func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
 	all := make(map[string]*tensor.Tensor, len(n.trained))
 	err := n.onWorker(func() error {
-		for i, k := range n.trained {
-			p := n.params[k]
-			t := tensor.New(p.Tensor().Shape...)
-			if err := n.b.lib.readTo(t.Data, n.velocity[i]); err != nil {
-				return fmt.Errorf("train: %s: %w", p.Name, err)
+		for _, set := range n.optimizerSets() {
+			for i, k := range n.trained {
+				p := n.params[k]
+				t := tensor.New(p.Tensor().Shape...)
+				if err := n.b.lib.readTo(t.Data, (*set.of)[i]); err != nil {
+					return fmt.Errorf("train: %s: %w", p.Name, err)
+				}
+				all[p.Name+set.suffix] = t
 			}
-			all[p.Name] = t
 		}
 		return nil
 	})
@@ -172,10 +197,10 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 		from *tensor.Tensor
 	}
 	var writes []write
-	check := func(what string, to []handle, numbers []int, from map[string]*tensor.Tensor) error {
+	check := func(what string, to []handle, numbers []int, from map[string]*tensor.Tensor, suffix string) error {
 		for i, k := range numbers {
 			p := n.params[k]
-			t := from[p.Name]
+			t := from[p.Name+suffix]
 			if t == nil || len(t.Data) != p.Tensor().Len() {
 				return fmt.Errorf("train: state has no %s %s of %v", what, p.Name, p.Tensor())
 			}
@@ -187,14 +212,16 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 	for i := range all {
 		all[i] = i
 	}
-	if err := check("live", n.live, all, byName(live)); err != nil {
+	if err := check("live", n.live, all, byName(live), ""); err != nil {
 		return err
 	}
-	if err := check("averaged", n.averaged, all, byName(averaged)); err != nil {
+	if err := check("averaged", n.averaged, all, byName(averaged), ""); err != nil {
 		return err
 	}
-	if err := check("momentum", n.velocity, n.trained, momentum); err != nil {
-		return err
+	for _, set := range n.optimizerSets() {
+		if err := check("momentum"+set.suffix, *set.of, n.trained, momentum, set.suffix); err != nil {
+			return err
+		}
 	}
 	err := n.onWorker(func() error {
 		for _, w := range writes {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ultrafast/dataset"
+	"ultrafast/graph"
 	"ultrafast/scene"
 	"ultrafast/train"
 )
@@ -36,12 +37,28 @@ model.2.m.0 = conv model.1.act w=f32[14,8,1,1] bias
 model.2 = detect model.2.m.0 classes=2 strides=8 anchors=12,16,24,32
 output model.2
 `)
+	for name, change := range map[string]func(*train.Config){
+		"plain":                func(*train.Config) {},
+		"AdamW, sizes, frozen": func(c *train.Config) { c.Optimizer, c.MultiScale, c.Freeze = train.AdamW, true, []int{0} },
+		"image weights, mixes": func(c *train.Config) {
+			c.ImageWeights = true
+			c.Hyp = train.DefaultHyp()
+			c.Hyp.Mixup, c.Hyp.Mosaic9, c.Hyp.FocalGamma, c.Hyp.LabelSmoothing = 0.5, 0.5, 1.5, 0.1
+		},
+		"rect": func(c *train.Config) { c.Rect = true },
+	} {
+		t.Run(name, func(t *testing.T) { resumeLike(t, g, data, change) })
+	}
+}
+
+func resumeLike(t *testing.T, g *graph.Graph, data *dataset.Data, change func(*train.Config)) {
 	run := func(ctx context.Context, c train.Config) error {
 		_, err := train.Run(ctx, open(t, 1), g, data, c)
 		return err
 	}
 	whole, stopped := t.TempDir(), t.TempDir()
 	c := train.Config{Epochs: 4, Batch: 4, Size: 64, Seed: 5, Dir: whole}
+	change(&c)
 	if err := run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +72,8 @@ output model.2
 	if err := run(ctx, c); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if c, err = train.ReadConfig(stopped); err != nil {
+	c, err := train.ReadConfig(stopped)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := run(t.Context(), c); err != nil {

@@ -9,7 +9,7 @@ import (
 // Update runs on one worker: it reads and writes each weight once.
 func (n *network) Update(u train.Update) error {
 	err := each(n.b.workers, 1, func(int) error {
-		if err := n.sgd(u); err != nil {
+		if err := n.move(u); err != nil {
 			return err
 		}
 		return n.b.lib.mixInto(n.averaged, []float64{u.Average, 1 - u.Average}, n.averaged, n.live)
@@ -20,7 +20,8 @@ func (n *network) Update(u train.Update) error {
 	return nil
 }
 
-func (n *network) sgd(u train.Update) error {
+// move is one step of the optimizer.
+func (n *network) move(u train.Update) error {
 	count := len(n.trained)
 	if count == 0 {
 		return nil
@@ -33,6 +34,14 @@ func (n *network) sgd(u train.Update) error {
 		if group == train.Weight {
 			decay[i] = u.Decay
 		}
+	}
+	if n.o.Optimizer.Adaptive() {
+		var decoupled int64
+		if n.o.Optimizer == train.AdamW {
+			decoupled = 1
+		}
+		return n.b.lib.err(n.b.lib.adam(&weights[0], &n.velocity[0], &n.squares[0], &leaves[0], int64(count), int64(len(n.replicas)),
+			&rate[0], &decay[0], u.Momentum, train.Beta2, train.Epsilon, u.MaxNorm, int64(u.Step), decoupled))
 	}
 	return n.b.lib.err(n.b.lib.sgd(&weights[0], &n.velocity[0], &leaves[0], int64(count), int64(len(n.replicas)),
 		&rate[0], &decay[0], u.Momentum, u.MaxNorm))

@@ -80,15 +80,9 @@ func TestUpdateAgainstFormulas(t *testing.T) {
 }
 
 func plainUpdate(u train.Update, gradients map[string]*tensor.Tensor, groups map[string]train.Group, live, velocity map[string][]float64) {
-	norm := 0.0
-	for _, g := range gradients {
-		for _, v := range g.Data {
-			norm += float64(v) * float64(v)
-		}
-	}
 	scale := 1.0
 	if u.MaxNorm > 0 {
-		scale = min(1, u.MaxNorm/math.Sqrt(norm))
+		scale = clip(gradients, u.MaxNorm)
 	}
 	for name, gradient := range gradients {
 		for k, v := range gradient.Data {

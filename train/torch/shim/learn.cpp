@@ -7,7 +7,6 @@
 
 using uf::get;
 using uf::guard;
-using uf::list;
 using uf::Tensor;
 
 namespace {
@@ -37,6 +36,22 @@ void clear(uf_tensor** leaves, int64_t n) {
   for (int64_t i = 0; i < n; i++) get(leaves[i]).mutable_grad() = Tensor();
 }
 
+// take_gradients sums the gradients of k replicas, clears them, and says by what they are
+// to be scaled so that their norm is max_norm at most.
+std::vector<Tensor> take_gradients(uf_tensor** leaves, int64_t n, int64_t k, double max_norm, double& scale) {
+  std::vector<Tensor> gradients;
+  for (int64_t i = 0; i < n; i++) gradients.push_back(sum_gradients(leaves, i, n, k));
+  clear(leaves, n * k);
+  scale = 1;
+  if (max_norm > 0) {
+    double norm = total_norm(gradients);
+    if (!std::isfinite(norm))
+      throw std::runtime_error("gradients are not finite: lower the learning rate, or check the labels");
+    scale = std::min(1.0, max_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
+  }
+  return gradients;
+}
+
 // move is PyTorch's SGD with Nesterov momentum for one weight.
 void move(Tensor& weight, Tensor& velocity, const Tensor& gradient, double scale, double rate, double decay,
           double momentum) {
@@ -63,9 +78,13 @@ extern "C" {
 
 uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n) {
   return guard([&] {
-    std::vector<Tensor> roots = list(x, n), g = list(gradients, n);
-    for (int64_t i = 0; i < n; i++) g[i] = g[i].to(roots[i].scalar_type());
-    torch::autograd::backward(roots, g);
+    std::vector<Tensor> roots, g;
+    for (int64_t i = 0; i < n; i++) {
+      if (!get(x[i]).requires_grad()) continue;  // all before it is frozen
+      roots.push_back(get(x[i]));
+      g.push_back(get(gradients[i]).to(roots.back().scalar_type()));
+    }
+    if (!roots.empty()) torch::autograd::backward(roots, g);
   });
 }
 
@@ -77,19 +96,32 @@ uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, i
                 const double* rate, const double* decay, double momentum, double max_norm) {
   return guard([&] {
     at::NoGradGuard off;
-    std::vector<Tensor> gradients;
-    for (int64_t i = 0; i < n; i++) gradients.push_back(sum_gradients(leaves, i, n, k));
-    clear(leaves, n * k);
-    double scale = 1;
-    if (max_norm > 0) {
-      double norm = total_norm(gradients);
-      if (!std::isfinite(norm))
-        throw std::runtime_error("gradients are not finite: lower the learning rate, or check the labels");
-      scale = std::min(1.0, max_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
-    }
+    double scale;
+    std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
     for (int64_t i = 0; i < n; i++)
       if (gradients[i].defined())
         move(get(weights[i]), get(velocity[i]), gradients[i], scale, rate[i], decay[i], momentum);
+  });
+}
+
+uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, int64_t n, int64_t k,
+                 const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
+                 int64_t step, int64_t decoupled) {
+  return guard([&] {
+    at::NoGradGuard off;
+    double scale;
+    std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
+    const double bias1 = 1 - std::pow(beta1, step), bias2 = std::sqrt(1 - std::pow(beta2, step));
+    for (int64_t i = 0; i < n; i++) {
+      if (!gradients[i].defined()) continue;
+      Tensor &w = get(weights[i]), &m = get(mean[i]), &s = get(squares[i]);
+      Tensor g = gradients[i] * scale;
+      if (decoupled) w.mul_(1 - rate[i] * decay[i]);
+      else g.add_(w, decay[i]);
+      m.mul_(beta1).add_(g, 1 - beta1);
+      s.mul_(beta2).addcmul_(g, g, 1 - beta2);
+      w.addcdiv_(m, s.sqrt().div_(bias2).add_(epsilon), -rate[i] / bias1);
+    }
   });
 }
 }

@@ -62,7 +62,8 @@ uf_error uf_slice(uf_tensor** out, uf_tensor* x, int64_t axis, int64_t start, in
 
 // ---- learning (learn.cpp)
 
-// Runs gradients backward from n tensors and adds to those of the leaves.
+// Runs gradients backward from n tensors, or those of them that depend on a leaf, and adds
+// to those of the leaves.
 uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n);
 // Forgets the gradients of n leaves.
 uf_error uf_clear(uf_tensor** leaves, int64_t n);
@@ -71,4 +72,8 @@ uf_error uf_clear(uf_tensor** leaves, int64_t n);
 // weight without a gradient stays.
 uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, int64_t n, int64_t k,
                 const double* rate, const double* decay, double momentum, double max_norm);
+// One step of Adam, and with decoupled of AdamW, likewise; step counts from 1.
+uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, int64_t n, int64_t k,
+                 const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
+                 int64_t step, int64_t decoupled);
 }

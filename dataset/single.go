@@ -1,0 +1,23 @@
+package dataset
+
+// Single returns the data with all classes as one, which is called item unless there was
+// one already (YOLOv5's --single-cls).
+func (d *Data) Single() *Data {
+	if len(d.Names) == 1 {
+		return d
+	}
+	one := func(items []Item) []Item {
+		var out []Item
+		for _, item := range items {
+			labels := make([]Label, len(item.Labels))
+			for i, l := range item.Labels {
+				labels[i] = l
+				labels[i].Class = 0
+			}
+			item.Labels = labels
+			out = append(out, item)
+		}
+		return out
+	}
+	return &Data{Names: []string{"item"}, Train: one(d.Train), Val: one(d.Val), Test: one(d.Test)}
+}
