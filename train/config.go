@@ -22,6 +22,8 @@ type Config struct {
 	Seed     uint64 // of order and augmentation
 	BF16     bool   // see LoadOptions
 
+	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
+
 	Weights, Data string // where model and data came from: written down, not read
 
 	Workers    int   // goroutines that load pictures; 0 is one for each core
@@ -36,6 +38,7 @@ type Progress struct {
 	Epoch, Epochs int
 	Step, Steps   int // batches, of training or of validation
 	Validating    bool
+	Anchors       bool          // anchors are being fitted, before the first epoch; Step and Steps are the search's
 	Loss          Parts         // mean of the epoch's training so far; Total and Matches are the step's
 	PerSecond     float64       // pictures, since the epoch's training began
 	Left          time.Duration // until the last epoch, as this session has gone so far
@@ -66,6 +69,8 @@ type options struct {
 	Patience  int    `yaml:"patience" json:"patience"`
 	Seed      uint64 `yaml:"seed" json:"seed"`
 	BF16      bool   `yaml:"bf16" json:"bf16"`
+
+	NoAutoAnchor bool `yaml:"noautoanchor" json:"noautoanchor"`
 }
 
 func (c Config) withDefaults() Config {
@@ -103,12 +108,12 @@ func (c Config) check() error {
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
-		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
+		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, NoAutoAnchor: c.NoAutoAnchor,
 	}
 }
 
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
-	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
+	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
 }

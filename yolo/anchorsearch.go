@@ -105,7 +105,7 @@ func newSearch(ctx context.Context, o AnchorSearch, sizes [][2]float32) (*search
 	s := &search{AnchorSearch: o, ctx: ctx, rng: rand.New(rand.NewPCG(o.Seed, 0xa2c402))}
 	usable, _ := UsableSizes(sizes)
 	if len(usable) == 0 {
-		return nil, errors.New("there is no label of 2 pixels or more to fit anchors to")
+		return nil, errors.New("no label has a side of 2 pixels in an input of this size, so there is nothing to fit anchors to: take a larger input")
 	}
 	for _, size := range usable { // a side of nothing counts as one of a hundredth of a pixel
 		s.logs = append(s.logs, [2]float64{math.Log(max(float64(size[0]), 0.01)), math.Log(max(float64(size[1]), 0.01))})
