@@ -41,10 +41,10 @@ func anchorsCommand() *cobra.Command {
 input, and compare them with a model's. Nothing but a picture of both is written:
 anchors.png below --project, or -o.
 
---method stride (the default) gives each level one to three anchors of 2 to 16 strides,
-no more than it takes for 99 % of the labels to be matched by one; --method kmeans is
-YOLOv5's AutoAnchor, which deals out anchors by area whatever the strides are, as many on
-each level.
+--method kmeans (the default) is YOLOv5's AutoAnchor, which deals out anchors by area
+whatever the strides are, as many on each level. --method stride gives each level one to
+three anchors of 2 to 16 strides, no more than it takes for 99 % of the labels to be
+matched by one: a smaller head, which sees fewer matches and so learns more slowly.
 
 BPR, the best possible recall, is the share of labels that an anchor matches: widths and
 heights differ by a factor below 4. "labels" is the share that a level's anchors match,
@@ -56,7 +56,7 @@ heights differ by a factor below 4. "labels" is the share that a level's anchors
 	fl.StringVar(&f.data, "data", "", "data.yaml (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.StringVar(&f.weights, "weights", "yolov5n", "model to compare with: a file, a YAML description or the name of a released one; its strides are taken")
-	fl.StringVar(&f.method, "method", byStride, byStride+" or "+kMeans)
+	fl.StringVar(&f.method, "method", kMeans, kMeans+" or "+byStride)
 	fl.IntVar(&f.n, "n", 0, "with --method kmeans, anchors of all levels; 0 means as many as the model has")
 	fl.Uint64Var(&f.seed, "seed", 0, "of the search")
 	fl.StringVarP(&f.out, "output", "o", "", "picture to write, a .png (default: anchors.png in the run folder)")
@@ -125,7 +125,7 @@ func (f *anchorsFlags) run(c *cobra.Command) error {
 func (f *anchorsFlags) check() error {
 	switch {
 	case f.method != byStride && f.method != kMeans:
-		return fmt.Errorf("--method %q: want %s or %s", f.method, byStride, kMeans)
+		return fmt.Errorf("--method %q: want %s or %s", f.method, kMeans, byStride)
 	case f.method == byStride && f.n != 0:
 		return errors.New("--n: is for --method kmeans; --method stride takes no more anchors than it needs")
 	case f.out == "":
