@@ -30,6 +30,7 @@ type Config struct {
 	Rect         bool // batches of the shapes that their pictures need, and no mosaics
 	NoVal        bool // only the last epoch is validated; the last weights are the best then
 	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
+	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
 
 	Weights, Data string // where model and data came from: written down, not read
 
@@ -49,6 +50,7 @@ type Progress struct {
 	Epoch, Epochs int
 	Step, Steps   int // batches, of training or of validation
 	Validating    bool
+	Anchors       bool          // anchors are being fitted, before the first epoch; Step and Steps are the search's
 	Loss          Parts         // mean of the epoch's training so far; Total and Matches are the step's
 	PerSecond     float64       // pictures, since the epoch's training began
 	Left          time.Duration // until the last epoch, as this session has gone so far
@@ -88,6 +90,8 @@ type options struct {
 	NoVal        bool   `yaml:"noval" json:"noval"`
 	SingleCls    bool   `yaml:"single_cls" json:"single_cls"`
 	Cache        string `yaml:"cache" json:"cache"`
+
+	NoAutoAnchor bool `yaml:"noautoanchor" json:"noautoanchor"`
 }
 
 func (c Config) withDefaults() Config {
@@ -134,7 +138,7 @@ func (c Config) check() error {
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
-		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16,
+		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
@@ -143,7 +147,7 @@ func (c Config) options() options {
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
-	c.CosLR, c.Patience, c.Seed, c.BF16 = o.CosLR, o.Patience, o.Seed, o.BF16
+	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
 }

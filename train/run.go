@@ -62,6 +62,11 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	}
 	g = g.Clone()
 	g.Names = slices.Clone(data.Names)
+	if s == nil && !r.c.NoAutoAnchor {
+		if err := r.fitAnchors(ctx, g); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if r.net, err = be.Load(g, r.c.load()); err != nil {
 		return nil, err
@@ -132,11 +137,16 @@ func (r *run) prepare(g *graph.Graph) error {
 	if r.c.MultiScale {
 		r.scaler = &scaler{seed: r.c.Seed, size: r.c.Size, stride: max(stride, dataset.Stride)}
 	}
-	h := r.c.Hyp.Loss(r.head, r.c.Size)
-	r.loss, r.valLoss = NewLoss(r.head, h), NewLoss(r.head, h)
+	r.setHead(r.head)
 	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
+}
+
+// setHead makes the losses of a head.
+func (r *run) setHead(d *graph.Detect) {
+	h := r.c.Hyp.Loss(d, r.c.Size)
+	r.head, r.loss, r.valLoss = d, NewLoss(d, h), NewLoss(d, h)
 }
 
 // start makes the folder of a new run.

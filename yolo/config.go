@@ -140,7 +140,7 @@ func parse(text []byte, size string) (c *Config, err error) {
 
 func parseAnchors(v any) ([][]float64, error) {
 	if n, ok := whole(v); ok {
-		return nil, fmt.Errorf("%d a level without sizes are for AutoAnchor to fill, which this program does not have: write the widths and heights out", n)
+		return nil, fmt.Errorf("%d a level without sizes: write the widths and heights out; ultrafast anchors finds some that fit the data", n)
 	}
 	levels, ok := v.([]any)
 	if !ok || len(levels) == 0 || len(levels) > 8 {
@@ -149,8 +149,8 @@ func parseAnchors(v any) ([][]float64, error) {
 	out := make([][]float64, len(levels))
 	for i, l := range levels {
 		list, _ := l.([]any)
-		if len(list) == 0 || len(list)%2 != 0 || len(list) > 40 || len(list) != len(levels[0].([]any)) {
-			return nil, fmt.Errorf("level %d: want width, height pairs, as many on every level", i)
+		if len(list) == 0 || len(list)%2 != 0 || len(list) > 40 {
+			return nil, fmt.Errorf("level %d: want 1 to 20 pairs of width and height", i)
 		}
 		for _, e := range list {
 			x, ok := float(e)

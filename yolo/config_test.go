@@ -3,6 +3,7 @@ package yolo
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -33,6 +34,27 @@ head:
    [[8, 9], 1, Detect, [nc, anchors]],
   ]
 `
+
+// Levels may have different numbers of anchors, which YOLOv5's heads cannot.
+func TestAnchorsOfDifferentNumbers(t *testing.T) {
+	cfg, err := ParseConfig(strings.NewReader(strings.Replace(classic, "[10,13, 16,30]", "[10,13]", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(cfg, []string{"a", "b"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][][2]float32{{{10, 13}}, {{30, 61}, {62, 45}}}
+	if d := g.Detect().Op.(*graph.Detect); !reflect.DeepEqual(d.Anchors, want) {
+		t.Errorf("anchors are %v, want %v", d.Anchors, want)
+	}
+	for name, channels := range map[string]int{"model.10.m.0": 7, "model.10.m.1": 14} {
+		if c := g.Node(name).Op.(*graph.Conv); c.Weight.Shape[0] != channels || c.Bias.Len() != channels {
+			t.Errorf("%s has weights %v, want %d channels", name, c.Weight, channels)
+		}
+	}
+}
 
 func TestClassicDescription(t *testing.T) {
 	cfg, err := ParseConfig(strings.NewReader(classic))
@@ -75,7 +97,7 @@ func TestDescriptionRefuses(t *testing.T) {
 		{"- [10,13, 16,30]", "- [10,13, 16]", "level 0"},
 		{"- [10,13, 16,30]", "- [10,13, x,30]", "no size in pixels"},
 		{"- [10,13, 16,30]", "- [10,13, -1,30]", "no size in pixels"},
-		{"- [10,13, 16,30]", "- [10,13]", "as many on every level"},
+		{"- [10,13, 16,30]", "- [10,13, 16]", "level 0: want 1 to 20 pairs"},
 		{"Focus, [32, 3]", "Fokus, [32, 3]", "layer 0 (Fokus): this program makes Conv"},
 		{"Focus, [32, 3]", "Focus, [x, 3]", "argument 0 is x, want a whole number"},
 		{"Focus, [32, 3]", "Focus, [32, 0]", "kernel of 0 (want 1 to 64)"},

@@ -10,7 +10,8 @@ import (
 
 // detect adds the head's convolutions (layers of their own up to v1.0) and the decoding.
 // Anchors are stored in stride units beside the strides; where strides are missing, as in
-// a new model, they follow from the sizes of the maps, and anchor_grid holds pixels.
+// a new model, they follow from the sizes of the maps, and anchor_grid holds pixels. They
+// come level by level, as many as the channels of each tell.
 func (b *builder) detect(name string, m *pt.Module, in []*graph.Node) (*graph.Node, error) {
 	maps := slices.Clone(in)
 	if convs := m.Child("m"); convs != nil {
@@ -45,19 +46,24 @@ func (b *builder) detect(name string, m *pt.Module, in []*graph.Node) (*graph.No
 	if anchors == nil {
 		return nil, fmt.Errorf("%s has no anchors beside its strides: it was never made ready to detect", name)
 	}
-	if len(strides) != len(in) || len(anchors.Data)%(2*len(in)) != 0 {
+	counts := share(len(anchors.Data)/2, maps)
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	if len(strides) != len(in) || len(anchors.Data) != 2*sum {
 		return nil, fmt.Errorf("%s has anchors %v and strides %v for %d levels", name, anchors, strides, len(in))
 	}
-	per := len(anchors.Data) / (2 * len(in))
+	sides := anchors.Data
 	for i, s := range strides {
 		unit := float32(1)
 		if perCell {
 			unit = float32(s)
 		}
 		var level [][2]float32
-		for a := range per {
-			at := anchors.Data[2*(i*per+a):]
-			level = append(level, [2]float32{at[0] * unit, at[1] * unit})
+		for range counts[i] {
+			level = append(level, [2]float32{sides[0] * unit, sides[1] * unit})
+			sides = sides[2:]
 		}
 		if s < 1 || s > 4096 || s != float64(int(s)) {
 			return nil, fmt.Errorf("%s has stride %v, want a whole number", name, s)
@@ -65,4 +71,20 @@ func (b *builder) detect(name string, m *pt.Module, in []*graph.Node) (*graph.No
 		d.Anchors, d.Strides = append(d.Anchors, level), append(d.Strides, int(s))
 	}
 	return b.g.Add(name, d, maps...), nil
+}
+
+// share deals n anchors out to maps by their channels, which are 5 and the classes for each
+// anchor. What does not come out even is left over.
+func share(n int, maps []*graph.Node) []int {
+	channels, sum := make([]int, len(maps)), 0
+	for i, m := range maps {
+		if c, ok := m.Op.(*graph.Conv); ok {
+			channels[i] = c.Weight.Shape[0]
+		}
+		sum += channels[i]
+	}
+	for i := range channels {
+		channels[i] = n * channels[i] / max(sum, 1)
+	}
+	return channels
 }

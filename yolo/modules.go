@@ -113,18 +113,21 @@ func (d *describer) detect(in []int) (*pt.Module, int, error) {
 	if len(in) != len(d.c.Anchors) {
 		return nil, 0, fmt.Errorf("takes %d layers, there are anchors for %d levels", len(in), len(d.c.Anchors))
 	}
-	per := len(d.c.Anchors[0]) / 2
-	grid := tensor.New(len(in), per, 2)
+	var sides []float32
 	convs := module("ModuleList", nil)
+	out := 0
 	for i, c := range in {
-		for j, v := range d.c.Anchors[i] {
-			grid.Data[i*per*2+j] = float32(v)
+		for _, v := range d.c.Anchors[i] {
+			sides = append(sides, float32(v))
 		}
-		convs.Children = append(convs.Children, pt.Child{Name: fmt.Sprint(i), Module: d.conv2d(c, per*(5+d.classes), 1, 1, 0, 1, true)})
+		out = len(d.c.Anchors[i]) / 2 * (5 + d.classes)
+		convs.Children = append(convs.Children, pt.Child{Name: fmt.Sprint(i), Module: d.conv2d(c, out, 1, 1, 0, 1, true)})
 	}
+	grid := tensor.New(len(sides)/2, 2)
+	copy(grid.Data, sides)
 	m := module("Detect", []pt.Child{{Name: "m", Module: convs}}, "nc", d.classes)
 	m.Params = map[string]*tensor.Tensor{"anchor_grid": grid}
-	return m, per * (5 + d.classes), nil
+	return m, out, nil
 }
 
 // conv is Conv2d, batch norm and the model's activation; pad -1 keeps the size.

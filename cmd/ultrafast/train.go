@@ -25,7 +25,7 @@ type trainFlags struct {
 	weights, cfg, data, hyp, device, project, name, resume string
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
-	cosLR, bf16                                            bool
+	cosLR, bf16, noAutoAnchor                              bool
 	recipe                                                 recipeFlags
 }
 
@@ -68,6 +68,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	fl.BoolVar(&f.noAutoAnchor, "noautoanchor", false, "keep the model's anchors; without it they are fitted to the labels where fewer than 98 % match one")
 	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
@@ -112,7 +113,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, Weights: f.weights, Data: f.data}
+		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
@@ -267,7 +268,12 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 	bar := newProgress(out)
 	head := true
 	return func(p train.Progress) {
+		if p.Anchors {
+			bar.set("anchors", p.Step, p.Steps)
+			return
+		}
 		if head {
+			bar.clear()
 			head = false
 			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
 		}
