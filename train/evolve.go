@@ -139,3 +139,19 @@ func ReadTrials(r io.Reader) ([]Trial, error) {
 	}
 	return trials, nil
 }
+
+// Evolving returns the hyperparameters that evolve, and each one's values by trial.
+func Evolving(trials []Trial) (names []string, values [][]float64) {
+	for i, f := range new(Hyp).fields() {
+		if g := genomes[f.name]; g.gain == 0 || f.high == 0 {
+			continue
+		}
+		names = append(names, f.name)
+		var v []float64
+		for _, t := range trials {
+			v = append(v, *t.Hyp.fields()[i].at)
+		}
+		values = append(values, v)
+	}
+	return names, values
+}

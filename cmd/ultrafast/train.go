@@ -56,6 +56,16 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
+	f.add(c)
+	fl := c.Flags()
+	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
+	fl.StringVar(&f.resume, "resume", "", "go on with a run that was stopped")
+	fl.Lookup("resume").NoOptDefVal = latest
+	return c
+}
+
+// add adds the flags that say how to train.
+func (f *trainFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a small one (see models), a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
@@ -71,11 +81,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl.BoolVar(&f.noAutoAnchor, "noautoanchor", false, "keep the model's anchors; without it they are fitted to the labels where fewer than 98 % match one")
 	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
-	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
-	fl.StringVar(&f.resume, "resume", "", "go on with a run that was stopped")
-	fl.Lookup("resume").NoOptDefVal = latest
-	return c
 }
 
 func (f *trainFlags) run(c *cobra.Command) error {
