@@ -16,11 +16,14 @@ import (
 )
 
 // A disk keeps decoded pictures as files, a picture each: its pixels and their CRC. It
-// takes half of what is free at most, and stops at the first write that fails: a picture
-// that is not there is decoded again, so that nothing here can stop a training.
+// leaves half of what is free to others, whoever takes the rest meanwhile, and stops at the
+// first write that fails: a picture that is not there is decoded again, so that nothing
+// here can stop a training.
 type disk struct {
-	dir  string
-	room atomic.Int64 // bytes that may still be written
+	dir     string
+	free    func() (int64, error) // bytes on the disk
+	reserve int64                 // of these, not to be touched
+	room    atomic.Int64          // bytes that may still be written
 }
 
 const (
@@ -35,16 +38,16 @@ func openDisk(dir string) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("cache of pictures: %w", err)
 	}
-	free, err := freeBytes(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cache of pictures: %s: %w", dir, err)
-	}
-	d := &disk{dir: dir}
-	return d, d.makeRoom(free)
+	d := &disk{dir: dir, free: func() (int64, error) { return freeBytes(dir) }}
+	return d, d.makeRoom()
 }
 
-// makeRoom sets the room by the bytes that are free beside what the folder holds.
-func (d *disk) makeRoom(free int64) error {
+// makeRoom gives the folder half of what is free beside what it holds.
+func (d *disk) makeRoom() error {
+	free, err := d.free()
+	if err != nil {
+		return fmt.Errorf("cache of pictures: %s: %w", d.dir, err)
+	}
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {
 		return fmt.Errorf("cache of pictures: %w", err)
@@ -73,6 +76,7 @@ func (d *disk) makeRoom(free int64) error {
 		}
 		used -= f.Size()
 	}
+	d.reserve = limit
 	d.room.Store(limit - used)
 	return nil
 }
@@ -101,6 +105,9 @@ func (d *disk) get(key string, n int) []uint8 {
 // put writes pixels if there is room.
 func (d *disk) put(key string, pix []uint8) {
 	size := int64(len(pix) + crcBytes)
+	if free, err := d.free(); err != nil || free-size < d.reserve {
+		return
+	}
 	if d.room.Add(-size) < 0 {
 		d.room.Add(size)
 		return

@@ -76,8 +76,11 @@ func TestDiskCache(t *testing.T) {
 }
 
 func TestDiskCacheIsBounded(t *testing.T) {
+	const picture = 100 + crcBytes
+	free := int64(2 * 3 * picture) // half of it are three pictures
 	d := &disk{dir: t.TempDir()}
-	if err := d.makeRoom(2 * 3 * (100 + crcBytes)); err != nil { // half of it are three pictures
+	d.free = func() (int64, error) { return free - int64(len(diskFiles(t, d.dir))*picture), nil }
+	if err := d.makeRoom(); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
@@ -89,17 +92,27 @@ func TestDiskCacheIsBounded(t *testing.T) {
 		t.Errorf("%v is there", files)
 	}
 	// Less is free now: what was written first goes.
-	if err := d.makeRoom(100 + crcBytes); err != nil {
+	free = 4 * picture
+	if err := d.makeRoom(); err != nil {
 		t.Fatal(err)
 	}
 	if files := diskFiles(t, d.dir); len(files) != 2 || d.get("c.rgb", 100) != nil {
 		t.Errorf("%v is left", files)
 	}
+	// Others take what was free after it was opened: nothing more is written.
+	if err := os.Remove(filepath.Join(d.dir, "b.rgb")); err != nil {
+		t.Fatal(err)
+	}
+	free -= picture
+	d.room.Store(1 << 20)
+	if d.put("f.rgb", make([]uint8, 100)); d.get("f.rgb", 100) != nil {
+		t.Error("it writes to what is to stay free")
+	}
 	// A folder that has gone takes nothing and breaks nothing.
 	if err := os.RemoveAll(d.dir); err != nil {
 		t.Fatal(err)
 	}
-	d.room.Store(1 << 20)
+	free = 1 << 20
 	d.put("e.rgb", make([]uint8, 100))
 	if d.room.Load() != 0 {
 		t.Error("it goes on writing after an error")

@@ -57,7 +57,7 @@ func parseOutlines(r io.Reader, labels []Label) ([]outline, error) {
 		}
 		box, err := parseLabel(fields, math.MaxInt32)
 		if err != nil {
-			return nil, err
+			continue // no label came of it either
 		}
 		k := slices.IndexFunc(labels, func(l Label) bool { // its class may be another: see Data.Single
 			box.Class = l.Class

@@ -14,7 +14,7 @@ func TestCopyPaste(t *testing.T) {
 		t.Fatal(err)
 	}
 	labels := []Label{triangle, {0, 0.9, 0.1, 0.1, 0.1}}
-	out, err := parseOutlines(strings.NewReader("0 0.9 0.1 0.1 0.1\n\n7 0.1 0.3 0.4 0.3 0.1 0.7\n7 0 0 1 0 1 1\n"), labels)
+	out, err := parseOutlines(strings.NewReader("0 0.9 0.1 0.1 0.1\n\n7 0.1 0.3 0.4 0.3 0.1 0.7\n7 0 0 1 0 1 1\n0 0 0 1 0 1 x\n"), labels)
 	if err != nil || len(out) != 1 || out[0].label != labels[0] || len(out[0].points) != 3 {
 		t.Fatalf("outlines %+v, %v, want that of %v", out, err, labels[0])
 	}

@@ -19,5 +19,8 @@ func (d *Data) Single() *Data {
 		}
 		return out
 	}
-	return &Data{Names: []string{"item"}, Train: one(d.Train), Val: one(d.Val), Test: one(d.Test)}
+	single := *d
+	single.Names = []string{"item"}
+	single.Train, single.Val, single.Test = one(d.Train), one(d.Val), one(d.Test)
+	return &single
 }

@@ -148,3 +148,29 @@ func TestImageWeights(t *testing.T) {
 		near(t, "weight", got[i], want, 1e-9)
 	}
 }
+
+// A state carries the classes' AP to the last bit, and one of another model is refused.
+func TestStateKeepsAP(t *testing.T) {
+	g := tinyNet()
+	g.Names = []string{"a", "b"}
+	for _, ap := range [][]float64{nil, {1.0 / 3, 0.1}, {0.5}} {
+		s := snapshot{position: position{epochs: 1, ap: ap}, live: g, averaged: g}
+		path := filepath.Join(t.TempDir(), "state.safetensors")
+		if err := s.write(path); err != nil {
+			t.Fatal(err)
+		}
+		f, err := safetensors.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := readSnapshot(f)
+		switch {
+		case len(ap) == 1:
+			if err == nil || !strings.Contains(err.Error(), "has 1 classes, the model 2") {
+				t.Errorf("AP of one class: %v", err)
+			}
+		case err != nil || !slices.Equal(back.ap, ap):
+			t.Errorf("got %v, %v, want %v", back, err, ap)
+		}
+	}
+}

@@ -25,7 +25,7 @@ func (f *recipeFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.optimizer, "optimizer", "SGD", "SGD, Adam or AdamW; the last two want an lr0 of about 0.001")
 	fl.StringVar(&f.freeze, "freeze", "0", "layers that do not learn: 10 is the first ten, 0,1,2 are those")
-	fl.Float64Var(&f.smoothing, "label-smoothing", 0, "of the class loss, 0 to 1; overrides the hyper-parameters' where it is given")
+	fl.Float64Var(&f.smoothing, "label-smoothing", 0, "of the class loss, 0 to 1; above 0 it stands for the hyper-parameters' own")
 	fl.StringVar(&f.cache, "cache", "ram", "where decoded pictures are kept: ram, as far as they fit, or disk, in the user's cache folder")
 	fl.BoolVar(&f.singleCls, "single-cls", false, "train all classes as one")
 	fl.BoolVar(&f.imageWeights, "image-weights", false, "draw pictures more often whose classes are rare and not yet found")
