@@ -13,12 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ultrafast"
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/report"
 	"ultrafast/train"
-	"ultrafast/yolo"
 )
 
 type trainFlags struct {
@@ -34,11 +32,15 @@ const latest = "latest"
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
-		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data data.yaml",
+		Use:   "train [--weights MODEL] [--cfg yolov5n|FILE.yaml] --data data.yaml",
 		Short: "Train a model as YOLOv5 does",
-		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), or exactly the given
-one, pruned or not (--weights). A new one may take its shape from a pruned model, to see
-what training that shape from scratch would give.
+		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), the given one, pruned or
+not (--weights), or a new one that takes from the given one every tensor whose name and
+shape agree (both). A new one may take its shape from a pruned model, to see what training
+that shape from scratch would give.
+
+Where the data has other classes than the given model, its last convolutions are made anew:
+what they know of boxes stays, and of the classes that have the same name.
 
 The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
 weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
@@ -84,7 +86,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g, err := f.model(data.Names)
+	g, err := f.model(c.OutOrStdout(), data.Names)
 	if err != nil {
 		return err
 	}
@@ -124,33 +126,6 @@ func (f *trainFlags) config() (train.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// model loads or makes what is to be trained.
-func (f *trainFlags) model(names []string) (*graph.Graph, error) {
-	switch {
-	case f.weights != "" && f.cfg != "":
-		return nil, errors.New("--weights and --cfg are both given: a model is trained as it is, or made new from a description")
-	case f.weights != "":
-		return ultrafast.Load(f.weights)
-	case f.cfg == "":
-		return nil, errors.New("neither --weights nor --cfg is given: name a model to train on, or a description such as yolov5n")
-	}
-	if strings.HasSuffix(f.cfg, ".safetensors") || strings.HasSuffix(f.cfg, ".pt") {
-		g, err := ultrafast.Load(f.cfg)
-		if err != nil {
-			return nil, err
-		}
-		if err := yolo.Initialize(g, f.seed); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.cfg, err)
-		}
-		return g, nil
-	}
-	cfg, err := description(f.cfg)
-	if err != nil {
-		return nil, err
-	}
-	return yolo.New(cfg, names, f.seed)
 }
 
 // goOn resumes a run by the recipe that it was started with.
