@@ -42,8 +42,10 @@ that shape from scratch would give.
 Where the data has other classes than the given model, its last convolutions are made anew:
 what they know of boxes stays, and of the classes that have the same name.
 
-The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
-weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
+The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
+and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
+train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
+pictures with what was found. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
@@ -181,6 +183,9 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	}
 	fmt.Fprintf(out, "run folder %s\n", cfg.Dir)
 	cfg.Progress = trainingProgress(out)
+	reports := newReporter(cfg.Dir, data, cfg.Log)
+	defer reports.close()
+	reports.watch(&cfg)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
 		os.Remove(cfg.Dir) // goes only if nothing was written to it
@@ -191,11 +196,8 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	}
 	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
-	curves := filepath.Join(cfg.Dir, "results.png")
-	if err := drawResults(filepath.Join(cfg.Dir, "results.csv"), curves); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\ncurves %s\n", r.Best, r.Last, curves)
+	reports.end(r.Report)
+	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\npictures of the run %s\n", r.Best, r.Last, cfg.Dir)
 	return err
 }
 
@@ -234,7 +236,8 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
 		}
 		if p.Validated == nil {
-			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
+			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f, %.1f pictures/s, %s to the last epoch", p.Epoch, p.Epochs,
+				p.Loss.Box, p.Loss.Obj, p.Loss.Cls, p.PerSecond, p.Left.Round(time.Second))
 			if p.Validating {
 				what = fmt.Sprintf("epoch %d/%d validation", p.Epoch, p.Epochs)
 			}
