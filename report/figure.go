@@ -19,7 +19,7 @@ import (
 func beside(path string, p *plot.Plot, w, h vg.Length) error {
 	legend := p.Legend
 	p.Legend = plot.NewLegend()
-	legend.Top, legend.Left, legend.XOffs, legend.YOffs = true, true, 0, -vg.Points(24)
+	legend.Top, legend.Left, legend.Padding, legend.YOffs = true, true, vg.Points(3), -vg.Points(24)
 	return figure(path, w, h, func(c draw.Canvas) {
 		width := min(legend.Rectangle(c).Size().X, w/2) + vg.Points(10)
 		p.Draw(draw.Crop(c, vg.Points(8), -width, vg.Points(8), -vg.Points(8)))
@@ -36,6 +36,26 @@ func figure(path string, w, h vg.Length, paint func(draw.Canvas)) error {
 		return err
 	}
 	return writeFile(path, b.Bytes())
+}
+
+// unitAxes makes both axes go from 0 to 1.
+func unitAxes(p *plot.Plot) {
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	p.X.Tick.Marker, p.Y.Tick.Marker = fifths(false), fifths(false)
+}
+
+// fifths are ticks at 0, .2 … 1, or those numbers from the top down.
+func fifths(down bool) plot.ConstantTicks {
+	var t plot.ConstantTicks
+	for i := range 6 {
+		v := float64(i) / 5
+		at := v
+		if down {
+			at = 1 - v
+		}
+		t = append(t, plot.Tick{Value: at, Label: fmt.Sprintf("%.1f", v)})
+	}
+	return t
 }
 
 // writeFile writes a file that is there in full or not at all.

@@ -15,6 +15,9 @@ import (
 // labelBins is how finely places and sizes are counted, along each axis.
 const labelBins = 50
 
+// labelNames is up to how many classes the bars have names; above, some have numbers.
+const labelNames = 40
+
 // Labels draws how many boxes each class has, where their centres lie and how large they
 // are, both as fractions of the picture. Darker is more; the shades are of the logarithm.
 func Labels(path string, names []string, items []dataset.Item) error {
@@ -31,7 +34,9 @@ func Labels(path string, names []string, items []dataset.Item) error {
 	if err != nil {
 		return err
 	}
-	plots := [][]*plot.Plot{{bars, centres.plot("Centres of the boxes", "x", "y, upwards"), sizes.plot("Sizes of the boxes", "width", "height")}}
+	places := centres.plot("Centres of the boxes", "x", "y, from the top")
+	places.Y.Tick.Marker = fifths(true)
+	plots := [][]*plot.Plot{{bars, places, sizes.plot("Sizes of the boxes", "width", "height")}}
 	return figure(path, 15*vg.Inch, 5*vg.Inch, func(c draw.Canvas) {
 		pad := vg.Points(10)
 		tiles := draw.Tiles{Rows: 1, Cols: 3, PadX: 2 * pad, PadTop: pad, PadBottom: pad, PadLeft: pad, PadRight: 2 * pad}
@@ -51,7 +56,8 @@ func classBars(names []string, counts plotter.Values) (*plot.Plot, error) {
 	p.Add(bars)
 	p.Y.Min = 0
 	p.X.Min, p.X.Max = -0.6, float64(len(counts))-0.4
-	if len(names) > matrixNames { // numbers are left
+	if len(names) > labelNames {
+		p.X.Label.Text = "number of the class"
 		return p, nil
 	}
 	p.NominalX(names...)
@@ -59,7 +65,7 @@ func classBars(names []string, counts plotter.Values) (*plot.Plot, error) {
 	if len(names) > 6 {
 		p.X.Tick.Label.Rotation = math.Pi / 2
 		p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = text.XRight, text.YCenter
-		p.X.Tick.Label.Font.Size = vg.Points(max(4, min(10, 260/float64(len(names)))))
+		p.X.Tick.Label.Font.Size = vg.Points(min(10, 260/float64(len(names))))
 	}
 	return p, nil
 }
@@ -90,6 +96,6 @@ func (g grid) plot(title, x, y string) *plot.Plot {
 	heat := plotter.NewHeatMap(g, blues{})
 	heat.Min, heat.Max = 0, max(most, 1)
 	p.Add(heat)
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	unitAxes(p)
 	return p
 }

@@ -48,7 +48,7 @@ func Metrics(dir string, names []string, r box.Report) error {
 
 func (m metric) draw(path string, names []string, r box.Report) error {
 	p := newPlot(m.title+", IoU 0.5", m.x, m.y)
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	unitAxes(p)
 	p.Add(plotter.NewGrid())
 	all := make([]float64, len(m.of(r.Classes[0].Curves)))
 	for i, c := range r.Classes {
