@@ -83,7 +83,9 @@ func Curves(path string, runs ...Run) error {
 				}
 				line.Color, line.Dashes, line.Width = plotutil.Color(r), plotutil.Dashes(k), vg.Points(1.5)
 				p.Add(line)
-				p.Legend.Add(strings.TrimSpace(run.Name+" "+short(column, panel.columns)), line)
+				if name := strings.TrimSpace(run.Name + " " + short(column, panel.columns)); name != "" {
+					p.Legend.Add(name, line)
+				}
 			}
 		}
 		p.Legend.Top = i/across == 0

@@ -67,7 +67,7 @@ func stateName(epochs int) string { return fmt.Sprintf("state-%d", epochs) }
 
 // save writes what the network holds after an epoch, and the line of results in between:
 // see the head of the file for the order.
-func (r *run) save(fitness float64, best bool, line func() error) error {
+func (r *run) save(fitness float64, best bool, line func()) error {
 	live, err := r.net.Graph(Live)
 	if err != nil {
 		return err
@@ -91,9 +91,7 @@ func (r *run) save(fitness float64, best bool, line func() error) error {
 			return err
 		}
 	}
-	if err := line(); err != nil {
-		return err
-	}
+	line()
 	meta[keyState] = state
 	if err := safetensors.Save(weightsFile(r.c.Dir, "last"), &safetensors.File{Graph: averaged, Meta: meta}); err != nil {
 		return err

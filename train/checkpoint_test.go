@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -187,7 +188,7 @@ func TestResumeFromHalfAnEpochsFiles(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	data := tinyData(t)
 	want, _ := undisturbed(t, data)
-	for _, name := range []string{"weights/state-3.safetensors", "results.csv"} {
+	for _, name := range []string{"weights/state-3.safetensors"} {
 		dir := t.TempDir()
 		c := tinyConfig(dir)
 		obstacle, aside := filepath.Join(dir, name), filepath.Join(dir, "aside")
@@ -222,6 +223,34 @@ func TestNoRoom(t *testing.T) {
 		}
 		sameRun(t, dir, want)
 	}
+}
+
+// A report that cannot be written ends nothing, and comes later.
+func TestNoRoomForResults(t *testing.T) {
+	data, dir := tinyData(t), t.TempDir()
+	want, _ := undisturbed(t, data)
+	c, csv, log := tinyConfig(dir), filepath.Join(dir, "results.csv"), &strings.Builder{}
+	c.Log = slog.New(slog.NewTextHandler(log, nil))
+	c.Progress = func(p Progress) {
+		var err error
+		switch {
+		case p.Validating || p.Step != 1:
+		case p.Epoch == 3:
+			err = errors.Join(os.Remove(csv), os.MkdirAll(filepath.Join(csv, "full"), 0o777))
+		case p.Epoch == 4:
+			err = os.RemoveAll(csv)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Run(t.Context(), Drift(), tinyNet(), data, c); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "results.csv could not be written"); n != 1 {
+		t.Errorf("%d warnings, want 1: %s", n, log)
+	}
+	sameRun(t, dir, want)
 }
 
 // killable names the folder and the data of TestKilled's child.

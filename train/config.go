@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ultrafast/box"
+	"ultrafast/dataset"
 )
 
 // Config says how to train. Only Dir must be given; the rest is YOLOv5's at zero.
@@ -43,6 +44,11 @@ type Config struct {
 
 	Log      *slog.Logger   // nil means silent
 	Progress func(Progress) // is told each step, if not nil
+
+	// Sees is told each batch before it is trained on, if not nil, both counted from 0; it
+	// may not keep it. Found is as in ValOptions, for the validation of every epoch.
+	Sees  func(epoch, step int, b *dataset.Batch)
+	Found func(b *dataset.Batch, found [][]box.Box)
 }
 
 // Progress is how far a run is, counted from 1.
@@ -56,6 +62,7 @@ type Progress struct {
 	Left          time.Duration // until the last epoch, as this session has gone so far
 
 	Validated *Validation // at the end of an epoch, when its files are in place
+	Rate      [3]float64  // learning rates of the epoch's last step
 	Fitness   float64     // of that epoch
 	Best      bool        // that epoch is the best so far
 }
@@ -115,6 +122,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
+	}
+	if c.Sees == nil {
+		c.Sees = func(int, int, *dataset.Batch) {}
 	}
 	return c
 }

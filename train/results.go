@@ -13,8 +13,8 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// columns are those of YOLOv5's results.csv.
-var columns = []string{
+// Columns are those of YOLOv5's results.csv.
+var Columns = []string{
 	"epoch", "train/box_loss", "train/obj_loss", "train/cls_loss",
 	"metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95",
 	"val/box_loss", "val/obj_loss", "val/cls_loss", "x/lr0", "x/lr1", "x/lr2",
@@ -50,19 +50,25 @@ func openResults(path string, epoch int) (*results, error) {
 	return r, nil
 }
 
+// Results are the numbers at the end of an epoch, where Validated is set: those of Columns
+// after the first, which is Epoch-1.
+func (p Progress) Results() []float64 {
+	v, b := p.Validated.Loss, p.Validated.Report
+	return []float64{
+		p.Loss.Box, p.Loss.Obj, p.Loss.Cls, b.Precision, b.Recall, b.MAP50, b.MAP5095,
+		v.Box, v.Obj, v.Cls, p.Rate[Bias], p.Rate[Weight], p.Rate[Gamma],
+	}
+}
+
 // add appends an epoch and writes the file.
-func (r *results) add(epoch int, trained Parts, v Validation, rate [3]float64) error {
-	b := v.Report
+func (r *results) add(epoch int, numbers []float64) error {
 	line := fmt.Sprintf("%20d", epoch)
-	for _, x := range []float64{
-		trained.Box, trained.Obj, trained.Cls, b.Precision, b.Recall, b.MAP50, b.MAP5095,
-		v.Loss.Box, v.Loss.Obj, v.Loss.Cls, rate[Bias], rate[Weight], rate[Gamma],
-	} {
+	for _, x := range numbers {
 		line += fmt.Sprintf(",%20.5g", x)
 	}
 	r.lines = append(r.lines, line)
 	var text bytes.Buffer
-	for i, c := range columns {
+	for i, c := range Columns {
 		if i > 0 {
 			text.WriteByte(',')
 		}

@@ -186,7 +186,7 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 	if report.Report.Pictures == 0 { // resumed after the last epoch
 		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
 		var err error
-		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val}); err != nil {
+		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found}); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
@@ -222,11 +222,16 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 		}
 	}
 	r.at.epochs++
-	p.Validated, p.Fitness = &v, fitness(v.Report)
+	p.Validated, p.Rate, p.Fitness = &v, rate, fitness(v.Report)
 	if p.Best = r.at.bestEpoch == 0 || p.Fitness >= r.at.fitness; p.Best { // of equals the later one, as YOLOv5
 		r.at.bestEpoch, r.at.fitness = r.at.epochs, p.Fitness
 	}
-	err = r.save(p.Fitness, p.Best, func() error { return r.results.add(number, p.Loss, v, rate) })
+	err = r.save(p.Fitness, p.Best, func() {
+		// The line is kept, and comes with the next epoch's.
+		if err := r.results.add(number, p.Results()); err != nil {
+			r.c.Log.Warn("results.csv could not be written, training goes on", "error", err)
+		}
+	})
 	if err != nil {
 		return v, fmt.Errorf("saving: %w", err)
 	}
@@ -238,7 +243,7 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
 	p.Validating = true
 	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Progress: func(done, batches int) {
+		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Found: r.c.Found, Progress: func(done, batches int) {
 			p.Step, p.Steps = done, batches
 			r.c.Progress(*p)
 		}})
@@ -266,6 +271,7 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 		if r.scaler != nil {
 			x = r.scaler.scale(x, epoch, p.Step)
 		}
+		r.c.Sees(epoch, p.Step, b)
 		var parts Parts
 		err := r.net.Step(x, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
 			gradients, parts, err = r.loss.Eval(maps, b.Targets)

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"ultrafast/box"
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/scene"
@@ -73,10 +75,22 @@ func TestRun(t *testing.T) {
 			}
 		}
 	}
+	var seen []int
+	found := 0
+	c.Sees = func(epoch, step int, b *dataset.Batch) { seen = append(seen, 10*epoch+step, b.X.Shape[0]) }
+	c.Found = func(b *dataset.Batch, boxes [][]box.Box) {
+		if len(boxes) != len(b.Items) {
+			t.Errorf("boxes of %d pictures, of %d", len(boxes), len(b.Items))
+		}
+		found += len(boxes)
+	}
 	g := tinyNet()
 	result, err := Run(t.Context(), Drift(), g, data, c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := []int{0, 3, 1, 3, 10, 3, 11, 3}; len(seen) != 20 || !slices.Equal(seen[:8], want) || found != 15 {
+		t.Errorf("saw %v, want %v first; found something in %d pictures, want 15", seen, want, found)
 	}
 	if steps != 10 || vals != 5 || ends != 5 {
 		t.Errorf("%d steps, %d validation batches, %d ends", steps, vals, ends)
@@ -223,7 +237,7 @@ func TestPatience(t *testing.T) {
 	if r.net, err = Drift().Load(tinyNet(), LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.save(0, true, func() error { return nil }); err != nil {
+	if err := r.save(0, true, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	result, err := r.epochs(t.Context())

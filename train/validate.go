@@ -30,6 +30,10 @@ type ValOptions struct {
 
 	Loss     *Criterion              // computes the loss too, if not nil
 	Progress func(done, batches int) // is told each batch, if not nil
+
+	// Found is told what was found in each batch, if not nil: the boxes of its pictures, in
+	// their pixels, which it may keep, and not change.
+	Found func(b *dataset.Batch, found [][]box.Box)
 }
 
 // A Validation is what a network is worth on a set of pictures.
@@ -84,6 +88,9 @@ func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Ten
 		load, inference, nms = load+loaded.Sub(start), inference+predicted.Sub(loaded), nms+time.Since(predicted)
 		for i, boxes := range found {
 			eval.Add(dataset.TruthOf(items[b.Items[i]]), boxes)
+		}
+		if o.Found != nil {
+			o.Found(b, found)
 		}
 		if o.Loss != nil {
 			p, err := o.Loss.Value(maps, b.Targets)

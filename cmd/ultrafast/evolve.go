@@ -77,7 +77,7 @@ func (f *evolveFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.model(data.Names); err != nil {
+	if _, err := f.model(c.OutOrStdout(), data.Names); err != nil {
 		return err
 	}
 	if dir == "" {
@@ -137,7 +137,7 @@ func (f *evolveFlags) trial(ctx context.Context, out io.Writer, data *dataset.Da
 	if err := os.RemoveAll(dir); err != nil { // finished but not noted, or not even begun
 		return 0, err
 	}
-	g, err := f.model(data.Names)
+	g, err := f.model(io.Discard, data.Names)
 	if err != nil {
 		return 0, err
 	}

@@ -13,12 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ultrafast"
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/report"
 	"ultrafast/train"
-	"ultrafast/yolo"
 )
 
 type trainFlags struct {
@@ -38,14 +36,20 @@ const autoBatch = -1
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
-		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data data.yaml",
+		Use:   "train [--weights MODEL] [--cfg yolov5n|FILE.yaml] --data data.yaml",
 		Short: "Train a model as YOLOv5 does",
-		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), or exactly the given
-one, pruned or not (--weights). A new one may take its shape from a pruned model, to see
-what training that shape from scratch would give.
+		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), the given one, pruned or
+not (--weights), or a new one that takes from the given one every tensor whose name and
+shape agree (both). A new one may take its shape from a pruned model, to see what training
+that shape from scratch would give.
 
-The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
-weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
+Where the data has other classes than the given model, its last convolutions are made anew:
+what they know of boxes stays, and of the classes that have the same name.
+
+The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
+and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
+train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
+pictures with what was found. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
@@ -96,7 +100,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g, err := f.model(data.Names)
+	g, err := f.model(c.OutOrStdout(), data.Names)
 	if err != nil {
 		return err
 	}
@@ -144,33 +148,6 @@ func (f *trainFlags) config() (train.Config, error) {
 		}
 	}
 	return cfg, f.recipe.apply(&cfg)
-}
-
-// model loads or makes what is to be trained.
-func (f *trainFlags) model(names []string) (*graph.Graph, error) {
-	switch {
-	case f.weights != "" && f.cfg != "":
-		return nil, errors.New("--weights and --cfg are both given: a model is trained as it is, or made new from a description")
-	case f.weights != "":
-		return ultrafast.Load(f.weights)
-	case f.cfg == "":
-		return nil, errors.New("neither --weights nor --cfg is given: name a model to train on, or a description such as yolov5n")
-	}
-	if strings.HasSuffix(f.cfg, ".safetensors") || strings.HasSuffix(f.cfg, ".pt") {
-		g, err := ultrafast.Load(f.cfg)
-		if err != nil {
-			return nil, err
-		}
-		if err := yolo.Initialize(g, f.seed); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.cfg, err)
-		}
-		return g, nil
-	}
-	cfg, err := description(f.cfg)
-	if err != nil {
-		return nil, err
-	}
-	return yolo.New(cfg, names, f.seed)
 }
 
 // goOn resumes a run by the recipe that it was started with.
@@ -226,6 +203,9 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	}
 	fmt.Fprintf(out, "run folder %s\n", cfg.Dir)
 	cfg.Progress = trainingProgress(out)
+	reports := newReporter(cfg.Dir, data, cfg.Log)
+	defer reports.close()
+	reports.watch(&cfg)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
 		os.Remove(cfg.Dir) // goes only if nothing was written to it
@@ -236,11 +216,8 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 	}
 	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
-	curves := filepath.Join(cfg.Dir, "results.png")
-	if err := drawResults(filepath.Join(cfg.Dir, "results.csv"), curves); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\ncurves %s\n", r.Best, r.Last, curves)
+	reports.end(r.Report)
+	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\npictures of the run %s\n", r.Best, r.Last, cfg.Dir)
 	return err
 }
 
@@ -284,7 +261,8 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
 		}
 		if p.Validated == nil {
-			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
+			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f, %.1f pictures/s, %s to the last epoch", p.Epoch, p.Epochs,
+				p.Loss.Box, p.Loss.Obj, p.Loss.Cls, p.PerSecond, p.Left.Round(time.Second))
 			if p.Validating {
 				what = fmt.Sprintf("epoch %d/%d validation", p.Epoch, p.Epochs)
 			}

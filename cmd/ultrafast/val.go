@@ -14,6 +14,7 @@ import (
 	"ultrafast/dataset"
 	"ultrafast/detect"
 	"ultrafast/graph"
+	"ultrafast/report"
 	"ultrafast/tensor"
 	"ultrafast/train"
 	"ultrafast/yolo"
@@ -21,6 +22,7 @@ import (
 
 type valFlags struct {
 	weights, data, split, img string
+	project, name             string
 	batch                     int
 	conf, iou                 float32
 	rect, asJSON              bool
@@ -34,7 +36,8 @@ func valCommand() *cobra.Command {
 		Short: "Measure a model's accuracy as YOLOv5 does",
 		Long: `Measure precision, recall and average precision on labelled pictures, with YOLOv5's
 definitions, for each class and for small (below 32 pixels), medium (below 96) and
-large objects, and the time that each stage takes.`,
+large objects, and the time that each stage takes. A new folder below --project gets the
+curves, the confusion matrix and pictures with labels and with what was found.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -48,6 +51,8 @@ large objects, and the time that each stage takes.`,
 	fl.Float32Var(&f.conf, "conf", 0.001, "confidence that candidates must exceed")
 	fl.Float32Var(&f.iou, "iou", 0.6, "overlap above which the less confident box goes")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
+	fl.StringVar(&f.project, "project", "runs/val", "where folders for the pictures are made")
+	fl.StringVar(&f.name, "name", "exp", "name of the folder for the pictures")
 	f.addRuntime(fl)
 	must(c.MarkFlagRequired("weights"))
 	must(c.MarkFlagRequired("data"))
@@ -93,12 +98,14 @@ func (f *valFlags) run(c *cobra.Command) error {
 	}
 	bar := newProgress(c.ErrOrStderr())
 	defer bar.clear()
+	pictures := report.Validation{Names: data.Names, Items: items}
 	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
-		Conf: f.conf, IoU: f.iou, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
+		Conf: f.conf, IoU: f.iou, Found: pictures.Found, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
 	if err != nil {
 		return err
 	}
 	bar.clear()
+	f.draw(c.ErrOrStderr(), &pictures, v.Report)
 	if f.asJSON {
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", " ")
@@ -108,6 +115,19 @@ func (f *valFlags) run(c *cobra.Command) error {
 	_, err = fmt.Fprintf(c.OutOrStdout(), "milliseconds a picture: load %.1f, network %.1f, decoding and NMS %.1f (input %d, rect %v, IoU %.2f)\n",
 		v.Speed.Load, v.Speed.Inference, v.Speed.NMS, side, f.rect, f.iou)
 	return err
+}
+
+// draw makes the folder of pictures. The measured numbers are more than they: what cannot
+// be written is a warning.
+func (f *valFlags) draw(out io.Writer, pictures *report.Validation, r box.Report) {
+	dir, err := newRun(f.project, f.name)
+	if err == nil {
+		fmt.Fprintf(out, "pictures in %s\n", dir)
+		err = pictures.Write(dir, r)
+	}
+	if err != nil {
+		fmt.Fprintf(out, "warning: the pictures could not all be written: %v\n", err)
+	}
 }
 
 // A predictor runs batches of any shape picture by picture, which keeps the memory small;

@@ -40,7 +40,7 @@ train/torch       : dataset graph tensor train
 train/backendtest : dataset graph tensor train
 prune             : graph tensor
 detect            : box engine engine/tuned graph picture tensor yolo
-report            :
+report            : box dataset picture
 scene             : picture
 internal/cpuinfo  :
 internal/emulator :
