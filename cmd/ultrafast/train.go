@@ -34,14 +34,16 @@ const latest = "latest"
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
-		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data data.yaml",
+		Use:   "train --weights MODEL|'' [--cfg yolov5n|FILE.yaml] --data DATA",
 		Short: "Train a model as YOLOv5 does",
 		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), or exactly the given
 one, pruned or not (--weights). A new one may take its shape from a pruned model, to see
 what training that shape from scratch would give.
 
+Pictures that are broken, or whose labels are, are named and left out.
+
 The run's folder holds opt.yaml, hyp.yaml, results.csv and weights/best.safetensors and
-weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at most:
+weights/last.safetensors, and skipped.txt where pictures were left out. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
@@ -55,7 +57,7 @@ weights/last.safetensors. Ctrl-C, or anything worse, loses the epoch at work at 
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
-	fl.StringVar(&f.data, "data", "", "data.yaml")
+	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
@@ -80,7 +82,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{})
+	data, err := openData(c.Context(), c.OutOrStdout(), f.data, dataset.OpenOptions{})
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (f *trainFlags) config() (train.Config, error) {
 	}
 	switch {
 	case f.data == "":
-		return cfg, errors.New("--data is missing: want a data.yaml")
+		return cfg, errors.New("--data is missing: want a data set, such as a data.yaml")
 	case f.epochs < 1 || f.batch < 1:
 		return cfg, errors.New("--epochs and --batch: want at least 1")
 	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
@@ -166,7 +168,7 @@ func (f *trainFlags) goOn(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(cfg.Data, dataset.OpenOptions{})
+	data, err := openData(c.Context(), c.OutOrStdout(), cfg.Data, dataset.OpenOptions{})
 	if err != nil {
 		return err
 	}
@@ -205,10 +207,13 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		fmt.Fprintf(out, "model of %d parameters\n", g.ParamCount())
 	}
 	fmt.Fprintf(out, "run folder %s\n", cfg.Dir)
+	if err := saveSkipped(cfg.Dir, data); err != nil {
+		return err
+	}
 	cfg.Progress = trainingProgress(out)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
-		os.Remove(cfg.Dir) // goes only if nothing was written to it
+		dropRun(cfg.Dir)
 		if _, missing := os.Stat(filepath.Join(cfg.Dir, "weights", "last.safetensors")); missing == nil && errors.Is(err, context.Canceled) {
 			return fmt.Errorf("go on with: ultrafast train --resume %s: %w", cfg.Dir, err)
 		}
