@@ -31,6 +31,7 @@ type Item struct {
 	W, H       int    // pixels, upright (after EXIF orientation)
 	Labels     []Label
 	LabelPath  string // file that its labels come from, which need not be there
+	Lines      []int  // of each label, in LabelPath; 0 where there are no lines
 	Duplicates int    // identical rows of the label file, of which one was kept
 }
 

@@ -85,9 +85,9 @@ func TestOpen(t *testing.T) {
 	labels := filepath.Join(root, "labels", "train")
 	want := []Item{
 		{Path: filepath.Join(dir, "a.JPG"), W: 20, H: 10, LabelPath: filepath.Join(labels, "a.txt")},
-		{Path: filepath.Join(dir, "b.png"), W: 40, H: 30, Labels: []Label{label, {0, 0.1, 0.1, 0.4, 0.2}}, LabelPath: filepath.Join(labels, "b.txt"), Duplicates: 1},
+		{Path: filepath.Join(dir, "b.png"), W: 40, H: 30, Labels: []Label{label, {0, 0.1, 0.1, 0.4, 0.2}}, Lines: []int{1, 2}, LabelPath: filepath.Join(labels, "b.txt"), Duplicates: 1},
 		{Path: filepath.Join(dir, "empty.png"), W: 10, H: 10, LabelPath: filepath.Join(labels, "empty.txt")},
-		{Path: filepath.Join(dir, "sub", "c.png"), W: 10, H: 20, Labels: []Label{label}, LabelPath: filepath.Join(labels, "sub", "c.txt")},
+		{Path: filepath.Join(dir, "sub", "c.png"), W: 10, H: 20, Labels: []Label{label}, Lines: []int{1}, LabelPath: filepath.Join(labels, "sub", "c.txt")},
 	}
 	if !reflect.DeepEqual(d.Train, want) {
 		t.Errorf("train\n%v, want\n%v", d.Train, want)

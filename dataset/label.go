@@ -23,6 +23,7 @@ const maxBad = 1000
 // A labelFile is what a picture's label file holds.
 type labelFile struct {
 	labels     []Label
+	lines      []int     // of each label
 	duplicates int       // rows that were the same as another, and were left out
 	bad        []Problem // what cannot be read; the picture is of no use then
 	notes      []Problem // duplicates and boxes without an area
@@ -54,7 +55,7 @@ func (f *labelFile) add(path string, line int, l Label) bool {
 		f.seen = make(map[Label]bool)
 	}
 	f.seen[l] = true
-	f.labels = append(f.labels, l)
+	f.labels, f.lines = append(f.labels, l), append(f.lines, line)
 	return true
 }
 

@@ -24,15 +24,7 @@ const namedProblems = 5
 // are left out.
 func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOptions) (*dataset.Data, error) {
 	bar := newProgress(out)
-	now := ""
-	o.Context = ctx
-	o.Progress = func(what string, done, steps int) {
-		if what != now {
-			bar.clear()
-			now = what
-		}
-		bar.set(what, done, steps)
-	}
+	o.Context, o.Progress = ctx, bar.phases()
 	data, err := dataset.Open(path, o)
 	bar.clear()
 	if err != nil {
@@ -42,7 +34,7 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 		return nil, fmt.Errorf("--data %w", err)
 	}
 	fmt.Fprintln(out, "data", data.Describe())
-	if n := data.Skipped(); n > 0 && !o.Whole {
+	if n := data.Skipped(); n > 0 {
 		fmt.Fprintf(out, "%d bad pictures are left out:\n", n)
 		for _, p := range data.Problems[:min(len(data.Problems), namedProblems)] {
 			fmt.Fprintf(out, "  %s\n", p)
@@ -75,4 +67,17 @@ func dropRun(dir string) {
 		os.Remove(filepath.Join(dir, skippedFile))
 	}
 	os.Remove(dir) // goes only if nothing was written to it
+}
+
+// newFolder tells before the work, not after it, that a folder could not be made.
+func newFolder(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("-o %s: is there already, want the name of a new folder", path)
+	}
+	if dir := filepath.Dir(filepath.Clean(path)); dir != "." {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return fmt.Errorf("-o %s: there is no folder %s", path, dir)
+		}
+	}
+	return nil
 }
