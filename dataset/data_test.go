@@ -82,11 +82,12 @@ func TestOpen(t *testing.T) {
 	}
 	label := Label{1, 0.5, 0.5, 0.5, 0.5}
 	dir := filepath.Join(root, "images", "train")
+	labels := filepath.Join(root, "labels", "train")
 	want := []Item{
-		{Path: filepath.Join(dir, "a.JPG"), W: 20, H: 10},
-		{Path: filepath.Join(dir, "b.png"), W: 40, H: 30, Labels: []Label{label, {0, 0.1, 0.1, 0.4, 0.2}}, Duplicates: 1},
-		{Path: filepath.Join(dir, "empty.png"), W: 10, H: 10},
-		{Path: filepath.Join(dir, "sub", "c.png"), W: 10, H: 20, Labels: []Label{label}},
+		{Path: filepath.Join(dir, "a.JPG"), W: 20, H: 10, LabelPath: filepath.Join(labels, "a.txt")},
+		{Path: filepath.Join(dir, "b.png"), W: 40, H: 30, Labels: []Label{label, {0, 0.1, 0.1, 0.4, 0.2}}, Lines: []int{1, 2}, LabelPath: filepath.Join(labels, "b.txt"), Duplicates: 1},
+		{Path: filepath.Join(dir, "empty.png"), W: 10, H: 10, LabelPath: filepath.Join(labels, "empty.txt")},
+		{Path: filepath.Join(dir, "sub", "c.png"), W: 10, H: 20, Labels: []Label{label}, Lines: []int{1}, LabelPath: filepath.Join(labels, "sub", "c.txt")},
 	}
 	if !reflect.DeepEqual(d.Train, want) {
 		t.Errorf("train\n%v, want\n%v", d.Train, want)
@@ -179,18 +180,15 @@ func TestOpenErrors(t *testing.T) {
 		{"no boxes", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20"}, "val",
 			"ROOT/data.yaml:3: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt"},
 		{"bad class", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20", "labels/val/a.txt": boxText + "\n7 0 0 0 0"}, "val",
-			"ROOT/labels/val/a.txt:3: class 7, the data set has 2 classes (0..1)"},
-		{"several", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20", "labels/val/a.txt": boxText,
-			"images/val/b.png": "20x20", "labels/val/b.txt": "x 0 0 0 0", "images/val/c.png": "20x20", "labels/val/c.txt": "0", "images/val/d.png": "broken"}, "val",
-			`ROOT/labels/val/b.txt:1: class "x" is not a number; and 2 more bad files`},
+			"ROOT/data.yaml:3: val: none of 1 pictures can be used; the first: ROOT/labels/val/a.txt:3: class 7, the data set has 2 classes (0..1)"},
 		{"not a picture", map[string]string{"data.yaml": yamlText, "images/val/a.png": "broken"}, "val",
-			"ROOT/images/val/a.png: not a JPEG, PNG, WebP, BMP, GIF or TIFF picture"},
+			"ROOT/data.yaml:3: val: none of 1 pictures can be used; the first: ROOT/images/val/a.png: not a JPEG, PNG, WebP, BMP, GIF or TIFF picture"},
 		{"tiny", map[string]string{"data.yaml": yamlText, "images/val/a.png": "9x100"}, "val",
-			"ROOT/images/val/a.png: 9 x 100 pixels, the least is 10 x 10"},
+			"ROOT/data.yaml:3: val: none of 1 pictures can be used; the first: ROOT/images/val/a.png: 9 x 100 pixels, the least is 10 x 10"},
 		{"one picture for a split", map[string]string{"data.yaml": "names: [a]\nval: a.png", "a.png": "20x20"}, "val",
 			"ROOT/a.png is neither a folder nor a list of pictures (.txt)"},
 		{"gone from the list", map[string]string{"data.yaml": "names: [a]\nval: l.txt", "l.txt": "\nb.png"}, "val",
-			"ROOT/l.txt:2: open ROOT/b.png: no such file or directory"},
+			"ROOT/data.yaml:2: val: none of 1 pictures can be used; the first: ROOT/l.txt:2: open ROOT/b.png: no such file or directory"},
 		{"no picture in the list", map[string]string{"data.yaml": "names: [a]\nval: l.txt", "l.txt": "b.gif"}, "val",
 			`ROOT/l.txt:1: "b.gif" is not a picture (.bmp .jpeg .jpg .mpo .png .tif .tiff .webp)`},
 		{"long line in the list", map[string]string{"data.yaml": "names: [a]\nval: l.txt", "l.txt": "\n" + strings.Repeat("a", 5000)}, "val",
@@ -204,6 +202,55 @@ func TestOpenErrors(t *testing.T) {
 				t.Errorf("error %v, want %s", err, test.err)
 			}
 		})
+	}
+}
+
+// TestOpenLeavesOut: pictures that are bad, or whose labels are, are named and left out,
+// with every wrong row.
+func TestOpenLeavesOut(t *testing.T) {
+	root := tree(t, map[string]string{
+		"data.yaml":        "names: [a, b]\nval: images\ntest: l.txt",
+		"images/a.png":     "20x20",
+		"labels/a.txt":     boxText + boxText + "0 .5 .5 0 .1",
+		"images/b.png":     "20x20",
+		"labels/b.txt":     "x 0 0 0 0\n" + boxText + "2 .5 .5 .1 .1\n0 1.5 .5 .1 .1\n",
+		"images/broken":    "",
+		"images/c.png":     "broken",
+		"images/d.png":     "9x100",
+		"images/e.png":     "20x20",
+		"images/empty.jpg": "",
+		"l.txt":            "\ufeffimages/a.png\r\nimages/gone.png\r\n",
+	})
+	d, err := Open(filepath.Join(root, "data.yaml"), OpenOptions{Splits: []string{"val", "test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Val) != 2 || len(d.Test) != 1 || d.Skipped() != 5 {
+		t.Errorf("%d and %d pictures, %d left out; want 2, 1, 5", len(d.Val), len(d.Test), d.Skipped())
+	}
+	texts := func(list []Problem) (out []string) {
+		for _, p := range list {
+			out = append(out, p.Split+" "+string(p.Kind)+" "+strings.ReplaceAll(p.String(), root, "ROOT"))
+		}
+		return out
+	}
+	if got, want := texts(d.Problems), []string{
+		`val malformed label ROOT/labels/b.txt:1: class "x" is not a number`,
+		"val class out of range ROOT/labels/b.txt:3: class 2, the data set has 2 classes (0..1)",
+		"val box outside the picture ROOT/labels/b.txt:4: cx 1.5 is above 1: coordinates are fractions of the picture",
+		"val corrupt picture ROOT/images/c.png: not a JPEG, PNG, WebP, BMP, GIF or TIFF picture",
+		"val picture too small ROOT/images/d.png: 9 x 100 pixels, the least is 10 x 10",
+		"val corrupt picture ROOT/images/empty.jpg: the file is empty",
+		"test missing picture ROOT/l.txt:2: open ROOT/images/gone.png: no such file or directory",
+	}; !reflect.DeepEqual(got, want) {
+		t.Errorf("problems\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got, want := texts(d.Notes)[:3], []string{
+		"val label given twice ROOT/labels/a.txt:2: the same box stands above",
+		"val box without an area ROOT/labels/a.txt:3: a box without width or height",
+		"val picture without a label file ROOT/labels/e.txt: is not there, the picture counts as background",
+	}; !reflect.DeepEqual(got, want) {
+		t.Errorf("notes\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -17,24 +17,66 @@ const (
 // columns are the names of a row's columns, for errors.
 var columns = [5]string{"class", "cx", "cy", "w", "h"}
 
-// parseLabels reads a label file, which errors call name. A row is either
+// maxBad is how many wrong rows of one file are named.
+const maxBad = 1000
+
+// A labelFile is what a picture's label file holds.
+type labelFile struct {
+	labels     []Label
+	lines      []int     // of each label
+	duplicates int       // rows that were the same as another, and were left out
+	bad        []Problem // what cannot be read; the picture is of no use then
+	notes      []Problem // duplicates and boxes without an area
+	seen       map[Label]bool
+}
+
+func (f *labelFile) fail(path string, line int, err error) {
+	f.bad = append(f.bad, Problem{Kind: kindOf(err), Path: path, Line: line, Reason: err.Error()})
+}
+
+// add takes a box, unless it is there already, and reports whether there is room for more.
+func (f *labelFile) add(path string, line int, l Label) bool {
+	note := func(k Kind, reason string) {
+		f.notes = append(f.notes, Problem{Kind: k, Path: path, Line: line, Reason: reason})
+	}
+	switch {
+	case f.seen[l]:
+		f.duplicates++
+		note(DuplicateRow, "the same box stands above")
+		return true
+	case len(f.labels) == maxLabels:
+		f.fail(path, line, fmt.Errorf("more than %d boxes in one picture", maxLabels))
+		return false
+	}
+	if l.W == 0 || l.H == 0 {
+		note(ZeroArea, "a box without width or height")
+	}
+	if f.seen == nil {
+		f.seen = make(map[Label]bool)
+	}
+	f.seen[l] = true
+	f.labels, f.lines = append(f.labels, l), append(f.lines, line)
+	return true
+}
+
+// readLabels reads a label file, which problems call name. A row is either
 //
 //	class cx cy w h
 //	class x y x y x y …       a polygon of three points or more, which becomes its bounding box
 //
-// with all but the class as fractions of the picture, 0..1. Blank lines do not count. Rows
-// that are the same box are kept once, and the number left out is returned.
-func parseLabels(name string, r io.Reader, classes int) (labels []Label, duplicates int, err error) {
+// with all but the class as fractions of the picture, 0..1. Blank lines and a byte order
+// mark do not count. Rows that are the same box are kept once.
+func readLabels(name string, r io.Reader, classes int) (out labelFile) {
 	data, err := io.ReadAll(io.LimitReader(r, maxLabelBytes+1))
+	if err == nil && len(data) > maxLabelBytes {
+		err = fmt.Errorf("a label file is at most %d MB", maxLabelBytes>>20)
+	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", name, err)
+		out.fail(name, 0, err)
+		return out
 	}
-	if len(data) > maxLabelBytes {
-		return nil, 0, fmt.Errorf("%s: a label file is at most %d MB", name, maxLabelBytes>>20)
-	}
-	seen := make(map[Label]bool)
 	line := 0
-	for text := range strings.Lines(string(data)) {
+	for text := range strings.Lines(strings.TrimPrefix(string(data), bom)) {
 		line++
 		fields := strings.Fields(text)
 		if len(fields) == 0 {
@@ -42,20 +84,20 @@ func parseLabels(name string, r io.Reader, classes int) (labels []Label, duplica
 		}
 		l, err := parseLabel(fields, classes)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-		if seen[l] {
-			duplicates++
+			if out.fail(name, line, err); len(out.bad) == maxBad {
+				return out
+			}
 			continue
 		}
-		if len(labels) == maxLabels {
-			return nil, 0, fmt.Errorf("%s:%d: more than %d boxes in one picture", name, line, maxLabels)
+		if !out.add(name, line, l) {
+			return out
 		}
-		seen[l] = true
-		labels = append(labels, l)
 	}
-	return labels, duplicates, nil
+	return out
 }
+
+// bom is what some editors put before a text.
+const bom = "\ufeff"
 
 func parseLabel(fields []string, classes int) (Label, error) {
 	n := len(fields)
@@ -99,7 +141,7 @@ func parseClass(s string, classes int) (int, error) {
 	case v != math.Trunc(v):
 		return 0, fmt.Errorf("class %s is not a whole number", s)
 	case v < 0 || v >= float64(classes):
-		return 0, fmt.Errorf("class %s, the data set has %s", s, describeClasses(classes))
+		return 0, &kindError{WrongClass, fmt.Sprintf("class %s, the data set has %s", s, describeClasses(classes))}
 	}
 	return int(v), nil
 }
@@ -119,9 +161,9 @@ func parseFraction(column, s string) (float32, error) {
 	case err != nil:
 		return 0, err
 	case f < 0:
-		return 0, fmt.Errorf("%s %s is below 0", column, s)
+		return 0, &kindError{Outside, fmt.Sprintf("%s %s is below 0", column, s)}
 	case f > 1:
-		return 0, fmt.Errorf("%s %s is above 1: coordinates are fractions of the picture", column, s)
+		return 0, &kindError{Outside, fmt.Sprintf("%s %s is above 1: coordinates are fractions of the picture", column, s)}
 	}
 	return f, nil
 }

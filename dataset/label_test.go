@@ -1,12 +1,23 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 )
+
+// parseLabels gives the first problem of a label file as an error.
+func parseLabels(name string, r io.Reader, classes int) ([]Label, int, error) {
+	f := readLabels(name, r, classes)
+	if len(f.bad) > 0 {
+		return nil, 0, errors.New(f.bad[0].String())
+	}
+	return f.labels, f.duplicates, nil
+}
 
 func TestLabels(t *testing.T) {
 	box := Label{1, 0.5, 0.25, 0.5, 0.125}
@@ -22,6 +33,7 @@ func TestLabels(t *testing.T) {
 		{name: "no newline, tabs, CRLF", text: "1\t0.5  0.25 0.5 0.125\r\n0 1 1 0 0", want: []Label{box, {0, 1, 1, 0, 0}}},
 		{name: "class as a float, exponents", text: "1.0 5e-1 .25 0.5 1.25e-01", want: []Label{box}},
 		{name: "one after rounding", text: "0 1.00000001 0 1 1", want: []Label{{0, 1, 0, 1, 1}}},
+		{name: "byte order mark", text: "\ufeff1 0.5 0.25 0.5 0.125\r\n", want: []Label{box}},
 		{name: "duplicates", text: "1 0.5 0.25 0.5 0.125\n0 1 1 0 0\n1.0 0.50 0.25 0.5 0.125\n1 0.5 0.25 0.5 0.125", want: []Label{box, {0, 1, 1, 0, 0}}, duplicates: 2},
 		{name: "polygon", text: "1 0.25 0.1875 0.75 0.3125 0.5 0.2", want: []Label{box}},
 		{name: "polygon beside a box", text: "1 0.5 0.25 0.5 0.125\n0 0 0 1 0 1 0.5 0 0.5", want: []Label{box, {0, 0.5, 0.25, 1, 0.5}}},

@@ -2,8 +2,10 @@ package dataset
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,39 +35,11 @@ func isPicture(path string) bool {
 
 // A found is a picture's path and, where a list named it, the list and the line.
 type found struct {
-	path string
-	list string
-	line int
-}
-
-// scan finds the pictures of a split and reads their labels, on all cores.
-func (d *description) scan(split string) ([]Item, error) {
-	var all []found
-	for _, p := range d.splits[split] {
-		full, err := d.resolve(split, p)
-		if err != nil {
-			return nil, err
-		}
-		if all, err = find(all, full); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortStableFunc(all, func(a, b found) int { return strings.Compare(a.path, b.path) })
-	all = slices.CompactFunc(all, func(a, b found) bool { return a.path == b.path })
-	first := d.splits[split][0]
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s:%d: %s: no pictures (%s) in %s",
-			d.file, first.line, split, strings.Join(extensions, " "), first.text)
-	}
-	items, err := readItems(all, len(d.names))
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(items, func(i Item) bool { return len(i.Labels) > 0 }) {
-		return nil, fmt.Errorf("%s:%d: %s: no boxes for any of %d pictures; the labels of the first were looked for in %s",
-			d.file, first.line, split, len(items), labelPath(items[0].Path))
-	}
-	return items, nil
+	path      string
+	list      string
+	line      int
+	labelPath string                   // "" for YOLO's place
+	read      func(w, h int) labelFile // for a picture of that size; nil reads YOLO's label file
 }
 
 // find appends the pictures that path, a folder or a list, leads to.
@@ -133,7 +107,7 @@ func readList(to []found, path string) ([]found, error) {
 	line := 0
 	for s.Scan() {
 		line++
-		name := strings.TrimSpace(s.Text())
+		name := strings.TrimSpace(strings.TrimPrefix(s.Text(), bom))
 		switch {
 		case name == "":
 			continue
@@ -143,7 +117,7 @@ func readList(to []found, path string) ([]found, error) {
 		case len(to) == maxPictures:
 			return nil, fmt.Errorf("%s:%d: more than %d pictures", path, line, maxPictures)
 		}
-		to = append(to, found{join(filepath.Dir(path), name), path, line})
+		to = append(to, found{path: join(filepath.Dir(path), name), list: path, line: line})
 	}
 	if err := s.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("%s:%d: a path is at most %d bytes", path, line+1, maxPathBytes)
@@ -153,69 +127,110 @@ func readList(to []found, path string) ([]found, error) {
 	return to, nil
 }
 
-// readItems reads all headers and labels. Of several errors it returns the one of the
-// first picture, and the number of the others.
-func readItems(all []found, classes int) ([]Item, error) {
-	items := make([]Item, len(all))
-	errs := make([]error, len(all))
-	var next atomic.Int64
+// A reading is a picture with its labels, and what is wrong with them.
+type reading struct {
+	item       Item
+	bad, notes []Problem
+}
+
+// readAll decodes all pictures and reads their labels, on all cores.
+func readAll(all []found, split string, classes int, o OpenOptions) ([]reading, error) {
+	out := make([]reading, len(all))
+	var next, done atomic.Int64
+	var said sync.Mutex
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-				items[i], errs[i] = readItem(all[i], classes)
+			for i := next.Add(1) - 1; i < int64(len(all)) && o.err() == nil; i = next.Add(1) - 1 {
+				out[i] = readOne(all[i], split, classes, o)
+				n := int(done.Add(1))
+				if said.TryLock() { // one at a time, and nobody waits for it
+					o.progress("checking "+split, n, len(all))
+					said.Unlock()
+				}
 			}
 		})
 	}
 	wg.Wait()
-	var first error
-	more := 0
-	for _, err := range errs {
-		switch {
-		case err == nil:
-		case first == nil:
-			first = err
-		default:
-			more++
-		}
-	}
-	switch {
-	case more == 1:
-		return nil, fmt.Errorf("%w; and 1 more bad file", first)
-	case more > 1:
-		return nil, fmt.Errorf("%w; and %d more bad files", first, more)
-	}
-	return items, first
+	return out, o.err()
 }
 
-func readItem(f found, classes int) (Item, error) {
-	item := Item{Path: f.path}
-	pic, err := os.Open(f.path)
+func readOne(f found, split string, classes int, o OpenOptions) (r reading) {
+	r.item = Item{Path: f.path, LabelPath: f.labelPath}
+	if f.labelPath == "" {
+		r.item.LabelPath = labelPath(f.path)
+	}
+	labels := labelFile{}
+	if p := readPicture(f, &r.item, split, o); p != nil {
+		labels.bad = append(labels.bad, *p)
+	} else if f.read != nil {
+		labels = f.read(r.item.W, r.item.H)
+	} else {
+		labels = openLabels(r.item.LabelPath, classes)
+	}
+	r.item.Labels, r.item.Lines, r.item.Duplicates = labels.labels, labels.lines, labels.duplicates
+	r.bad, r.notes = labels.bad, labels.notes
+	for _, list := range [][]Problem{r.bad, r.notes} {
+		for i := range list {
+			list[i].Split, list[i].Picture = split, f.path
+		}
+	}
+	return r
+}
+
+// readPicture decodes the whole picture: one that breaks off in the middle would
+// otherwise be found hours later.
+func readPicture(f found, item *Item, split string, o OpenOptions) *Problem {
+	file, err := os.Open(f.path)
 	if err != nil {
 		if f.list != "" {
-			return item, fmt.Errorf("%s:%d: %w", f.list, f.line, err)
+			return &Problem{Kind: Missing, Path: f.list, Line: f.line, Reason: err.Error()}
 		}
-		return item, err
+		return &Problem{Kind: Missing, Path: f.path, Reason: reason(err)}
 	}
-	item.W, item.H, err = picture.Size(pic)
-	pic.Close()
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, picture.MaxBytes+1))
 	if err != nil {
-		return item, fmt.Errorf("%s: %w", f.path, err)
+		return &Problem{Kind: Missing, Path: f.path, Reason: reason(err)}
 	}
-	if item.W < minSide || item.H < minSide {
-		return item, fmt.Errorf("%s: %d x %d pixels, the least is %d x %d", f.path, item.W, item.H, minSide, minSide)
+	p, err := picture.Decode(bytes.NewReader(data))
+	if err != nil {
+		return &Problem{Kind: Corrupt, Path: f.path, Reason: err.Error()}
 	}
-	name := labelPath(f.path)
+	if item.W, item.H = p.W, p.H; p.W < minSide || p.H < minSide {
+		return &Problem{Kind: Unfit, Path: f.path, Reason: fmt.Sprintf("%d x %d pixels, the least is %d x %d", p.W, p.H, minSide, minSide)}
+	}
+	if o.Look != nil {
+		o.Look(split, f.path, data, p)
+	}
+	return nil
+}
+
+// reason is an error of the system without the path, which is said elsewhere.
+func reason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// openLabels reads YOLO's label file of a picture.
+func openLabels(name string, classes int) (out labelFile) {
 	text, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return item, nil
+		out.notes = append(out.notes, noLabel(name))
+		return out
 	}
 	if err != nil {
-		return item, err
+		out.bad = append(out.bad, Problem{Kind: Malformed, Path: name, Reason: reason(err)})
+		return out
 	}
 	defer text.Close()
-	item.Labels, item.Duplicates, err = parseLabels(name, text, classes)
-	return item, err
+	return readLabels(name, text, classes)
+}
+
+func noLabel(path string) Problem {
+	return Problem{Kind: NoLabel, Path: path, Reason: "is not there, the picture counts as background"}
 }
 
 // labelPath returns where the labels of a picture lie: the last folder called images is

@@ -53,7 +53,7 @@ heights differ by a factor below 4. "labels" is the share that a level's anchors
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.data, "data", "", "data.yaml (required)")
+	fl.StringVar(&f.data, "data", "", dataHelp+" (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.StringVar(&f.weights, "weights", "yolov5n", "model to compare with: a file, a YAML description or the name of a released one; its strides are taken")
 	fl.StringVar(&f.method, "method", kMeans, kMeans+" or "+byStride)
@@ -92,7 +92,7 @@ func (f *anchorsFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (f *evolveFlags) run(c *cobra.Command) error {
 	case cfg.Batch == autoBatch:
 		return errors.New("--batch -1: name a number, which has to be the same in all generations")
 	}
-	data, err := openTraining(cfg)
+	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type pruneFlags struct {
 func pruneCommand() *cobra.Command {
 	f := &pruneFlags{}
 	c := &cobra.Command{
-		Use:   "prune --weights MODEL --data data.yaml --keep 0.5 -o small.safetensors",
+		Use:   "prune --weights MODEL --data DATA --keep 0.5 -o small.safetensors",
 		Short: "Cut the least important channels out of a model",
 		Long: `Cut whole channels, those that matter least, until the given share of the
 parameters is left. Channels that shortcuts and joins tie together leave together.
@@ -42,7 +42,7 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx with batch norms (required)")
-	fl.StringVar(&f.data, "data", "", "data.yaml whose training pictures renew the statistics (required)")
+	fl.StringVar(&f.data, "data", "", dataHelp+"; its training pictures renew the statistics (required)")
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
 	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
@@ -91,7 +91,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -73,8 +75,8 @@ func cacheFolder(s string) (string, error) {
 }
 
 // openTraining opens the data of a recipe.
-func openTraining(cfg train.Config) (*dataset.Data, error) {
-	data, err := dataset.Open(cfg.Data, dataset.OpenOptions{})
+func openTraining(ctx context.Context, out io.Writer, cfg train.Config) (*dataset.Data, error) {
+	data, err := openData(ctx, out, cfg.Data, dataset.OpenOptions{})
 	if err != nil || !cfg.SingleCls {
 		return data, err
 	}

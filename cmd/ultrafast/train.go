@@ -36,7 +36,7 @@ const autoBatch = -1
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
-		Use:   "train [--weights MODEL] [--cfg yolov5n|FILE.yaml] --data data.yaml",
+		Use:   "train [--weights MODEL] [--cfg yolov5n|FILE.yaml] --data DATA",
 		Short: "Train a model as YOLOv5 does",
 		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), the given one, pruned or
 not (--weights), or a new one that takes from the given one every tensor whose name and
@@ -46,10 +46,12 @@ that shape from scratch would give.
 Where the data has other classes than the given model, its last convolutions are made anew:
 what they know of boxes stays, and of the classes that have the same name.
 
+Pictures that are broken, or whose labels are, are named and left out.
+
 The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
 train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
-pictures with what was found. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
+pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
@@ -73,7 +75,7 @@ func (f *trainFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model to train on: .pt, .safetensors or .onnx; empty for a new one")
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a small one (see models), a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
-	fl.StringVar(&f.data, "data", "", "data.yaml")
+	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step; -1 is as many as memory allows, up to 64")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
@@ -96,7 +98,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := openTraining(cfg)
+	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,7 @@ func (f *trainFlags) config() (train.Config, error) {
 	}
 	switch {
 	case f.data == "":
-		return cfg, errors.New("--data is missing: want a data.yaml")
+		return cfg, errors.New("--data is missing: want a data set, such as a data.yaml")
 	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
 		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
 	case f.batch == autoBatch && f.device != "cpu":
@@ -163,7 +165,7 @@ func (f *trainFlags) goOn(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	data, err := openTraining(cfg)
+	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
 		return err
 	}
@@ -202,13 +204,16 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		fmt.Fprintf(out, "model of %d parameters\n", g.ParamCount())
 	}
 	fmt.Fprintf(out, "run folder %s\n", cfg.Dir)
+	if err := saveSkipped(cfg.Dir, data); err != nil {
+		return err
+	}
 	cfg.Progress = trainingProgress(out)
 	reports := newReporter(cfg.Dir, data, cfg.Log)
 	defer reports.close()
 	reports.watch(&cfg)
 	r, err := train.Run(ctx, be, g, data, cfg)
 	if err != nil {
-		os.Remove(cfg.Dir) // goes only if nothing was written to it
+		dropRun(cfg.Dir)
 		if _, missing := os.Stat(filepath.Join(cfg.Dir, "weights", "last.safetensors")); missing == nil && errors.Is(err, context.Canceled) {
 			return fmt.Errorf("go on with: ultrafast train --resume %s: %w", cfg.Dir, err)
 		}

@@ -32,18 +32,19 @@ type valFlags struct {
 func valCommand() *cobra.Command {
 	f := &valFlags{}
 	c := &cobra.Command{
-		Use:   "val --weights MODEL --data data.yaml",
+		Use:   "val --weights MODEL --data DATA",
 		Short: "Measure a model's accuracy as YOLOv5 does",
 		Long: `Measure precision, recall and average precision on labelled pictures, with YOLOv5's
 definitions, for each class and for small (below 32 pixels), medium (below 96) and
-large objects, and the time that each stage takes. A new folder below --project gets the
+large objects, and the time that each stage takes. Pictures that are broken, or whose
+labels are, are named and left out. A new folder below --project gets the
 curves, the confusion matrix and pictures with labels and with what was found.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
-	fl.StringVar(&f.data, "data", "", "data.yaml (required)")
+	fl.StringVar(&f.data, "data", "", dataHelp+" (required)")
 	fl.StringVar(&f.split, "task", "val", "split to measure on: train, val or test")
 	fl.StringVar(&f.img, "img", "640", "longer side of the network's input")
 	fl.IntVar(&f.batch, "batch", 32, "with --rect, pictures that share a shape")
@@ -84,7 +85,7 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
 	}
-	data, err := dataset.Open(f.data, dataset.OpenOptions{Splits: []string{f.split}})
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{f.split}})
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,9 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if f.asJSON {
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", " ")
-		return e.Encode(reportJSON(data.Names, v))
+		out := reportJSON(data.Names, v)
+		out["skipped"] = data.Skipped()
+		return e.Encode(out)
 	}
 	printReport(c.OutOrStdout(), data.Names, v.Report)
 	_, err = fmt.Fprintf(c.OutOrStdout(), "milliseconds a picture: load %.1f, network %.1f, decoding and NMS %.1f (input %d, rect %v, IoU %.2f)\n",

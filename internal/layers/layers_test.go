@@ -35,6 +35,8 @@ internal/codegen/amd64 :
 internal/codegen/arm64 :
 yolo              : box graph picture pt tensor
 dataset           : box picture tensor yolo
+dataset/check     : dataset picture
+dataset/convert   : dataset
 train             : box dataset graph picture safetensors tensor yolo
 train/torch       : dataset graph tensor train
 train/backendtest : dataset graph tensor train

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"ultrafast/dataset"
+)
+
+// dataHelp is what --data takes.
+const dataHelp = "data set: data.yaml, a folder or archive of YOLO's, Pascal VOC's or COCO's layout, or a COCO .json"
+
+// namedProblems is how many of the pictures that are left out are named on the screen.
+const namedProblems = 5
+
+// openData opens what --data names. It says on out what was recognised, and which pictures
+// are left out.
+func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOptions) (*dataset.Data, error) {
+	bar := newProgress(out)
+	o.Context, o.Progress = ctx, bar.phases()
+	data, err := dataset.Open(path, o)
+	bar.clear()
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("--data %w", err)
+	}
+	fmt.Fprintln(out, "data", data.Describe())
+	if n := data.Skipped(); n > 0 {
+		fmt.Fprintf(out, "%d bad pictures are left out:\n", n)
+		for _, p := range data.Problems[:min(len(data.Problems), namedProblems)] {
+			fmt.Fprintf(out, "  %s\n", p)
+		}
+		if more := len(data.Problems) - namedProblems; more > 0 {
+			fmt.Fprintf(out, "  and %d more; ultrafast doctor %s names all\n", more, path)
+		}
+	}
+	return data, nil
+}
+
+// skippedFile is where a run's folder names the pictures that were left out.
+const skippedFile = "skipped.txt"
+
+// saveSkipped writes the pictures that were left out to a run's folder, if there are any.
+func saveSkipped(dir string, data *dataset.Data) error {
+	if len(data.Problems) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	for _, p := range data.Problems {
+		fmt.Fprintf(&text, "%s: %s\n", p.Split, p)
+	}
+	return renameio.WriteFile(filepath.Join(dir, skippedFile), []byte(text.String()), 0o644)
+}
+
+// dropRun removes the folder of a run that never began.
+func dropRun(dir string) {
+	if _, err := os.Stat(filepath.Join(dir, "opt.yaml")); err != nil {
+		os.Remove(filepath.Join(dir, skippedFile))
+	}
+	os.Remove(dir) // goes only if nothing was written to it
+}
+
+// newFolder tells before the work, not after it, that a folder could not be made.
+func newFolder(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("-o %s: is there already, want the name of a new folder", path)
+	}
+	if dir := filepath.Dir(filepath.Clean(path)); dir != "." {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return fmt.Errorf("-o %s: there is no folder %s", path, dir)
+		}
+	}
+	return nil
+}

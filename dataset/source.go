@@ -1,0 +1,216 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// accepted ends the error for what is not recognised.
+const accepted = `want one of
+a data.yaml;
+a folder of YOLO's (images/ and labels/, or train/images and train/labels, with or without data.yaml),
+of Pascal VOC's (JPEGImages/ and Annotations/, or .xml files beside the pictures, with or without ImageSets/Main),
+or of COCO's (annotations/instances_*.json, or train/_annotations.coco.json);
+a COCO .json file; a list of pictures (.txt);
+or one of these folders as .zip, .tar or .tar.gz`
+
+// A source is a data set that is recognised and not yet read.
+type source struct {
+	path   string // what errors begin with
+	format string // YOLO, Pascal VOC or COCO
+	names  []string
+	splits map[string]*part
+}
+
+// A part is where a split's pictures come from.
+type part struct {
+	where string   // what errors begin with
+	from  []string // as people know it: a folder or a list
+	find  []func([]found) ([]found, error)
+}
+
+// add makes pictures part of a split.
+func (s *source) add(split, from string, find func([]found) ([]found, error)) {
+	p := s.splits[split]
+	if p == nil {
+		p = &part{where: s.path + ": " + split}
+		if s.splits == nil {
+			s.splits = make(map[string]*part)
+		}
+		s.splits[split] = p
+	}
+	p.from = append(p.from, from)
+	p.find = append(p.find, find)
+}
+
+// all finds the pictures of a part, sorted by path, each once.
+func (p *part) all() (all []found, err error) {
+	for _, find := range p.find {
+		if all, err = find(all); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(all, func(a, b found) int { return strings.Compare(a.path, b.path) })
+	return slices.CompactFunc(all, func(a, b found) bool { return a.path == b.path }), nil
+}
+
+// splitNames are the splits, in the order in which they are told.
+var splitNames = []string{"train", "val", "test"}
+
+var splitPattern = regexp.MustCompile(`(?i)^(?:(train)(?:ing)?|(val)(?:id(?:ation)?)?|(test)(?:ing)?)[-_]?\d*$`)
+
+// splitOf returns the split that a folder or file without extension is named after, such as
+// valid or train2017, and "" for none.
+func splitOf(name string) string {
+	m := splitPattern.FindStringSubmatch(name)
+	if m == nil {
+		return ""
+	}
+	return strings.ToLower(m[1] + m[2] + m[3])
+}
+
+// recognise tells what path holds.
+func recognise(path string, o OpenOptions) (*source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	switch ext := strings.ToLower(filepath.Ext(path)); {
+	case st.IsDir():
+		return recogniseFolder(path, o)
+	case ext == ".json":
+		return cocoSource(path, filepath.Dir(path), []string{path}, o)
+	case ext == ".txt":
+		s := &source{path: path, format: "YOLO"}
+		s.add(orTrain(splitOf(stem(path))), filepath.Base(path), func(to []found) ([]found, error) { return readList(to, path) })
+		return s, s.countClasses(filepath.Dir(path))
+	case isArchive(path):
+		dir, err := unpack(path, o)
+		if err != nil {
+			return nil, err
+		}
+		s, err := recogniseFolder(dir, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s", path, strings.ReplaceAll(err.Error(), dir, "(archive)"))
+		}
+		s.confine(dir)
+		return s, nil
+	case ext == ".yaml" || ext == ".yml":
+		return yamlSource(path)
+	}
+	return nil, fmt.Errorf("%s: is no data set: %s", path, accepted)
+}
+
+// orTrain makes pictures that no split claims training pictures.
+func orTrain(split string) string {
+	if split == "" {
+		return "train"
+	}
+	return split
+}
+
+// recogniseFolder tells what a folder holds, or the only folder in it.
+func recogniseFolder(dir string, o OpenOptions) (*source, error) {
+	top := dir
+	for range 5 {
+		for _, name := range []string{"data.yaml", "data.yml"} {
+			if file := filepath.Join(dir, name); exists(file) {
+				return yamlSource(file)
+			}
+		}
+		for _, try := range []func(string, OpenOptions) (*source, error){cocoFolder, vocFolder, yoloFolder} {
+			if s, err := try(dir, o); s != nil || err != nil {
+				return s, err
+			}
+		}
+		subs, files, err := list(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(subs) != 1 || slices.ContainsFunc(files, isPicture) {
+			break
+		}
+		dir = filepath.Join(dir, subs[0])
+	}
+	return nil, fmt.Errorf("%s: no data set is recognised in this folder: %s", top, accepted)
+}
+
+// list returns the names of the folders and of the files in dir that are not hidden.
+func list(dir string) (folders, files []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		st, err := os.Stat(filepath.Join(dir, e.Name()))
+		switch {
+		case strings.HasPrefix(e.Name(), ".") || e.Name() == "__MACOSX" || err != nil:
+		case st.IsDir():
+			folders = append(folders, e.Name())
+		default:
+			files = append(files, e.Name())
+		}
+	}
+	return folders, files, nil
+}
+
+// confine makes pictures outside dir an error: an archive may say anything in its lists.
+func (s *source) confine(dir string) {
+	for _, p := range s.splits {
+		for i, find := range p.find {
+			p.find[i] = func(to []found) ([]found, error) {
+				n := len(to)
+				to, err := find(to)
+				if err != nil {
+					return nil, err
+				}
+				for _, f := range to[n:] {
+					if rel, err := filepath.Rel(dir, f.path); err != nil || !filepath.IsLocal(rel) {
+						return nil, fmt.Errorf("%s: %s is named, which is outside the archive", s.path, quote(f.path))
+					}
+				}
+				return to, nil
+			}
+		}
+	}
+}
+
+func stem(path string) string {
+	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+}
+
+// folder returns the path of the first of names that is a folder in dir, or "".
+func folder(dir string, names ...string) string {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			return path
+		}
+	}
+	return ""
+}
+
+// holds reports whether a folder, or one in it, has a file with the extension.
+func holds(dir, ext string) bool {
+	folders, files, err := list(dir)
+	if err != nil {
+		return false
+	}
+	has := func(name string) bool { return strings.EqualFold(filepath.Ext(name), ext) }
+	if slices.ContainsFunc(files, has) {
+		return true
+	}
+	return slices.ContainsFunc(folders, func(name string) bool {
+		_, files, err := list(filepath.Join(dir, name))
+		return err == nil && slices.ContainsFunc(files, has)
+	})
+}
