@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -199,7 +200,7 @@ func (i *cocoImage) labels(path string, w, h int, class map[int64]int) (out labe
 		switch {
 		case !ok:
 			out.fail(path, 0, &kindError{WrongClass, fmt.Sprintf("annotation %d: category %d is not among the categories", b.id, b.category)})
-		case bw < 0 || bh < 0:
+		case bw < 0 || bh < 0 || math.IsInf(x, 0) || math.IsInf(y, 0):
 			out.fail(path, 0, fmt.Errorf("annotation %d: bbox is not left, top, width, height", b.id))
 		case x >= float64(w) || y >= float64(h) || x+bw < 0 || y+bh < 0:
 			out.fail(path, 0, &kindError{Outside, fmt.Sprintf("annotation %d: the box lies outside the picture of %d x %d pixels", b.id, w, h)})

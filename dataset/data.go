@@ -56,6 +56,8 @@ type OpenOptions struct {
 	// Look is shown every picture that could be decoded, with its file, by several
 	// goroutines at once; nil is blind.
 	Look func(split, path string, file []byte, p *picture.RGB)
+
+	within string // folder that a data.yaml must not lead out of; empty is any
 }
 
 func (o OpenOptions) progress(what string, done, steps int) {

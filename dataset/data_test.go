@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -23,27 +24,35 @@ func tree(t *testing.T, files map[string]string) string {
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if !isPicture(path) || !strings.Contains(text, "x") {
+		if !isPicture(path) || !sizePattern.MatchString(text) {
 			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
-		f, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := png.Encode(f, image.NewGray(sizeOf(t, text))); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		writePNG(t, path, text)
 	}
 	return root
 }
 
-func sizeOf(t *testing.T, text string) image.Rectangle {
+// writePNG writes a black picture of a size such as "40x30".
+func writePNG(t testing.TB, path, size string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(f, image.NewGray(sizeOf(t, size))); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var sizePattern = regexp.MustCompile(`^\d+x\d+$`)
+
+func sizeOf(t testing.TB, text string) image.Rectangle {
 	t.Helper()
 	var n [2]int
 	for i, s := range strings.SplitN(text, "x", 2) {

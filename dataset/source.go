@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,14 +99,15 @@ func recognise(path string, o OpenOptions) (*source, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.within = dir
 		s, err := recogniseFolder(dir, o)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s", path, strings.ReplaceAll(err.Error(), dir, "(archive)"))
+			return nil, inArchive(err, dir, path)
 		}
-		s.confine(dir)
+		s.confine(dir, path)
 		return s, nil
 	case ext == ".yaml" || ext == ".yml":
-		return yamlSource(path)
+		return yamlSource(path, o)
 	}
 	return nil, fmt.Errorf("%s: is no data set: %s", path, accepted)
 }
@@ -124,7 +126,7 @@ func recogniseFolder(dir string, o OpenOptions) (*source, error) {
 	for range 5 {
 		for _, name := range []string{"data.yaml", "data.yml"} {
 			if file := filepath.Join(dir, name); exists(file) {
-				return yamlSource(file)
+				return yamlSource(file, o)
 			}
 		}
 		for _, try := range []func(string, OpenOptions) (*source, error){cocoFolder, vocFolder, yoloFolder} {
@@ -163,25 +165,38 @@ func list(dir string) (folders, files []string, err error) {
 	return folders, files, nil
 }
 
-// confine makes pictures outside dir an error: an archive may say anything in its lists.
-func (s *source) confine(dir string) {
+// confine makes pictures outside dir, to which an archive was unpacked, an error: it may say
+// anything in its lists.
+func (s *source) confine(dir, archive string) {
 	for _, p := range s.splits {
+		p.where = strings.ReplaceAll(p.where, dir, archive)
 		for i, find := range p.find {
 			p.find[i] = func(to []found) ([]found, error) {
 				n := len(to)
 				to, err := find(to)
 				if err != nil {
-					return nil, err
+					return nil, inArchive(err, dir, archive)
 				}
 				for _, f := range to[n:] {
-					if rel, err := filepath.Rel(dir, f.path); err != nil || !filepath.IsLocal(rel) {
-						return nil, fmt.Errorf("%s: %s is named, which is outside the archive", s.path, quote(f.path))
+					if !below(dir, f.path) {
+						return nil, fmt.Errorf("%s: %s is named, which is outside the archive", archive, quote(f.path))
 					}
 				}
 				return to, nil
 			}
 		}
 	}
+}
+
+// inArchive names an archive where an error names the folder it was unpacked to.
+func inArchive(err error, dir, archive string) error {
+	return errors.New(strings.ReplaceAll(err.Error(), dir, archive))
+}
+
+// below reports whether path is dir or below it.
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 func stem(path string) string {

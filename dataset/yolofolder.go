@@ -9,7 +9,7 @@ import (
 )
 
 // yamlSource is the data set of a data.yaml.
-func yamlSource(file string) (*source, error) {
+func yamlSource(file string, o OpenOptions) (*source, error) {
 	d, err := readDescription(file)
 	if err != nil {
 		return nil, err
@@ -21,6 +21,9 @@ func yamlSource(file string) (*source, error) {
 				full, err := d.resolve(split, p)
 				if err != nil {
 					return nil, err
+				}
+				if o.within != "" && !below(o.within, full) {
+					return nil, fmt.Errorf("%s:%d: %s: %s is outside the archive", file, p.line, split, quote(p.text))
 				}
 				return find(to, full)
 			})

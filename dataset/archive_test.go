@@ -1,0 +1,230 @@
+package dataset
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// A member is a file of an archive. A tar's may be a link.
+type member struct {
+	name, text string
+	link       string
+}
+
+// pngText is a picture of 20 x 10 pixels as a file.
+func pngText(t testing.TB) string {
+	t.Helper()
+	root := t.TempDir()
+	path := filepath.Join(root, "x.png")
+	writePNG(t, path, "20x10")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func makeZip(t testing.TB, members []member) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, m := range members {
+		h := &zip.FileHeader{Name: m.name, Method: zip.Deflate}
+		if m.link != "" {
+			h.SetMode(os.ModeSymlink | 0o777)
+			m.text = m.link
+		}
+		w, err := z.CreateHeader(h)
+		if err == nil {
+			_, err = io.WriteString(w, m.text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func makeTar(t testing.TB, zipped bool, members []member) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var out io.Writer = &b
+	if zipped {
+		z := gzip.NewWriter(&b)
+		defer z.Close()
+		out = z
+	}
+	w := tar.NewWriter(out)
+	for _, m := range members {
+		h := &tar.Header{Name: m.name, Size: int64(len(m.text)), Mode: 0o644, Typeflag: tar.TypeReg}
+		if m.link != "" {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeSymlink, m.link, 0
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if m.link == "" {
+			if _, err := io.WriteString(w, m.text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if z, ok := out.(*gzip.Writer); ok {
+		z.Close()
+	}
+	return b.Bytes()
+}
+
+// put writes an archive to a folder of its own, and makes a cache of its own.
+func put(t testing.TB, name string, data []byte) string {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestArchives(t *testing.T) {
+	png := pngText(t)
+	members := []member{
+		{name: "my set/data.yaml", text: "train: ../train/images\nval: valid/images\nnames: [a, b]\n"},
+		{name: "my set/train/images/ä b.png", text: png}, {name: "my set/train/labels/ä b.txt", text: boxText},
+		{name: "my set/valid/images/b.png", text: png}, {name: "my set/valid/labels/b.txt", text: boxText},
+		{name: "my set/setup.py", text: "no part of a data set"}, {name: "__MACOSX/my set/._data.yaml", text: "x"},
+	}
+	for name, data := range map[string][]byte{"a.zip": makeZip(t, members), "a.tar": makeTar(t, false, members), "A.TAR.GZ": makeTar(t, true, members), "a.tgz": makeTar(t, true, members)} {
+		t.Run(name, func(t *testing.T) {
+			path := put(t, name, data)
+			d, err := Open(path, OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(d.Train) != 1 || len(d.Val) != 1 || len(d.Train[0].Labels) != 1 || filepath.Base(d.Train[0].Path) != "ä b.png" {
+				t.Errorf("%+v", d)
+			}
+			// The second time nothing is unpacked, and nothing else is in the cache.
+			if err := os.Chtimes(d.Train[0].Path, staleTime, staleTime); err != nil {
+				t.Fatal(err)
+			}
+			again, err := Open(path, OpenOptions{})
+			if err != nil || !reflect.DeepEqual(again, d) {
+				t.Errorf("again: %v, %v", again, err)
+			}
+			if st, err := os.Stat(d.Train[0].Path); err != nil || !st.ModTime().Equal(staleTime) {
+				t.Errorf("was unpacked twice (%v)", err)
+			}
+			if found, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "ultrafast", "data", "*")); len(found) != 1 {
+				t.Errorf("the cache holds %q", found)
+			}
+		})
+	}
+}
+
+func TestHostileArchives(t *testing.T) {
+	png := pngText(t)
+	bomb := strings.Repeat("0", 150<<20)
+	tests := []struct {
+		name    string
+		members []member
+		err     string
+	}{
+		{"path up", []member{{name: "../../a.txt", text: "x"}}, `the entry "../../a.txt" leads out of the archive`},
+		{"absolute", []member{{name: "/tmp/a.txt", text: "x"}}, `the entry "/tmp/a.txt" leads out of the archive`},
+		{"backslashes", []member{{name: `..\a.txt`, text: "x"}}, "leads out of the archive"},
+		{"link", []member{{name: "images", link: "/etc"}}, `the entry "images" is a link or a device`},
+		{"twice", []member{{name: "a.txt", text: "x"}, {name: "./a.txt", text: "y"}}, `the entry "./a.txt" is there twice`},
+		{"file for a folder", []member{{name: "a.txt", text: "x"}, {name: "a.txt/b.txt", text: "y"}}, "not a directory"},
+		{"bomb", []member{{name: "a.json", text: bomb}}, "more than 200 times as large as the archive"},
+		{"no data set", []member{{name: "a.txt", text: "x"}}, "no data set is recognised"},
+		{"list leads out", []member{{name: "data.yaml", text: "names: [a]\nval: l.txt"}, {name: "l.txt", text: "/etc/a.png"}}, "which is outside the archive"},
+		{"split leads out", []member{{name: "data.yaml", text: "names: [a]\nval: ROOT"}}, "data.yaml:2: val: \"/tmp/"},
+		{"empty", nil, "no data set is recognised"},
+	}
+	for _, test := range tests {
+		for _, kind := range []string{".zip", ".tar", ".tar.gz"} {
+			if test.name == "bomb" && kind == ".tar" {
+				continue // as large as what is in it
+			}
+			t.Run(test.name+kind, func(t *testing.T) {
+				outside := t.TempDir()
+				if err := os.WriteFile(filepath.Join(outside, "x.png"), []byte(png), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				members := append([]member{}, test.members...)
+				for i := range members {
+					members[i].text = strings.ReplaceAll(members[i].text, "ROOT", outside)
+				}
+				data := makeTar(t, kind == ".tar.gz", members)
+				if kind == ".zip" {
+					data = makeZip(t, members)
+				}
+				path := put(t, "a"+kind, data)
+				_, err := Open(path, OpenOptions{Splits: []string{"val"}})
+				if err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path) {
+					t.Errorf("error %v, want %s", err, test.err)
+				}
+				if left, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "ultrafast", "data", partial+"*")); len(left) > 0 {
+					t.Errorf("%q are left", left)
+				}
+			})
+		}
+	}
+}
+
+// TestUnpackStops: an end of the context leaves nothing behind.
+func TestUnpackStops(t *testing.T) {
+	path := put(t, "a.tar", makeTar(t, false, []member{{name: "a.txt", text: strings.Repeat("a", 1<<20)}}))
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Open(path, OpenOptions{Context: ctx, Progress: func(what string, _, _ int) {
+		if strings.HasPrefix(what, "unpacking") {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "ultrafast", "data", "*")); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	members := []member{{name: "images/a.png", text: "x"}, {name: "labels/a.txt", text: boxText}, {name: "images/b", link: "a"}}
+	f.Add(makeZip(f, members), uint8(0))
+	f.Add(makeTar(f, false, members), uint8(1))
+	f.Add(makeTar(f, true, members), uint8(2))
+	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
+		path := put(t, "a"+[]string{".zip", ".tar", ".tar.gz"}[kind%3], data)
+		dir, err := unpack(path, OpenOptions{})
+		if err != nil {
+			return
+		}
+		err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && !d.Type().IsRegular() {
+				t.Errorf("%s is %v", path, d.Type())
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
