@@ -6,11 +6,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
@@ -104,7 +102,7 @@ func Curves(path string, runs ...Run) error {
 	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&b); err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, b.Bytes(), os.FileMode(0o644))
+	return writeFile(path, b.Bytes())
 }
 
 // short says which of several columns of a panel one is: "train", "recall".
