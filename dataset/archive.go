@@ -182,11 +182,16 @@ func (u *unpacker) tar(zipped bool) error {
 		if e.Typeflag == tar.TypeXGlobalHeader {
 			continue // a remark, as git archive makes it
 		}
-		write, err := u.admit(e.Name, e.Typeflag == tar.TypeDir, e.Typeflag == tar.TypeReg)
+		write, err := u.admit(e.Name, e.Typeflag == tar.TypeDir, e.Typeflag == tar.TypeReg || e.Typeflag == tar.TypeLink)
 		if err != nil {
 			return err
 		}
-		if write {
+		switch {
+		case write && e.Typeflag == tar.TypeLink:
+			if err := u.link(e.Name, e.Linkname); err != nil {
+				return err
+			}
+		case write:
 			if err := u.write(e.Name, t); err != nil {
 				return err
 			}
@@ -214,6 +219,21 @@ func (u *unpacker) admit(name string, isDir, isFile bool) (bool, error) {
 		}
 	}
 	return isPicture(local) || slices.Contains([]string{".txt", ".xml", ".json", ".yaml", ".yml"}, strings.ToLower(filepath.Ext(local))), nil
+}
+
+// link makes an admitted file the same as an earlier one, as tar keeps files with two names.
+func (u *unpacker) link(name, target string) error {
+	if ok, err := u.admit(target, false, true); err != nil || !ok {
+		return fmt.Errorf("the entry %s is a link to %s, which is no file of a data set", quote(name), quote(target))
+	}
+	path := filepath.Join(u.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Link(filepath.Join(u.dir, filepath.FromSlash(target)), path); err != nil {
+		return fmt.Errorf("the entry %s is a link to %s: %s", quote(name), quote(target), reason(err))
+	}
+	return nil
 }
 
 // write writes an admitted file.

@@ -189,6 +189,34 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
+// TestHardLinks: tar has a file of two names once. No link leads out.
+func TestHardLinks(t *testing.T) {
+	for target, want := range map[string]string{"images/train/a.png": "", "../../a.png": "no file of a data set", "images/gone.png": "no such file"} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, m := range []member{{name: "images/train/a.png", text: pngText(t)}, {name: "labels/train/a.txt", text: boxText},
+			{name: "images/val/a.png", link: target}, {name: "labels/val/a.txt", text: boxText}} {
+			h := &tar.Header{Name: m.name, Size: int64(len(m.text)), Mode: 0o644, Typeflag: tar.TypeReg}
+			if m.link != "" {
+				h.Typeflag, h.Linkname = tar.TypeLink, m.link
+			}
+			if err := w.WriteHeader(h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(w, m.text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(put(t, "a.tar", b.Bytes()), OpenOptions{})
+		if want == "" && (err != nil || len(d.Val) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, error %v", target, d, err)
+		}
+	}
+}
+
 // TestUnpackStops: an end of the context leaves nothing behind.
 func TestUnpackStops(t *testing.T) {
 	path := put(t, "a.tar", makeTar(t, false, []member{{name: "a.txt", text: strings.Repeat("a", 1<<20)}}))

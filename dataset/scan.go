@@ -206,9 +206,12 @@ func readPicture(f found, item *Item, split string, o OpenOptions) *Problem {
 	return nil
 }
 
-// reason is an error of the system without the path, which is said elsewhere.
+// reason is an error of the system without the paths, which are said elsewhere.
 func reason(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
 		return e.Err.Error()
 	}
 	return err.Error()
