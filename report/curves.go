@@ -2,7 +2,6 @@
 package report
 
 import (
-	"bytes"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -13,8 +12,6 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
 )
 
 // A Run is a training's results by column, as results.csv has them.
@@ -89,20 +86,7 @@ func Curves(path string, runs ...Run) error {
 		p.Legend.Top = i/across == 0
 		plots[i/across] = append(plots[i/across], p)
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(14*vg.Inch, 8*vg.Inch), vgimg.UseDPI(96))
-	tiles := draw.Tiles{Rows: len(plots), Cols: across, PadX: vg.Points(12), PadY: vg.Points(12), PadTop: vg.Points(6), PadBottom: vg.Points(6), PadLeft: vg.Points(6), PadRight: vg.Points(6)}
-	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
-		for k, c := range row {
-			if plots[i][k] != nil {
-				plots[i][k].Draw(c)
-			}
-		}
-	}
-	var b bytes.Buffer
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&b); err != nil {
-		return err
-	}
-	return writeFile(path, b.Bytes())
+	return sideBySide(path, plots, 14*vg.Inch, 8*vg.Inch)
 }
 
 // short says which of several columns of a panel one is: "train", "recall".

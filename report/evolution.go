@@ -1,17 +1,13 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
-	"os"
 
-	"github.com/google/renameio/v2"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
 )
 
 // Evolution draws the fitness of trials over each hyperparameter, values[i] being those of
@@ -51,20 +47,7 @@ func Evolution(path string, names []string, values [][]float64, fitness []float6
 	for len(plots) > 0 && len(plots[len(plots)-1]) < across {
 		plots[len(plots)-1] = append(plots[len(plots)-1], nil)
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(16*vg.Inch, vg.Length(len(plots))*2.4*vg.Inch), vgimg.UseDPI(96))
-	tiles := draw.Tiles{Rows: len(plots), Cols: across, PadX: vg.Points(12), PadY: vg.Points(12), PadTop: vg.Points(6), PadBottom: vg.Points(6), PadLeft: vg.Points(6), PadRight: vg.Points(6)}
-	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
-		for k, c := range row {
-			if plots[i][k] != nil {
-				plots[i][k].Draw(c)
-			}
-		}
-	}
-	var b bytes.Buffer
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&b); err != nil {
-		return err
-	}
-	return renameio.WriteFile(path, b.Bytes(), os.FileMode(0o644))
+	return sideBySide(path, plots, 16*vg.Inch, vg.Length(len(plots))*2.4*vg.Inch)
 }
 
 // fewTicks are those of plot's, every other one without a label, which would run together in

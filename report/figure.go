@@ -38,6 +38,20 @@ func figure(path string, w, h vg.Length, paint func(draw.Canvas)) error {
 	return writeFile(path, b.Bytes())
 }
 
+// sideBySide writes rows of plots as a PNG; nil leaves a place empty.
+func sideBySide(path string, plots [][]*plot.Plot, w, h vg.Length) error {
+	return figure(path, w, h, func(c draw.Canvas) {
+		tiles := draw.Tiles{Rows: len(plots), Cols: len(plots[0]), PadX: vg.Points(12), PadY: vg.Points(12), PadTop: vg.Points(6), PadBottom: vg.Points(6), PadLeft: vg.Points(6), PadRight: vg.Points(6)}
+		for i, row := range plot.Align(plots, tiles, c) {
+			for k, c := range row {
+				if plots[i][k] != nil {
+					plots[i][k].Draw(c)
+				}
+			}
+		}
+	})
+}
+
 // unitAxes makes both axes go from 0 to 1.
 func unitAxes(p *plot.Plot) {
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
