@@ -7,6 +7,7 @@ import (
 
 	"ultrafast/box"
 	"ultrafast/dataset"
+	"ultrafast/graph"
 )
 
 // Config says how to train. Only Dir must be given; the rest is YOLOv5's at zero.
@@ -49,6 +50,10 @@ type Config struct {
 	// may not keep it. Found is as in ValOptions, for the validation of every epoch.
 	Sees  func(epoch, step int, b *dataset.Batch)
 	Found func(b *dataset.Batch, found [][]box.Box)
+
+	// Predictor makes what validation runs the averaged weights in, of which it gets a copy;
+	// nil is the backend itself.
+	Predictor func(g *graph.Graph) (Predict, error)
 }
 
 // Progress is how far a run is, counted from 1.
@@ -61,10 +66,11 @@ type Progress struct {
 	PerSecond     float64       // pictures, since the epoch's training began
 	Left          time.Duration // until the last epoch, as this session has gone so far
 
-	Validated *Validation // at the end of an epoch, when its files are in place
-	Rate      [3]float64  // learning rates of the epoch's last step
-	Fitness   float64     // of that epoch
-	Best      bool        // that epoch is the best so far
+	ValTime   time.Duration // since validation began
+	Validated *Validation   // at the end of an epoch, when its files are in place
+	Rate      [3]float64    // learning rates of the epoch's last step
+	Fitness   float64       // of that epoch
+	Best      bool          // that epoch is the best so far
 }
 
 // A Result is what a finished run leaves.

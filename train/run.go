@@ -184,9 +184,11 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 		report = v
 	}
 	if report.Report.Pictures == 0 { // resumed after the last epoch
-		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
-		var err error
-		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found}); err != nil {
+		predict, err := r.predictor()
+		if err == nil {
+			report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found})
+		}
+		if err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
@@ -242,15 +244,31 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 // validate measures the averaged weights at an epoch's end.
 func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
 	p.Validating = true
-	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Found: r.c.Found, Progress: func(done, batches int) {
-			p.Step, p.Steps = done, batches
-			r.c.Progress(*p)
-		}})
+	begun := time.Now()
+	predict, err := r.predictor()
+	if err != nil {
+		return Validation{}, err
+	}
+	v, err := Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Found: r.c.Found, Progress: func(done, batches int) {
+		p.Step, p.Steps, p.ValTime = done, batches, time.Since(begun)
+		r.c.Progress(*p)
+	}})
 	if err == nil {
 		r.at.ap = classAP(v.Report, r.head.Classes)
 	}
 	return v, err
+}
+
+// predictor runs the averaged weights as they are now.
+func (r *run) predictor() (Predict, error) {
+	if r.c.Predictor == nil {
+		return func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }, nil
+	}
+	g, err := r.net.Graph(Averaged)
+	if err != nil {
+		return nil, err
+	}
+	return r.c.Predictor(g)
 }
 
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept

@@ -36,6 +36,9 @@ type ValOptions struct {
 	Found func(b *dataset.Batch, found [][]box.Box)
 }
 
+// Predict runs a batch [N,3,H,W] and returns the raw maps, as a Loss takes them.
+type Predict func(x *tensor.Tensor) ([]*tensor.Tensor, error)
+
 // A Validation is what a network is worth on a set of pictures.
 type Validation struct {
 	Report box.Report
@@ -49,10 +52,8 @@ type Speed struct {
 }
 
 // Validate finds the boxes in items and compares them with the labels, in pixels of the
-// pictures. predict returns the raw maps of head d, as a Loss takes them; any engine will
-// do. The context stops it between batches.
-func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Tensor, error),
-	d *graph.Detect, items []dataset.Item, o ValOptions) (Validation, error) {
+// pictures. The maps that predict returns are those of head d; any engine will do. The context stops it between batches.
+func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dataset.Item, o ValOptions) (Validation, error) {
 	if o.Batch == 0 {
 		o.Batch = 32
 	}

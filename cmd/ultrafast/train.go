@@ -208,6 +208,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		return err
 	}
 	cfg.Progress = trainingProgress(out)
+	cfg.Predictor = enginePredictor
 	reports := newReporter(cfg.Dir, data, cfg.Log)
 	defer reports.close()
 	reports.watch(&cfg)
@@ -263,7 +264,7 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if head {
 			bar.clear()
 			head = false
-			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
+			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %6s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "val s", "left")
 		}
 		if p.Validated == nil {
 			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f, %.1f pictures/s, %s to the last epoch", p.Epoch, p.Epochs,
@@ -282,7 +283,7 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if p.Best {
 			best = " *"
 		}
-		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %8s%s\n", p.Epoch, p.Epochs,
-			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.Left.Round(time.Second), best)
+		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %6.1f %8s%s\n", p.Epoch, p.Epochs,
+			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.ValTime.Seconds(), p.Left.Round(time.Second), best)
 	}
 }
