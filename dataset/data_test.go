@@ -179,7 +179,7 @@ func TestOpenErrors(t *testing.T) {
 		split string
 		err   string // ROOT is the folder
 	}{
-		{"no file", nil, "val", "open ROOT/data.yaml: no such file or directory"},
+		{"no file", nil, "val", "ROOT/data.yaml: there is no such file or folder"},
 		{"no split", map[string]string{"data.yaml": "names: [a]"}, "val", "ROOT/data.yaml: there is no val: give the folder of its pictures"},
 		{"no root", map[string]string{"data.yaml": "names: [a]\npath: gone\nval: x"}, "val", "ROOT/data.yaml:2: path: ROOT/gone is not there"},
 		{"no folder", map[string]string{"data.yaml": yamlText}, "val", "ROOT/data.yaml:3: val: ROOT/images/val is not there"},

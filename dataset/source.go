@@ -3,6 +3,7 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,8 +78,11 @@ func splitOf(name string) string {
 // recognise tells what path holds.
 func recognise(path string, o OpenOptions) (*source, error) {
 	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such file or folder", path)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %s", path, reason(err))
 	}
 	st, err := f.Stat()
 	f.Close()
