@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -72,7 +73,7 @@ func readLabels(name string, r io.Reader, classes int) (out labelFile) {
 		err = fmt.Errorf("a label file is at most %d MB", maxLabelBytes>>20)
 	}
 	if err != nil {
-		out.fail(name, 0, err)
+		out.fail(name, 0, errors.New(reason(err)))
 		return out
 	}
 	line := 0

@@ -146,7 +146,7 @@ func (c *check) files() {
 	}{
 		{dataset.BadSplit, true, "see where its pictures and labels are looked for"},
 		{dataset.Missing, true, "training leaves these out: bring them back, or take them off the list"},
-		{dataset.Corrupt, true, "training leaves these out: fetch them again, or delete them"},
+		{dataset.Corrupt, true, "training leaves these out: fetch them again, scale down what is too large, or delete them"},
 		{dataset.Unfit, true, "training leaves these out: delete them"},
 		{dataset.Malformed, true, "training leaves the pictures out: mend the rows"},
 		{dataset.WrongClass, true, "training leaves the pictures out: mend the rows, or the names of the classes"},
