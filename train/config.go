@@ -33,7 +33,7 @@ type Config struct {
 	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
 	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
 
-	Weights, Data string // where model and data came from: written down, not read
+	Weights, Cfg, Data string // where model and data came from: written down, not read
 
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
@@ -80,6 +80,7 @@ type Result struct {
 // and as JSON in the state that a run goes on from.
 type options struct {
 	Weights   string `yaml:"weights" json:"weights"`
+	Cfg       string `yaml:"cfg" json:"cfg"`
 	Data      string `yaml:"data" json:"data"`
 	Epochs    int    `yaml:"epochs" json:"epochs"`
 	BatchSize int    `yaml:"batch_size" json:"batch_size"`
@@ -147,7 +148,7 @@ func (c Config) check() error {
 
 func (c Config) options() options {
 	return options{
-		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
+		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
@@ -156,7 +157,7 @@ func (c Config) options() options {
 
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
-	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
+	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache

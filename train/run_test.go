@@ -52,7 +52,7 @@ func tinyNet() *graph.Graph {
 }
 
 func tinyConfig(dir string) Config {
-	return Config{Dir: dir, Epochs: 5, Batch: 3, Size: 64, Seed: 9, Workers: 2, Weights: "a: b", Data: "data.yaml"}
+	return Config{Dir: dir, Epochs: 5, Batch: 3, Size: 64, Seed: 9, Workers: 2, Weights: "a: b", Cfg: "tiny", Data: "data.yaml"}
 }
 
 func TestRun(t *testing.T) {

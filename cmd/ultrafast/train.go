@@ -125,7 +125,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
+		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Cfg: f.cfg, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
