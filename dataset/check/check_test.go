@@ -105,7 +105,7 @@ func TestFailed(t *testing.T) {
 	}{
 		{"nothing is wrong", "data.yaml", yaml, false, 0},
 		{"odd", "labels/val/lone.txt", good, false, 1},
-		{"empty labels", "labels/val/b.txt", "", true, 2}, // no boxes, so none of any class
+		{"empty labels", "labels/val/b.txt", "", true, 2},          // no boxes, so none of any class
 		{"no area", "labels/val/b.txt", "0 .5 .5 0 .5\n", true, 3}, // and no box of class b
 		{"no val", "data.yaml", "train: images/train\nnames: [a, b]\n", true, 1},
 		{"folder that is not there", "data.yaml", "train: images/train\nval: gone\nnames: [a, b]\n", true, 1},
