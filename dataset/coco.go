@@ -18,6 +18,7 @@ const (
 type cocoFile struct {
 	images     []cocoImage
 	categories map[int64]string
+	stray      []int64 // annotations of images that are not there
 }
 
 type cocoImage struct {

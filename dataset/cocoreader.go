@@ -56,6 +56,14 @@ func parseCOCO(r io.Reader, progress func(read int64)) (*cocoFile, error) {
 	for i := range f.images {
 		f.images[i].boxes = c.boxes[f.images[i].ID]
 	}
+	for i := range f.images {
+		delete(c.boxes, f.images[i].ID)
+	}
+	for _, boxes := range c.boxes {
+		for _, b := range boxes {
+			f.stray = append(f.stray, b.id)
+		}
+	}
 	switch {
 	case len(f.images) == 0:
 		return nil, errors.New(": there are no images in it: want COCO's instances, with images, annotations and categories")

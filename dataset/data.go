@@ -113,7 +113,7 @@ func Open(path string, o OpenOptions) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &Data{Names: s.names, Format: s.format, From: make(map[string]string)}
+	data := &Data{Names: s.names, Format: s.format, Notes: s.notes, From: make(map[string]string)}
 	for name, p := range s.splits {
 		data.From[name] = strings.Join(p.from, ", ")
 	}

@@ -26,6 +26,7 @@ type source struct {
 	format string // YOLO, Pascal VOC or COCO
 	names  []string
 	splits map[string]*part
+	notes  []Problem // what is odd in the files that were recognised
 }
 
 // A part is where a split's pictures come from.

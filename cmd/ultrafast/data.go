@@ -49,6 +49,11 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 
 // printNotes tells what is odd in the labels, a line for each sort with its first place.
 func printNotes(out io.Writer, notes []dataset.Problem) {
+	for _, p := range notes {
+		if p.Kind == dataset.Stray {
+			fmt.Fprintln(out, p)
+		}
+	}
 	for _, k := range []struct {
 		kind dataset.Kind
 		text string

@@ -153,6 +153,7 @@ func (c *check) files() {
 		{dataset.Outside, true, "training leaves the pictures out: a YOLO label has fractions of the picture, 0..1"},
 		{dataset.NoLabel, false, "they count as background: right if nothing is in them"},
 		{dataset.ZeroArea, false, "nothing can be learnt from them: delete the rows"},
+		{dataset.Stray, false, "they are not used: are pictures missing in the file?"},
 		{dataset.DuplicateRow, false, "each box counts once: delete the rows"},
 	} {
 		var examples []string
