@@ -31,6 +31,7 @@ type Config struct {
 	Rect         bool // batches of the shapes that their pictures need, and no mosaics
 	NoVal        bool // only the last epoch is validated; the last weights are the best then
 	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
+	FitAnchors   bool // the model's anchors are stand-ins, and fitted in any case
 	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
 
 	Weights, Cfg, Data string // where model and data came from: written down, not read
@@ -139,6 +140,9 @@ func (c Config) check() error {
 	}
 	if c.Rect && c.ImageWeights {
 		return fmt.Errorf("train: rectangular batches need pictures in the order of their shapes, and image weights draw them: choose one")
+	}
+	if c.FitAnchors && c.NoAutoAnchor {
+		return fmt.Errorf("train: the model's anchors have no sizes of their own, so they have to be fitted to the labels")
 	}
 	if err := c.Optimizer.check(); err != nil {
 		return err

@@ -149,6 +149,9 @@ func (f *trainFlags) config() (train.Config, error) {
 			return cfg, err
 		}
 	}
+	if cfg.FitAnchors, err = f.unsized(); err != nil {
+		return cfg, err
+	}
 	return cfg, f.recipe.apply(&cfg)
 }
 
