@@ -74,7 +74,7 @@ type Result struct {
 	Epochs     int    // trained in all
 	BestEpoch  int    // counted from 1
 	Fitness    float64
-	Report     box.Report // after the last epoch
+	Report     box.Report // of the best weights
 }
 
 // options is the part of a Config that makes the result, under YOLOv5's names: opt.yaml,

@@ -14,12 +14,14 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/safetensors"
 	"ultrafast/tensor"
 )
 
 // A run is one training.
 type run struct {
 	c    Config
+	be   Backend
 	data *dataset.Data
 	head *graph.Detect
 	net  Network
@@ -41,7 +43,7 @@ type run struct {
 // have. When ctx ends Run stops after the current step; the error says where the run
 // stands, and wraps the context's.
 func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c Config) (*Result, error) {
-	r := &run{c: c.withDefaults(), data: data}
+	r := &run{c: c.withDefaults(), be: be, data: data}
 	var s *snapshot
 	if c.Resume {
 		var err error
@@ -183,10 +185,9 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 		}
 		report = v
 	}
-	if report.Report.Pictures == 0 { // resumed after the last epoch
-		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	if report.Report.Pictures == 0 || r.at.bestEpoch != r.at.epochs { // not of the best weights
 		var err error
-		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found}); err != nil {
+		if report, err = r.validateBest(ctx); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
@@ -251,6 +252,26 @@ func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
 		r.at.ap = classAP(v.Report, r.head.Classes)
 	}
 	return v, err
+}
+
+// validateBest measures the best weights as they were saved, as YOLOv5 does when all epochs
+// are done: they are what a run is for.
+func (r *run) validateBest(ctx context.Context) (Validation, error) {
+	f, err := safetensors.Open(weightsFile(r.c.Dir, "best"))
+	if err != nil {
+		return Validation{}, fmt.Errorf("the best weights: %w", err)
+	}
+	net, err := r.be.Load(f.Graph, r.c.load())
+	if err != nil {
+		return Validation{}, err
+	}
+	defer net.Close()
+	p := Progress{Epoch: r.at.epochs, Epochs: r.c.Epochs, Validating: true}
+	return Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return net.Predict(x, Averaged) },
+		r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found, Progress: func(done, batches int) {
+			p.Step, p.Steps = done, batches
+			r.c.Progress(p)
+		}})
 }
 
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept

@@ -225,7 +225,7 @@ func TestDivergenceStops(t *testing.T) {
 func TestPatience(t *testing.T) {
 	c := tinyConfig(t.TempDir())
 	c.Patience = 1
-	r := &run{c: c.withDefaults(), at: position{epochs: 3, bestEpoch: 2}}
+	r := &run{c: c.withDefaults(), be: Drift(), at: position{epochs: 3, bestEpoch: 2}}
 	r.data = tinyData(t)
 	if err := r.prepare(tinyNet()); err != nil {
 		t.Fatal(err)

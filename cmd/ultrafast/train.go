@@ -50,7 +50,7 @@ Pictures that are broken, or whose labels are, are named and left out.
 
 The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
-train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
+train_batch0.jpg and, of the best weights' validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -222,7 +222,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		}
 		return err
 	}
-	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
+	fmt.Fprintf(out, "%d epochs done, the best was %d; what its weights find:\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
 	reports.end(r.Report)
 	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\npictures of the run %s\n", r.Best, r.Last, cfg.Dir)
