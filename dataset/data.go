@@ -33,6 +33,8 @@ type Item struct {
 	LabelPath  string // file that its labels come from, which need not be there
 	Lines      []int  // of each label, in LabelPath; 0 where there are no lines
 	Duplicates int    // identical rows of the label file, of which one was kept
+
+	polygons bool // LabelPath is YOLO's, and has polygons, whose boxes are among Labels
 }
 
 // A Label is one box. The centre and the size are fractions of the picture, each 0..1; the

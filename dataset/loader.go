@@ -72,7 +72,7 @@ type Loader struct {
 	cache *cache
 	disk  *disk // nil without CacheDir
 
-	outlines  [][]outline // by item, for copy-paste; nil without
+	outlines  [][]outline // by item, for mosaics; nil without
 	cumulated []float64   // sums of the items' weights, see Weighted; nil without
 }
 
@@ -110,7 +110,7 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 			return nil, err
 		}
 	}
-	if o.Train && o.Augment.CopyPaste > 0 {
+	if o.Train && o.Augment.Mosaic > 0 && !o.Rect {
 		if l.outlines, err = readOutlines(items); err != nil {
 			return nil, err
 		}

@@ -20,10 +20,10 @@ func (s *sampler) many(out *picture.RGB, rng *rand.Rand, index int) ([]region, e
 	if err != nil {
 		return nil, err
 	}
-	if len(s.outlines) > 0 {
+	if a.CopyPaste > 0 && len(s.outlines) > 0 {
 		boxes = s.copyPaste(rng, boxes)
 	}
-	return a.moveTo(out, &s.mosaic, rng, boxes, image.Pt(size, size)), nil
+	return a.moveTo(out, &s.mosaic, rng, boxes, s.outlines, image.Pt(size, size)), nil
 }
 
 // pick draws an item for company.

@@ -78,7 +78,7 @@ func (s *sampler) compose(rng *rand.Rand, index int, size image.Point) ([]region
 		if err != nil {
 			return nil, err
 		}
-		return a.moveTo(&s.out, canvas, rng, boxes, size), nil
+		return a.moveTo(&s.out, canvas, rng, boxes, nil, size), nil
 	}
 	boxes, err := s.many(&s.out, rng, index)
 	if err != nil || a.Mixup == 0 || rng.Float64() >= a.Mixup {
