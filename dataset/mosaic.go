@@ -125,11 +125,12 @@ func (s *sampler) lay(boxes []region, p *picture.RGB, index, left, top int) []re
 	paste(&s.mosaic, p, left, top)
 	side := float64(s.mosaic.W)
 	n := len(boxes)
-	boxes = regions(boxes, s.l.items[index].Labels, p.W, p.H, float64(left), float64(top))
+	labels := s.l.labels(index, p)
+	boxes = regions(boxes, labels, p.W, p.H, float64(left), float64(top))
 	for j := n; j < len(boxes); j++ {
 		boxes[j] = boxes[j].clip(side, side)
 	}
-	if s.l.outlines != nil {
+	if s.l.outlines != nil && len(labels) > 0 {
 		for _, o := range s.l.outlines[index] {
 			s.outlines = append(s.outlines, o.on(p.W, p.H, float64(left), float64(top), side))
 		}

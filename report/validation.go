@@ -29,6 +29,9 @@ func (v *Validation) Found(b *dataset.Batch, found [][]box.Box) {
 		v.first, v.found = slices.Clone(b.Items[:n]), found[:n]
 	}
 	for i, boxes := range found {
+		if len(b.Lost) > 0 && b.Lost[i] {
+			continue
+		}
 		v.confusion.Add(dataset.TruthOf(v.Items[b.Items[i]]), boxes)
 	}
 	v.seen += len(found)

@@ -125,13 +125,13 @@ func (r *run) prepare(g *graph.Graph) error {
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
-		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache,
+		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache, Lost: r.lost("training"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
@@ -143,6 +143,13 @@ func (r *run) prepare(g *graph.Graph) error {
 	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
+}
+
+// lost warns of pictures that went bad after the data set was opened.
+func (r *run) lost(what string) func(err error, lost int) {
+	return func(err error, lost int) {
+		r.c.Log.Warn("a picture can no longer be read and is left out from now on", "of", what, "so far", lost, "error", err)
+	}
 }
 
 // setHead makes the losses of a head.
