@@ -130,8 +130,13 @@ func TestRun(t *testing.T) {
 		t.Errorf("a second run in the folder: %v", err)
 	}
 	c.Resume = true
+	state := weightsFile(dir, stateName(5)) // as a program leaves it that is killed as it finishes
+	empty(t, state)
 	if _, err := Run(t.Context(), Drift(), nil, data, c); err == nil || !strings.Contains(err.Error(), "finished") {
 		t.Errorf("resuming a finished run: %v", err)
+	}
+	if _, err := os.Stat(state); err == nil {
+		t.Error("the state of a finished run stays")
 	}
 }
 
