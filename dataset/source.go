@@ -98,7 +98,7 @@ func recognise(path string, o OpenOptions) (*source, error) {
 	case ext == ".txt":
 		s := &source{path: path, format: "YOLO"}
 		s.add(orTrain(splitOf(stem(path))), filepath.Base(path), func(to []found) ([]found, error) { return readList(to, path) })
-		return s, s.countClasses(filepath.Dir(path))
+		return s, s.countClasses(filepath.Dir(path), o)
 	case isArchive(path):
 		dir, err := unpack(path, o)
 		if err != nil {

@@ -95,7 +95,9 @@ func Run(path string, o Options) (*Report, error) {
 	c.count()
 	c.files()
 	c.labels()
-	c.duplicates()
+	if err := c.duplicates(); err != nil {
+		return nil, err
+	}
 	c.classes()
 	c.sizes()
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int {
