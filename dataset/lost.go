@@ -8,7 +8,7 @@ import (
 )
 
 // lostShare is the share of a loader's pictures that may be lost before something is wrong
-// with more than pictures; one may always be.
+// with more than pictures; one may always be that is not the last.
 const lostShare = 0.03
 
 // losses are the pictures of a loader that could be read when the data set was opened and no
@@ -23,7 +23,7 @@ type losses struct {
 }
 
 func newLosses(items int, tell func(err error, lost int)) *losses {
-	return &losses{tell: tell, most: max(1, int(lostShare*float64(items))), grey: make(map[int]*picture.RGB)}
+	return &losses{tell: tell, most: min(max(1, int(lostShare*float64(items))), items-1), grey: make(map[int]*picture.RGB)}
 }
 
 // standIn returns what stands in for an item that was lost before; nil if it was not.
@@ -35,7 +35,7 @@ func (l *losses) standIn(i int) *picture.RGB {
 
 // add loses an item, because of err, for which a picture of w x h pixels stands in.
 func (l *losses) add(i, w, h int, err error) (*picture.RGB, error) {
-	if l.tell == nil {
+	if l.tell == nil || l.most == 0 {
 		return nil, err
 	}
 	l.mu.Lock()
