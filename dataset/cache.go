@@ -45,6 +45,9 @@ func (l *Loader) load(i int) (*picture.RGB, error) {
 	if err == nil && p == nil {
 		p, err = l.decode(item)
 	}
+	if err == nil {
+		err = l.readOutlines(i)
+	}
 	if err != nil {
 		w, h := l.scaled(item.W, item.H)
 		return l.lost.add(i, w, h, err)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"ultrafast/picture"
 	"ultrafast/tensor"
@@ -80,8 +81,8 @@ type Loader struct {
 	disk  *disk // nil without CacheDir
 	lost  *losses
 
-	outlines  [][]outline // by item, for mosaics; nil without
-	cumulated []float64   // sums of the items' weights, see Weighted; nil without
+	outlines  []atomic.Pointer[[]outline] // by item, for mosaics; nil without
+	cumulated []float64                   // sums of the items' weights, see Weighted; nil without
 }
 
 // NewLoader returns a loader of items, which are not copied and must not change.
@@ -119,9 +120,7 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 		}
 	}
 	if o.Train && o.Augment.Mosaic > 0 && !o.Rect {
-		if l.outlines, err = readOutlines(items); err != nil {
-			return nil, err
-		}
+		l.needOutlines()
 	}
 	return l, nil
 }

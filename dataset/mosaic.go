@@ -130,8 +130,8 @@ func (s *sampler) lay(boxes []region, p *picture.RGB, index, left, top int) []re
 	for j := n; j < len(boxes); j++ {
 		boxes[j] = boxes[j].clip(side, side)
 	}
-	if s.l.outlines != nil && len(labels) > 0 {
-		for _, o := range s.l.outlines[index] {
+	if s.l.outlines != nil && s.l.items[index].polygons && len(labels) > 0 {
+		for _, o := range *s.l.outlines[index].Load() {
 			s.outlines = append(s.outlines, o.on(p.W, p.H, float64(left), float64(top), side))
 		}
 	}

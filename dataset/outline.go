@@ -1,16 +1,15 @@
 package dataset
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"io"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"ultrafast/picture"
 )
@@ -23,31 +22,38 @@ type outline struct {
 	points [][2]float64
 }
 
-// readOutlines returns the polygons of the items that have some; nil where none has.
-func readOutlines(items []Item) ([][]outline, error) {
-	if !slices.ContainsFunc(items, func(i Item) bool { return i.polygons }) {
-		return nil, nil
+// needOutlines makes room for the polygons of the items, if some have any.
+func (l *Loader) needOutlines() {
+	if slices.ContainsFunc(l.items, func(i Item) bool { return i.polygons }) {
+		l.outlines = make([]atomic.Pointer[[]outline], len(l.items))
 	}
-	all := make([][]outline, len(items))
-	for i, item := range items {
-		if !item.polygons {
-			continue
-		}
-		name := item.LabelPath
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all[i], err = parseOutlines(f, item.Labels)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+}
+
+// readOutlines reads an item's polygons with its picture, unless they were read before or
+// are not needed. All at the start would be another look at every label file before the
+// first step.
+func (l *Loader) readOutlines(i int) error {
+	if l.outlines == nil || !l.items[i].polygons || l.outlines[i].Load() != nil {
+		return nil
 	}
-	return all, nil
+	o, err := openOutlines(&l.items[i])
+	if err == nil {
+		l.outlines[i].Store(&o)
+	}
+	return err
+}
+
+func openOutlines(item *Item) ([]outline, error) {
+	f, err := os.Open(item.LabelPath)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out, err := parseOutlines(f, item.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", item.LabelPath, err)
+	}
+	return out, nil
 }
 
 // parseOutlines returns the polygons whose bounding boxes are among labels, one a label, in

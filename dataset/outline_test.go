@@ -3,6 +3,7 @@ package dataset
 import (
 	"image"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -144,6 +145,13 @@ func TestPolygonsInMosaics(t *testing.T) {
 		left := remaining(boxes, s.outlines, turn, 1, image.Pt(256, 256))
 		if len(left) == 0 || math.Abs(left[0].x2-left[0].x1-test.side) > 0.1 || math.Abs(left[0].y2-left[0].y1-test.side) > 0.1 {
 			t.Errorf("%s: boxes %v became %v, want a side of %.1f", name, boxes, left, test.side)
+		}
+		// A label file that goes is as bad as a picture that does.
+		if err := os.Remove(d.Train[0].LabelPath); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newTestLoader(t, d.Train, LoaderOptions{Size: 128, Train: true, Augment: Augment{Mosaic: 1}}).load(0); err == nil || !strings.Contains(err.Error(), "a.txt") {
+			t.Errorf("%s: without its label file: %v", name, err)
 		}
 	}
 }
