@@ -32,9 +32,10 @@ type Config struct {
 	Rect         bool // batches of the shapes that their pictures need, and no mosaics
 	NoVal        bool // only the last epoch is validated; the last weights are the best then
 	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
+	FitAnchors   bool // the model's anchors are stand-ins, and fitted in any case
 	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
 
-	Weights, Data string // where model and data came from: written down, not read
+	Weights, Cfg, Data string // where model and data came from: written down, not read
 
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
@@ -79,13 +80,14 @@ type Result struct {
 	Epochs     int    // trained in all
 	BestEpoch  int    // counted from 1
 	Fitness    float64
-	Report     box.Report // after the last epoch
+	Report     box.Report // of the best weights
 }
 
 // options is the part of a Config that makes the result, under YOLOv5's names: opt.yaml,
 // and as JSON in the state that a run goes on from.
 type options struct {
 	Weights   string `yaml:"weights" json:"weights"`
+	Cfg       string `yaml:"cfg" json:"cfg"`
 	Data      string `yaml:"data" json:"data"`
 	Epochs    int    `yaml:"epochs" json:"epochs"`
 	BatchSize int    `yaml:"batch_size" json:"batch_size"`
@@ -145,6 +147,9 @@ func (c Config) check() error {
 	if c.Rect && c.ImageWeights {
 		return fmt.Errorf("train: rectangular batches need pictures in the order of their shapes, and image weights draw them: choose one")
 	}
+	if c.FitAnchors && c.NoAutoAnchor {
+		return fmt.Errorf("train: the model's anchors have no sizes of their own, so they have to be fitted to the labels")
+	}
 	if err := c.Optimizer.check(); err != nil {
 		return err
 	}
@@ -153,7 +158,7 @@ func (c Config) check() error {
 
 func (c Config) options() options {
 	return options{
-		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
+		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
@@ -162,7 +167,7 @@ func (c Config) options() options {
 
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
-	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
+	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache

@@ -28,6 +28,9 @@ type ValOptions struct {
 	// for the next validation keeps decoded pictures. It must be of the same items.
 	Loader *dataset.Loader
 
+	// Lost is as in dataset.LoaderOptions, where Loader is nil; lost pictures are not measured.
+	Lost func(err error, lost int)
+
 	Loss     *Criterion              // computes the loss too, if not nil
 	Progress func(done, batches int) // is told each batch, if not nil
 
@@ -65,7 +68,7 @@ func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dat
 	}
 	if o.Loader == nil {
 		var err error
-		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1})
+		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1, Lost: o.Lost})
 		if err != nil {
 			return Validation{}, fmt.Errorf("validation: %w", err)
 		}
@@ -88,6 +91,9 @@ func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dat
 		found := suppress(yolo.Boxes(d, maps, yolo.BoxOptions{Conf: o.Conf, MultiLabel: d.Classes > 1}), b, o.IoU)
 		load, inference, nms = load+loaded.Sub(start), inference+predicted.Sub(loaded), nms+time.Since(predicted)
 		for i, boxes := range found {
+			if b.Lost[i] {
+				continue
+			}
 			eval.Add(dataset.TruthOf(items[b.Items[i]]), boxes)
 		}
 		if o.Found != nil {

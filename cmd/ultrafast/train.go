@@ -50,7 +50,7 @@ Pictures that are broken, or whose labels are, are named and left out.
 
 The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
-train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
+train_batch0.jpg and, of the best weights' validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -125,7 +125,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
+		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Cfg: f.cfg, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
@@ -148,6 +148,9 @@ func (f *trainFlags) config() (train.Config, error) {
 		if cfg.Hyp, err = train.OpenHyp(f.hyp); err != nil {
 			return cfg, err
 		}
+	}
+	if cfg.FitAnchors, err = f.unsized(); err != nil {
+		return cfg, err
 	}
 	return cfg, f.recipe.apply(&cfg)
 }
@@ -220,7 +223,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		}
 		return err
 	}
-	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
+	fmt.Fprintf(out, "%d epochs done, the best was %d; what its weights find:\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
 	reports.end(r.Report)
 	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\npictures of the run %s\n", r.Best, r.Last, cfg.Dir)
