@@ -55,7 +55,8 @@ type Speed struct {
 }
 
 // Validate finds the boxes in items and compares them with the labels, in pixels of the
-// pictures. The maps that predict returns are those of head d; any engine will do. The context stops it between batches.
+// pictures. The maps that predict returns are those of head d; any engine will do. The
+// context stops it between batches.
 func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dataset.Item, o ValOptions) (Validation, error) {
 	if o.Batch == 0 {
 		o.Batch = 32
