@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,10 @@ import (
 
 type trainFlags struct {
 	weights, cfg, data, hyp, device, project, name, resume string
+	precision                                              string
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
-	cosLR, bf16, noAutoAnchor                              bool
+	cosLR, noAutoAnchor                                    bool
 	recipe                                                 recipeFlags
 }
 
@@ -83,7 +85,7 @@ func (f *trainFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
-	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	fl.StringVar(&f.precision, "precision", "", "what convolutions multiply in: fp32; bf16 where processor or GPU can; fp16 on GPUs; empty is the best that is known to be as accurate")
 	fl.BoolVar(&f.noAutoAnchor, "noautoanchor", false, "keep the model's anchors; without it they are fitted to the labels where fewer than 98 % match one")
 	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
@@ -125,7 +127,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
+		Patience: f.patience, Seed: f.seed, Precision: train.Precision(f.precision), NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
@@ -134,8 +136,8 @@ func (f *trainFlags) config() (train.Config, error) {
 		return cfg, errors.New("--data is missing: want a data set, such as a data.yaml")
 	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
 		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
-	case f.batch == autoBatch && f.device != "cpu":
-		return cfg, fmt.Errorf("--batch -1 measures the computer's memory: give a number with --device %s", f.device)
+	case f.precision != "" && !slices.Contains(train.Precisions, train.Precision(f.precision)):
+		return cfg, fmt.Errorf("--precision %q: want one of %v", f.precision, train.Precisions)
 	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
 		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
 	}

@@ -16,7 +16,14 @@ import (
 
 func TestSuite(t *testing.T) {
 	open(t, 1)
-	backendtest.Suite(t, func() train.Backend { return open(t, 2) })
+	for _, p := range train.Precisions {
+		t.Run(string(p), func(t *testing.T) {
+			if _, err := open(t, 2).Precision(p); err != nil {
+				t.Skip(err)
+			}
+			backendtest.Suite(t, func() train.Backend { return open(t, 2) }, p)
+		})
+	}
 }
 
 func TestWorkersAgree(t *testing.T) {
