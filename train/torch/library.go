@@ -87,8 +87,10 @@ func loadLibrary(path string) (*library, error) {
 // prepareEnvironment sets what libtorch and its libraries read while they load, unless the
 // user has set it. Workers are threads of ours with one thread each: OpenBLAS must not
 // start more, and OpenMP's must not spin. ATen 1.13 stops at AVX2 unless told otherwise.
+// UCX, on which Debian's libtorch 2.6 stands, would take the signals by which Go notices a
+// nil pointer, and end the program.
 func prepareEnvironment() error {
-	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "UCX_HANDLE_ERRORS": "none"}
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 		settings["ATEN_CPU_CAPABILITY"] = "avx512"
 	}
