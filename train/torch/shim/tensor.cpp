@@ -115,9 +115,10 @@ uf_error uf_read(uf_tensor* t, float* data, int64_t count) {
     check_count(from, count);
     if (from.is_cuda()) {
       // The maps of a step, 9.7 MB for 16 pictures of 640x640 and one class, and 137 MB for
-      // 80 classes. Into memory that is not pinned the driver copies in small pieces.
+      // 80 classes. Into memory that is not pinned the driver copies in small pieces, and
+      // where type or order differ ATen lets the CPU convert.
       Tensor staged = pinned(from.sizes());
-      staged.copy_(from);
+      staged.copy_(from.to(at::kFloat).contiguous());
       memcpy(data, staged.data_ptr(), count * sizeof(float));
     } else {
       host(data, from.sizes()).copy_(from);
