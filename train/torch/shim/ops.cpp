@@ -81,7 +81,7 @@ uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, in
       return;
     }
     Tensor y = at::batch_norm(a, p[0], p[1], p[2], p[3], train != 0, momentum, eps, /*cudnn_enabled=*/true);
-    *out = give(silu ? at::silu_(y) : y);
+    *out = give(silu ? at::silu(y) : y);  // in place it would copy y first, for the way back
   });
 }
 
