@@ -51,12 +51,13 @@ func Open(o OpenOptions) (train.Backend, error) {
 	if count <= 0 {
 		count = runtime.GOMAXPROCS(0)
 	}
+	threads := 1
 	if device >= 0 {
-		count = 1
+		threads, count = min(4, runtime.GOMAXPROCS(0)), 1
 	}
 	b := &backend{lib: lib, device: device}
 	for range count {
-		w, err := startWorker(lib)
+		w, err := startWorker(lib, threads)
 		if err != nil {
 			return nil, errors.Join(err, b.Close())
 		}

@@ -23,7 +23,7 @@ type library struct {
 	describe    func(text *message) message
 	openCUDA    func(device int64, capability *int64) message
 	freeMemory  func(device int64, bytes *int64) message
-	startThread func() message
+	startThread func(threads int64) message
 	gradMode    func(on int64) message
 
 	live    func() int64

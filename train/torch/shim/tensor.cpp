@@ -60,9 +60,9 @@ uf_error uf_describe(char** text) {
   return guard([&] { *text = uf::text("libtorch " TORCH_VERSION ", CPU" + capability()); });
 }
 
-uf_error uf_start_thread(void) {
+uf_error uf_start_thread(int64_t threads) {
   return guard([&] {
-    at::set_num_threads(1);
+    at::set_num_threads(threads);
 #if defined(__GLIBC__)
     // A step frees what the next one asks for again. Without this, every large block goes
     // back to the system and returns as pages to be zeroed.
@@ -96,10 +96,10 @@ uf_error uf_new(uf_tensor** out, const float* data, const int64_t* dims, int64_t
     auto order = channels_last && n == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
     Tensor t = at::empty(shape, at::TensorOptions().dtype(at::kFloat).device(where), order);
     if (where.is_cuda()) {
-      // A batch of 16 pictures of 640x640 is 79 MB. Copied once more here, it does not wait
-      // for what the device is still at, such as the update before.
+      // A batch of 16 pictures of 640x640 is 79 MB. Copied once more here, by all threads, it
+      // does not wait for what the device is still at, such as the update before.
       Tensor staged = pinned(shape);
-      memcpy(staged.data_ptr(), data, t.numel() * sizeof(float));
+      staged.copy_(host(data, shape));
       t.copy_(staged, /*non_blocking=*/true);
     } else {
       t.copy_(host(data, shape));
@@ -119,7 +119,7 @@ uf_error uf_read(uf_tensor* t, float* data, int64_t count) {
       // where type or order differ ATen lets the CPU convert.
       Tensor staged = pinned(from.sizes());
       staged.copy_(from.to(at::kFloat).contiguous());
-      memcpy(data, staged.data_ptr(), count * sizeof(float));
+      host(data, from.sizes()).copy_(staged);
     } else {
       host(data, from.sizes()).copy_(from);
     }

@@ -17,8 +17,8 @@ void uf_free_text(char* text);
 // Library, version and instruction set: "libtorch 1.13.1, CPU AVX2".
 uf_error uf_describe(char** text);
 
-// Prepares the calling thread: one thread of work, memory kept for the next step.
-uf_error uf_start_thread(void);
+// Prepares the calling thread: so many threads work for it, memory is kept for the next step.
+uf_error uf_start_thread(int64_t threads);
 
 // Sets whether operations of the calling thread are recorded for backward.
 uf_error uf_grad_mode(int64_t on);
