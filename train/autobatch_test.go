@@ -88,3 +88,16 @@ func TestAutoBatchOnADevice(t *testing.T) {
 		t.Error("a device without room for two pictures is no error")
 	}
 }
+
+func TestDeviceValidatesItself(t *testing.T) {
+	c := tinyConfig(t.TempDir())
+	c.Epochs = 1
+	c.Predictor = func(*graph.Graph) (Predict, error) { return nil, errors.New("not asked for") }
+	if _, err := Run(t.Context(), &card{Backend: Drift(), free: 1e6, least: 1e6}, tinyNet(), tinyData(t), c); err != nil {
+		t.Error(err)
+	}
+	c.Dir = t.TempDir()
+	if _, err := Run(t.Context(), Drift(), tinyNet(), tinyData(t), c); err == nil {
+		t.Error("on the CPU the predictor is not asked")
+	}
+}

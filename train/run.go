@@ -14,12 +14,14 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/safetensors"
 	"ultrafast/tensor"
 )
 
 // A run is one training.
 type run struct {
 	c    Config
+	be   Backend
 	data *dataset.Data
 	head *graph.Detect
 	net  Network
@@ -41,7 +43,7 @@ type run struct {
 // have. When ctx ends Run stops after the current step; the error says where the run
 // stands, and wraps the context's.
 func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c Config) (*Result, error) {
-	r := &run{c: c.withDefaults(), data: data}
+	r := &run{c: c.withDefaults(), be: be, data: data}
 	var s *snapshot
 	if c.Resume {
 		var err error
@@ -59,6 +61,9 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	}
 	if err := r.prepare(g); err != nil {
 		return nil, err
+	}
+	if _, device := be.(Device); device {
+		r.c.Predictor = nil
 	}
 	var err error
 	if r.c.Precision, err = be.Precision(r.c.Precision); err != nil { // resolved, so that a run goes on with it
@@ -126,13 +131,13 @@ func (r *run) prepare(g *graph.Graph) error {
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
-		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache,
+		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache, Lost: r.lost("training"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
@@ -144,6 +149,13 @@ func (r *run) prepare(g *graph.Graph) error {
 	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
+}
+
+// lost warns of pictures that went bad after the data set was opened.
+func (r *run) lost(what string) func(err error, lost int) {
+	return func(err error, lost int) {
+		r.c.Log.Warn("a picture can no longer be read and is left out from now on", "of", what, "so far", lost, "error", err)
+	}
 }
 
 // setHead makes the losses of a head.
@@ -186,10 +198,9 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 		}
 		report = v
 	}
-	if report.Report.Pictures == 0 { // resumed after the last epoch
-		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	if report.Report.Pictures == 0 || r.at.bestEpoch != r.at.epochs { // not of the best weights
 		var err error
-		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found}); err != nil {
+		if report, err = r.validateBest(ctx); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
@@ -244,16 +255,54 @@ func (r *run) epoch(ctx context.Context) (Validation, error) {
 
 // validate measures the averaged weights at an epoch's end.
 func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
-	p.Validating = true
-	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Found: r.c.Found, Progress: func(done, batches int) {
-			p.Step, p.Steps = done, batches
-			r.c.Progress(*p)
-		}})
+	predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	if r.c.Predictor != nil {
+		g, err := r.net.Graph(Averaged)
+		if err != nil {
+			return Validation{}, err
+		}
+		if predict, err = r.c.Predictor(g); err != nil {
+			return Validation{}, err
+		}
+	}
+	v, err := r.measure(ctx, predict, r.valLoss, p)
 	if err == nil {
 		r.at.ap = classAP(v.Report, r.head.Classes)
 	}
 	return v, err
+}
+
+// validateBest measures the best weights as they were saved, as YOLOv5 does when all epochs
+// are done: they are what a run is for.
+func (r *run) validateBest(ctx context.Context) (Validation, error) {
+	f, err := safetensors.Open(weightsFile(r.c.Dir, "best"))
+	if err != nil {
+		return Validation{}, fmt.Errorf("the best weights: %w", err)
+	}
+	p := Progress{Epoch: r.at.epochs, Epochs: r.c.Epochs}
+	if r.c.Predictor != nil {
+		predict, err := r.c.Predictor(f.Graph)
+		if err != nil {
+			return Validation{}, err
+		}
+		return r.measure(ctx, predict, nil, &p)
+	}
+	net, err := r.be.Load(f.Graph, r.c.load())
+	if err != nil {
+		return Validation{}, err
+	}
+	defer net.Close()
+	return r.measure(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return net.Predict(x, Averaged) }, nil, &p)
+}
+
+// measure validates whatever predict runs, and the loss too if it is not nil.
+func (r *run) measure(ctx context.Context, predict Predict, loss *Criterion, p *Progress) (Validation, error) {
+	p.Validating = true
+	begun := time.Now()
+	return Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Loss: loss, Found: r.c.Found, Progress: func(done, batches int) {
+		p.Step, p.Steps, p.ValTime = done, batches, time.Since(begun)
+		r.c.Progress(*p)
+	}})
 }
 
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept

@@ -77,8 +77,14 @@ func cacheFolder(s string) (string, error) {
 // openTraining opens the data of a recipe.
 func openTraining(ctx context.Context, out io.Writer, cfg train.Config) (*dataset.Data, error) {
 	data, err := openData(ctx, out, cfg.Data, dataset.OpenOptions{})
-	if err != nil || !cfg.SingleCls {
-		return data, err
+	if err != nil {
+		return nil, err
+	}
+	if n := data.Shared(); n > 0 {
+		fmt.Fprintf(out, "%d of %d validation pictures are training pictures too: the numbers will be too good\n", n, len(data.Val))
+	}
+	if !cfg.SingleCls {
+		return data, nil
 	}
 	return data.Single(), nil
 }
