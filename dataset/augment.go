@@ -180,9 +180,11 @@ func planes(dst []float32, p *picture.RGB, flipLR, flipUD bool) {
 		r := dst[p.W*to:][:p.W]
 		g := dst[size+p.W*to:][:p.W]
 		b := dst[2*size+p.W*to:][:p.W]
-		x, step := 0, 1
+		done := planesFast(r, g, b, src, flipLR)
+		src = src[3*done:]
+		x, step := done, 1
 		if flipLR {
-			x, step = p.W-1, -1
+			x, step = p.W-1-done, -1
 		}
 		for ; len(src) >= 3 && uint(x) < uint(len(r)) && uint(x) < uint(len(g)) && uint(x) < uint(len(b)); x += step {
 			r[x], g[x], b[x] = unit[src[0]], unit[src[1]], unit[src[2]]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"ultrafast/picture"
@@ -44,6 +45,36 @@ func BenchmarkMosaic(b *testing.B) {
 				i++
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+		})
+	}
+}
+
+// BenchmarkEpoch makes whole batches on all cores from decoded pictures, as training asks
+// for them.
+func BenchmarkEpoch(b *testing.B) {
+	for _, size := range []int{320, 640} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			items := make([]Item, 64)
+			l, err := NewLoader(items, LoaderOptions{Size: size, Train: true, Augment: hyp})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range items {
+				items[i].Labels = []Label{{0, 0.5, 0.5, 0.4, 0.4}}
+				l.cache.put(i, noise(size, size*3/4))
+			}
+			epoch := 0
+			for b.Loop() {
+				for _, err := range l.Epoch(b.Context(), epoch) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+				epoch++
+			}
+			pictures := float64(len(items)*b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(pictures, "pictures/s")
+			b.ReportMetric(pictures/float64(runtime.GOMAXPROCS(0)), "pictures/s/core")
 		})
 	}
 }

@@ -36,18 +36,23 @@ func newHSVTables() *hsvTables {
 	return t
 }
 
+// gains are the tables of one change of colours.
+type gains struct {
+	mix, sat, val [256]uint32 // of hue, saturation and value
+}
+
 // jitter multiplies hue (mod 180), saturation and value (up to 255) by the gains, by way
 // of tables as YOLOv5's augment_hsv.
 func jitter(p *picture.RGB, hueGain, satGain, valGain float64) {
-	var mix [256]uint32
-	var sat, val [256]uint32
+	var t gains
 	for i := range 256 {
 		v := float64(i)
-		mix[i] = hsv.mix[int(v*hueGain)%hueSteps]
-		sat[i] = uint32(min(v*satGain, 255))
-		val[i] = uint32(min(v*valGain, 255))
+		t.mix[i] = hsv.mix[int(v*hueGain)%hueSteps]
+		t.sat[i] = uint32(min(v*satGain, 255))
+		t.val[i] = uint32(min(v*valGain, 255))
 	}
-	for pix := p.Pix; len(pix) >= 3; pix = pix[3:] {
+	done := jitterFast(p.Pix, &t)
+	for pix := p.Pix[3*done:]; len(pix) >= 3; pix = pix[3:] {
 		r, g, b := int32(pix[0]), int32(pix[1]), int32(pix[2])
 		v := max(r, g, b)
 		diff := v - min(r, g, b)
@@ -63,7 +68,7 @@ func jitter(p *picture.RGB, hueGain, satGain, valGain float64) {
 		h += h >> 31 & hueSteps
 		s := (diff*hsv.sat[uint8(v)] + 1<<11) >> 12
 
-		m, s2, v2 := mix[uint8(h)], sat[uint8(s)], val[uint8(v)]
+		m, s2, v2 := t.mix[uint8(h)], t.sat[uint8(s)], t.val[uint8(v)]
 		pix[0] = shade(v2, s2, m&0xff)
 		pix[1] = shade(v2, s2, m>>8&0xff)
 		pix[2] = shade(v2, s2, m>>16&0xff)
@@ -73,6 +78,6 @@ func jitter(p *picture.RGB, hueGain, satGain, valGain float64) {
 // shade returns v * (1 - s/255 * k/30), rounded.
 func shade(v, s, k uint32) uint8 {
 	const whole = 255 * 30
-	const reciprocal = (1<<32 + whole - 1) / whole // exact for products up to 255*whole
-	return uint8(uint64(v*(whole-s*k)+whole/2) * reciprocal >> 32)
+	const reciprocal = (1<<40 + whole - 1) / whole // exact for products up to 255*whole
+	return uint8(uint64(v*(whole-s*k)+whole/2) * reciprocal >> 40)
 }

@@ -73,34 +73,58 @@ func warp(dst, src *picture.RGB, m matrix) {
 		warpPerspective(dst, src, inv)
 		return
 	}
-	stepX, stepY := make([]int, dst.W), make([]int, dst.W)
-	for x := range dst.W {
-		stepX[x], stepY[x] = fixed(inv[0][0]*float64(x), 1<<stepBits), fixed(inv[1][0]*float64(x), 1<<stepBits)
-	}
+	s := newSteps(dst.W, inv[0][0], inv[1][0])
 	const half = 1 << (stepBits - tapBits - 1)
 	for y := range dst.H {
 		x0 := fixed(inv[0][1]*float64(y)+inv[0][2], 1<<stepBits) + half
 		y0 := fixed(inv[1][1]*float64(y)+inv[1][2], 1<<stepBits) + half
-		warpRow(dst.Pix[3*dst.W*y:][:3*dst.W], src, x0, y0, stepX, stepY)
+		warpRow(dst.Pix[3*dst.W*y:][:3*dst.W], src, x0, y0, s)
 	}
 }
 
-// warpRow fills a row whose pixel x comes from (x0+stepX[x], y0+stepY[x]) in steps of 1/1024.
-func warpRow(row []uint8, src *picture.RGB, x0, y0 int, stepX, stepY []int) {
+// steps say where each pixel of a row comes from, relative to the first, in steps of 1/1024.
+type steps struct {
+	x, y     []int
+	x32, y32 []int32 // the same for the vector unit
+}
+
+func newSteps(n int, dx, dy float64) *steps {
+	s := &steps{make([]int, n), make([]int, n), make([]int32, n), make([]int32, n)}
+	for i := range n {
+		s.x[i], s.y[i] = fixed(dx*float64(i), 1<<stepBits), fixed(dy*float64(i), 1<<stepBits)
+		s.x32[i], s.y32[i] = int32(s.x[i]), int32(s.y[i])
+	}
+	return s
+}
+
+// warpRow fills a row whose pixel i comes from (x0+s.x[i], y0+s.y[i]) in steps of 1/1024.
+func warpRow(row []uint8, src *picture.RGB, x0, y0 int, s *steps) {
 	// Within these the two 8-byte loads below, for 2 x 2 pixels, stay inside src. The other
 	// positions are few, or mostly outside.
 	right, below := uint(max(src.W-3, 0)), uint(max(src.H-1, 0))
+	outside := func(i int) bool {
+		px, py := (x0+s.x[i])>>(stepBits-tapBits), (y0+s.y[i])>>(stepBits-tapBits)
+		if uint(px>>tapBits) < right && uint(py>>tapBits) < below {
+			return false
+		}
+		sample(row[3*i:][:3:3], src, px, py)
+		return true
+	}
+	// They go from one side to the other, so that those inside lie together.
+	from, to := 0, len(row)/3
+	for from < to && outside(from) {
+		from++
+	}
+	for from < to && outside(to-1) {
+		to--
+	}
+	from += warpFast(row, src, x0, y0, s, from, to)
 	stride, pix := 3*src.W, src.Pix
-	stepX, stepY = stepX[:len(row)/3], stepY[:len(row)/3]
+	stepX, stepY := s.x[from:to], s.y[from:to]
+	row = row[3*from : 3*to]
 	for x := range stepX {
 		px, py := (x0+stepX[x])>>(stepBits-tapBits), (y0+stepY[x])>>(stepBits-tapBits)
-		ix, iy := px>>tapBits, py>>tapBits
-		d := row[3*x : 3*x+3 : 3*x+3]
-		if uint(ix) >= right || uint(iy) >= below {
-			sample(d, src, px, py)
-			continue
-		}
-		o := iy*stride + 3*ix
+		o := py>>tapBits*stride + 3*(px>>tapBits)
 		upper, lower := binary.LittleEndian.Uint64(pix[o:]), binary.LittleEndian.Uint64(pix[o+stride:])
 		// Three channels are computed at once, in lanes of 21 bits. A difference may be
 		// negative in a lane, but what it is added to makes the sum right again.
@@ -109,6 +133,7 @@ func warpRow(row []uint8, src *picture.RGB, x0, y0 int, stepX, stepY []int) {
 		a = a*taps + (lanes(upper>>24)-a)*fx
 		b = b*taps + (lanes(lower>>24)-b)*fx
 		v := (a*taps + (b-a)*fy + (512 | 512<<21 | 512<<42)) >> 10
+		d := row[3*x : 3*x+3 : 3*x+3]
 		d[0], d[1], d[2] = uint8(v), uint8(v>>21), uint8(v>>42)
 	}
 }

@@ -13,14 +13,19 @@ import (
 	"ultrafast/tensor"
 )
 
+// A Device is a Backend whose networks live in a memory that is not the process's.
+type Device interface {
+	Backend
+	// FreeMemory returns the bytes of it that nobody has.
+	FreeMemory() (int64, error)
+}
+
 // AutoBatch returns how many pictures a batch may have: the largest power of two whose
-// memory, measured on steps of two and four pictures, is within YOLOv5's 80 % of what is
-// available, decoded pictures having half of that. It is at most the nominal batch, since
-// a larger one would make fewer updates than the recipe's, and at most the pictures that
+// memory, extrapolated from steps of few pictures, is within YOLOv5's 80 % of what is
+// available. That is what is free on a Device; elsewhere it is measured on the process, on
+// Linux, and decoded pictures have half of it. It is at most the nominal batch, since a
+// larger one would make fewer updates than the recipe's, and at most the pictures that
 // there are.
-//
-// YOLOv5 measures so on GPUs. This one measures the process, on Linux, and so is for
-// backends that compute in it.
 func AutoBatch(be Backend, g *graph.Graph, pictures int, c Config) (int, error) {
 	c = c.withDefaults()
 	side := c.Size
@@ -34,25 +39,78 @@ func AutoBatch(be Backend, g *graph.Graph, pictures int, c Config) (int, error) 
 	for _, s := range d.Op.(*graph.Detect).Strides {
 		side = (side + s - 1) / s * s
 	}
+	device, onDevice := be.(Device)
+	var before int64
+	var err error
+	if onDevice {
+		if before, err = device.FreeMemory(); err != nil {
+			return 0, fmt.Errorf("train: measuring memory: %w", err)
+		}
+	}
 	net, err := be.Load(g, c.load())
 	if err != nil {
 		return 0, err
 	}
 	defer net.Close()
-	var peak [2]float64
-	for i, n := range []int{2, 4} {
-		if err := net.Step(tensor.New(n, 3, side, side), same); err != nil {
-			return 0, fmt.Errorf("train: measuring memory: %w", err)
-		}
-		if peak[i], err = peakMemory(); err != nil {
-			return 0, fmt.Errorf("train: measuring memory: %w", err)
-		}
+	step := func(n int) error { return net.Step(tensor.New(n, 3, side, side), same) }
+	var available, each float64
+	if onDevice {
+		available, each, err = deviceRoom(device, before, step)
+	} else {
+		available, each, err = processRoom(step)
+		each += 3 * 3 * 4 * float64(side*side) // a step's input lies in the loader three times
 	}
-	// A step's input lies in the loader three times.
-	each := (peak[1]-peak[0])/2 + 3*3*4*float64(side*side)
-	n := fitBatch(0.8*float64(dataset.DefaultCache()), each, min(int(c.Hyp.NBS), pictures))
+	if err != nil {
+		return 0, fmt.Errorf("train: measuring memory: %w", err)
+	}
+	n := fitBatch(available, each, min(int(c.Hyp.NBS), pictures))
 	c.Log.Info("batch by memory", "pictures", n, "megabytes each", int(each)>>20)
 	return n, nil
+}
+
+// share is how much of the available memory a batch may take.
+const share = 0.8
+
+// processRoom returns the bytes that batches may take in the process, and a picture's.
+func processRoom(step func(pictures int) error) (available, each float64, err error) {
+	var peak [2]float64
+	for i, n := range []int{2, 4} {
+		if err := step(n); err != nil {
+			return 0, 0, err
+		}
+		if peak[i], err = peakMemory(); err != nil {
+			return 0, 0, err
+		}
+	}
+	return share * float64(dataset.DefaultCache()), (peak[1] - peak[0]) / 2, nil
+}
+
+// deviceRoom is the same for a device that had so many bytes free before the network was
+// loaded. libtorch keeps the memory of a smaller step beside that of a larger one, so one
+// has to be much larger for the difference to say what a picture takes.
+func deviceRoom(d Device, before int64, step func(pictures int) error) (available, each float64, err error) {
+	const small = 2
+	if err := step(small); err != nil {
+		return 0, 0, err
+	}
+	first, err := d.FreeMemory()
+	if err != nil {
+		return 0, 0, err
+	}
+	large := 16
+	for err = step(large); err != nil && large > 2*small; err = step(large) {
+		large /= 2 // it did not fit, most likely
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	second, err := d.FreeMemory()
+	if err != nil {
+		return 0, 0, err
+	}
+	each = float64(first-second) / float64(large-small)
+	rest := float64(before-first) - small*each // weights, libraries, what others took since
+	return share*float64(before) - rest, each, nil
 }
 
 // same is a loss whose gradients are the maps.

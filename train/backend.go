@@ -12,6 +12,9 @@ import (
 type Backend interface {
 	// String names library, version and device: "libtorch 1.13.1, CPU AVX2, 2 workers".
 	String() string
+	// Precision returns what a network computes in that is loaded with p: p itself, or the
+	// default of the machine where p is empty. The error says why it cannot be.
+	Precision(p Precision) (Precision, error)
 	// Load copies the graph's tensors to the device. g itself is not kept or changed.
 	// Every op of the graph must be known; the error names the first node that is not.
 	Load(g *graph.Graph, o LoadOptions) (Network, error)
@@ -20,7 +23,7 @@ type Backend interface {
 
 // LoadOptions says how a network computes. The zero value is right.
 type LoadOptions struct {
-	BF16      bool // multiply in bfloat16, keep weights and statistics in fp32
+	Precision Precision // empty means the backend's default
 	Optimizer Optimizer
 	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
 }
@@ -57,8 +60,8 @@ type Network interface {
 	// Graph returns the loaded graph with the selected weights.
 	Graph(w Weights) (*graph.Graph, error)
 	// Momentum returns the optimizer's state by the names of the parameters that learn, and
-	// where it is Adaptive by these names with Squares too; SetState puts live weights,
-	// average and momentum back as they were.
+	// where it is Adaptive by these names with Squares too, and LossScale where losses are
+	// scaled; SetState puts live weights, average and momentum back as they were.
 	Momentum() (map[string]*tensor.Tensor, error)
 	SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error
 	Close() error

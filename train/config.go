@@ -22,8 +22,8 @@ type Config struct {
 	CosLR    bool   // the learning rate falls along a cosine instead of a straight line
 	Patience int    // epochs without a better fitness before the run ends; 0 means 100, below 0 for ever
 	Seed     uint64 // of order and augmentation
-	BF16     bool   // see LoadOptions
 
+	Precision Precision // empty means the backend's default
 	Optimizer Optimizer // empty means SGD
 	Freeze    []int     // see LoadOptions
 
@@ -53,7 +53,7 @@ type Config struct {
 	Found func(b *dataset.Batch, found [][]box.Box)
 
 	// Predictor makes what validation runs the averaged weights in, of which it gets a copy;
-	// nil is the backend itself.
+	// nil is the backend itself, and so is a backend that is a Device: that is faster.
 	Predictor func(g *graph.Graph) (Predict, error)
 }
 
@@ -95,7 +95,7 @@ type options struct {
 	CosLR     bool   `yaml:"cos_lr" json:"cos_lr"`
 	Patience  int    `yaml:"patience" json:"patience"`
 	Seed      uint64 `yaml:"seed" json:"seed"`
-	BF16      bool   `yaml:"bf16" json:"bf16"`
+	Precision string `yaml:"precision" json:"precision"`
 	Optimizer string `yaml:"optimizer" json:"optimizer"`
 	Freeze    []int  `yaml:"freeze" json:"freeze"`
 
@@ -107,6 +107,8 @@ type options struct {
 	Cache        string `yaml:"cache" json:"cache"`
 
 	NoAutoAnchor bool `yaml:"noautoanchor" json:"noautoanchor"`
+
+	BF16 bool `yaml:"-" json:"bf16,omitempty"` // in states of before there was Precision
 }
 
 func (c Config) withDefaults() Config {
@@ -153,13 +155,16 @@ func (c Config) check() error {
 	if err := c.Optimizer.check(); err != nil {
 		return err
 	}
+	if err := c.Precision.check(); err != nil {
+		return err
+	}
 	return c.Hyp.check()
 }
 
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
-		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, NoAutoAnchor: c.NoAutoAnchor,
+		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, Precision: string(c.Precision), NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
@@ -168,12 +173,23 @@ func (c Config) options() options {
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
-	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
+	c.CosLR, c.Patience, c.Seed, c.Precision, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.precision(), o.NoAutoAnchor
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
 }
 
+// precision is what the run computes in.
+func (o options) precision() Precision {
+	switch {
+	case o.Precision != "":
+		return Precision(o.Precision)
+	case o.BF16:
+		return BF16
+	}
+	return FP32
+}
+
 // load is how the network is loaded.
 func (c Config) load() LoadOptions {
-	return LoadOptions{BF16: c.BF16, Optimizer: c.Optimizer, Freeze: c.Freeze}
+	return LoadOptions{Precision: c.Precision, Optimizer: c.Optimizer, Freeze: c.Freeze}
 }

@@ -18,6 +18,13 @@ type drift struct{}
 func (drift) String() string { return "drift: learns nothing" }
 func (drift) Close() error   { return nil }
 
+func (drift) Precision(p Precision) (Precision, error) {
+	if p == "" {
+		p = FP32
+	}
+	return p, p.check()
+}
+
 func (drift) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err

@@ -62,6 +62,13 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	if err := r.prepare(g); err != nil {
 		return nil, err
 	}
+	if _, device := be.(Device); device {
+		r.c.Predictor = nil
+	}
+	var err error
+	if r.c.Precision, err = be.Precision(r.c.Precision); err != nil { // resolved, so that a run goes on with it
+		return nil, err
+	}
 	g = g.Clone()
 	g.Names = slices.Clone(data.Names)
 	if s == nil && !r.c.NoAutoAnchor {
@@ -69,7 +76,6 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 			return nil, err
 		}
 	}
-	var err error
 	if r.net, err = be.Load(g, r.c.load()); err != nil {
 		return nil, err
 	}
@@ -84,7 +90,7 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 	if err := sweep(c.Dir); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	r.c.Log.Info("training", "backend", be.String(), "parameters", g.ParamCount(), "pictures", len(data.Train),
+	r.c.Log.Info("training", "backend", be.String(), "precision", r.c.Precision, "parameters", g.ParamCount(), "pictures", len(data.Train),
 		"validation", len(data.Val), "from", r.at.epochs, "epochs", r.c.Epochs, "folder", c.Dir)
 	return r.epochs(ctx)
 }

@@ -22,7 +22,8 @@ func engineCommand() *cobra.Command {
 It needs g++ and libtorch with its headers. On Debian:
   apt-get install -y --no-install-recommends libtorch-dev libopenblas0-pthread g++
 Another libtorch, such as one for CUDA, is named by --torch: its folder holds
-include and lib.`,
+include and lib. train --device cuda wants one for CUDA, 2.1 or later: PyTorch's own from
+pytorch.org, unpacked, or Debian 13's libtorch-cuda-dev. The one built last is used.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := buildTorch(c.Context(), dir, c.ErrOrStderr())

@@ -212,6 +212,9 @@ func recallFlags(fl *pflag.FlagSet, path string) error {
 		return fmt.Errorf("%s: not the flags of an evolution", path)
 	}
 	for name, value := range given {
+		if name == "bf16" && value == "true" { // of before there was --precision
+			name, value = "precision", "bf16"
+		}
 		f := fl.Lookup(name)
 		if f == nil || f.Changed {
 			continue

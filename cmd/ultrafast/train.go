@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,10 @@ import (
 
 type trainFlags struct {
 	weights, cfg, data, hyp, device, project, name, resume string
+	precision                                              string
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
-	cosLR, bf16, noAutoAnchor                              bool
+	cosLR, noAutoAnchor                                    bool
 	recipe                                                 recipeFlags
 }
 
@@ -77,16 +79,16 @@ func (f *trainFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.cfg, "cfg", "", "what a new model is to be like: yolov5n, s, m, l, x, a small one (see models), a YAML file, or a .safetensors or .pt whose shape is taken and whose weights are not")
 	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.IntVar(&f.img, "img", 640, "side of the network's input, a multiple of 32")
-	fl.IntVar(&f.batch, "batch", 16, "pictures a step; -1 is as many as memory allows, up to 64")
+	fl.IntVar(&f.batch, "batch", 16, "pictures a step; -1 is as many as the memory of the device allows, up to 64")
 	fl.IntVar(&f.epochs, "epochs", 100, "times through the data")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters: scratch-low, scratch-med, scratch-high, or a YAML file with YOLOv5's names; empty means scratch-low")
 	fl.BoolVar(&f.cosLR, "cos-lr", false, "let the learning rate fall along a cosine")
 	fl.IntVar(&f.patience, "patience", 100, "epochs without a better result before the run ends; 0 never ends it")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
-	fl.BoolVar(&f.bf16, "bf16", false, "multiply in bfloat16, where the processor can")
+	fl.StringVar(&f.precision, "precision", "", "what convolutions multiply in: fp32, bf16 where processor or GPU can, fp16 on GPUs; empty is the default of the device")
 	fl.BoolVar(&f.noAutoAnchor, "noautoanchor", false, "keep the model's anchors; without it they are fitted to the labels where fewer than 98 % match one")
 	f.recipe.add(c)
-	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N; a GPU needs a libtorch for CUDA, see engine build")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
 }
 
@@ -125,7 +127,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Cfg: f.cfg, Data: f.data}
+		Patience: f.patience, Seed: f.seed, Precision: train.Precision(f.precision), NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Cfg: f.cfg, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
@@ -134,8 +136,8 @@ func (f *trainFlags) config() (train.Config, error) {
 		return cfg, errors.New("--data is missing: want a data set, such as a data.yaml")
 	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
 		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
-	case f.batch == autoBatch && f.device != "cpu":
-		return cfg, fmt.Errorf("--batch -1 measures the computer's memory: give a number with --device %s", f.device)
+	case f.precision != "" && !slices.Contains(train.Precisions, train.Precision(f.precision)):
+		return cfg, fmt.Errorf("--precision %q: want one of %v", f.precision, train.Precisions)
 	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
 		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
 	}

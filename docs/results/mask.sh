@@ -3,7 +3,7 @@
 # of the epochs; and the control, the same half-size network from scratch for as many epochs
 # in all. Started again it goes on where it was stopped.
 #
-#	docs/results/mask.sh data.yaml [epochs] [more flags of train, --bf16]
+#	docs/results/mask.sh data.yaml [epochs] [more flags of train, such as --precision bf16]
 set -euo pipefail
 data=$1
 epochs=${2:-48}

@@ -24,8 +24,8 @@ y = detect m0 m1 classes=1 strides=2,4 anchors=10,13,16,30;30,61
 output y
 `
 
-// Suite runs the tests on backends that open returns.
-func Suite(t *testing.T, open func() train.Backend) {
+// Suite runs the tests on backends that open returns, with networks that compute in p.
+func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 	for name, test := range map[string]func(*testing.T, train.Network){
 		"loads":       loads,
 		"steps":       steps,
@@ -35,12 +35,12 @@ func Suite(t *testing.T, open func() train.Backend) {
 		"errors":      fails,
 	} {
 		t.Run(name, func(t *testing.T) {
-			with(t, open, train.LoadOptions{}, test)
+			with(t, open, train.LoadOptions{Precision: p}, test)
 		})
 	}
 	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
 		t.Run("resumes "+string(o), func(t *testing.T) {
-			with(t, open, train.LoadOptions{Optimizer: o}, resumes)
+			with(t, open, train.LoadOptions{Optimizer: o, Precision: p}, resumes)
 		})
 	}
 }
@@ -51,8 +51,17 @@ func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test fun
 	if b.String() == "" {
 		t.Error("the backend has no name")
 	}
+	p, err := b.Precision(o.Precision)
+	must(t, err)
+	if p == "" || o.Precision != "" && p != o.Precision {
+		t.Errorf("Precision of %q is %q", o.Precision, p)
+	}
 	n, err := b.Load(filled(t), o)
 	must(t, err)
+	if s := stateOf(t, n); s.momentum[train.LossScale] != nil {
+		s.momentum[train.LossScale].Data[0] = 256 // with the first one it skips some updates
+		must(t, n.SetState(s.live, s.averaged, s.momentum))
+	}
 	test(t, n)
 	must(t, n.Close())
 	must(t, b.Close())

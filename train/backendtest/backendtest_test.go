@@ -6,4 +6,4 @@ import (
 	"ultrafast/train"
 )
 
-func TestDrift(t *testing.T) { Suite(t, train.Drift) }
+func TestDrift(t *testing.T) { Suite(t, train.Drift, "") }

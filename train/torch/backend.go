@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/cpu"
-
 	"ultrafast/graph"
 	"ultrafast/train"
 )
@@ -23,9 +21,14 @@ type OpenOptions struct {
 type backend struct {
 	lib     *library
 	name    string
-	device  int64
+	device  int64 // -1 the CPU, else CUDA's index
 	workers []*worker
+
+	capability int64 // of the CUDA device: 80 for an A100; 0 is unknown
 }
+
+// A gpu is a backend on a CUDA device.
+type gpu struct{ *backend }
 
 // Open loads libtorch and starts the workers. The error says what to install or build if
 // something is missing.
@@ -48,12 +51,13 @@ func Open(o OpenOptions) (train.Backend, error) {
 	if count <= 0 {
 		count = runtime.GOMAXPROCS(0)
 	}
+	threads := 1
 	if device >= 0 {
-		count = 1
+		threads, count = min(4, runtime.GOMAXPROCS(0)), 1
 	}
 	b := &backend{lib: lib, device: device}
 	for range count {
-		w, err := startWorker(lib)
+		w, err := startWorker(lib, threads)
 		if err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
@@ -62,7 +66,20 @@ func Open(o OpenOptions) (train.Backend, error) {
 	if err := b.probe(o.Device); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+	if device >= 0 {
+		return gpu{b}, nil
+	}
 	return b, nil
+}
+
+// FreeMemory is that of train.Device.
+func (g gpu) FreeMemory() (int64, error) {
+	var bytes int64
+	err := each(g.workers, 1, func(int) error { return g.lib.err(g.lib.freeMemory(g.device, &bytes)) })
+	if err != nil {
+		return 0, fmt.Errorf("memory of cuda:%d: %w", g.device, err)
+	}
+	return bytes, nil
 }
 
 func parseDevice(name string) (int64, error) {
@@ -84,6 +101,11 @@ func parseDevice(name string) (int64, error) {
 // probe puts a number on the device, which fails if there is none, and makes the name.
 func (b *backend) probe(device string) error {
 	return each(b.workers, 1, func(int) error {
+		if b.device >= 0 {
+			if err := b.lib.err(b.lib.openCUDA(b.device, &b.capability)); err != nil {
+				return fmt.Errorf("device %s: %w", device, err)
+			}
+		}
 		s := b.lib.scope()
 		defer s.close()
 		if _, err := s.new(place{device: b.device}, []float32{1}, []int{1}); err != nil {
@@ -97,6 +119,9 @@ func (b *backend) probe(device string) error {
 		if b.device >= 0 {
 			version, _, _ := strings.Cut(b.name, ",")
 			b.name = fmt.Sprintf("%s, cuda:%d", version, b.device)
+			if b.capability > 0 {
+				b.name += fmt.Sprintf(" of compute capability %d.%d", b.capability/10, b.capability%10)
+			}
 			return nil
 		}
 		b.name += fmt.Sprintf(", %d workers", len(b.workers))
@@ -109,8 +134,9 @@ func (b *backend) String() string { return b.name }
 // Load makes one replica of the network per worker: its weights are views of the one set,
 // with gradients and batch statistics of its own.
 func (b *backend) Load(g *graph.Graph, o train.LoadOptions) (train.Network, error) {
-	if o.BF16 && b.device < 0 && !cpu.X86.HasAVX512BF16 && !cpu.X86.HasAMXBF16 {
-		return nil, errors.New("train: bf16 needs a CPU with AVX512-BF16 or AMX, and this one has neither: train in fp32")
+	var err error
+	if o.Precision, err = b.Precision(o.Precision); err != nil {
+		return nil, err
 	}
 	if err := g.Verify(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)

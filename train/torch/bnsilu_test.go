@@ -124,7 +124,7 @@ func runBatchNorm(b *backend, x, dy []float32, shape []int, last, fused bool) (f
 		y = fail(s.keep(z, m))
 	}
 	given := fail(s.new(where, dy, shape))
-	if err := b.lib.err(b.lib.backward(&y, &given, 1)); err != nil {
+	if err := b.lib.err(b.lib.backward(&y, &given, 1, 1)); err != nil {
 		return nil, err
 	}
 	rate, decay := make([]float64, 3), make([]float64, 3)

@@ -169,14 +169,22 @@ func (b *builder) find(dir string) error {
 }
 
 func (b *builder) findLibraries(lib string) error {
-	b.link = append(b.link, "-ltorch_cpu", "-lc10", "-Wl,-z,defs")
+	b.link = append(b.link, "-ltorch_cpu", "-lc10", "-ldl", "-Wl,-z,defs")
+	cuda := filepath.Join(lib, "libtorch_cuda.so")
 	if lib == "" {
-		return nil
+		out, err := b.output("-print-file-name=libtorch_cuda.so") // the name alone if there is none
+		if err != nil {
+			return err
+		}
+		cuda = strings.TrimSpace(string(out))
 	}
-	if _, err := os.Stat(filepath.Join(lib, "libtorch_cuda.so")); err == nil {
+	if _, err := os.Stat(cuda); err == nil && filepath.IsAbs(cuda) {
 		b.version += "-cuda"
 		// Nothing in the shim names a symbol of these; without them CUDA is not registered.
 		b.link = append(b.link, "-Wl,--no-as-needed", "-ltorch", "-ltorch_cuda", "-lc10_cuda")
+	}
+	if lib == "" {
+		return nil // a distribution's is built as its compiler builds
 	}
 	old, err := oldStrings(filepath.Join(lib, "libc10.so"))
 	if err != nil {

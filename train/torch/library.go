@@ -21,7 +21,9 @@ type message uintptr
 type library struct {
 	freeText    func(message)
 	describe    func(text *message) message
-	startThread func() message
+	openCUDA    func(device int64, capability *int64) message
+	freeMemory  func(device int64, bytes *int64) message
+	startThread func(threads int64) message
 	gradMode    func(on int64) message
 
 	live    func() int64
@@ -32,8 +34,8 @@ type library struct {
 	leaf    func(out *handle, t handle) message
 	mix     func(dst, src *handle, weights *float64, n, k int64) message
 
-	conv       func(out *handle, x, weight, bias handle, geometry *int64, bf16 int64) message
-	transpose  func(out *handle, x handle, weight, bias handle, geometry *int64, bf16 int64) message
+	conv       func(out *handle, x, weight, bias handle, geometry *int64, precision int64) message
+	transpose  func(out *handle, x handle, weight, bias handle, geometry *int64, precision int64) message
 	batchNorm  func(out *handle, x handle, parameters *handle, train, silu int64, momentum, eps float64) message
 	activation func(out *handle, x handle, kind string, slope float64) message
 	add        func(out, x *handle, n int64) message
@@ -42,7 +44,8 @@ type library struct {
 	upsample   func(out *handle, x handle, scale int64) message
 	slice      func(out *handle, x handle, axis, start, end, step int64) message
 
-	backward func(x, gradients *handle, n int64) message
+	backward func(x, gradients *handle, n int64, scale float64) message
+	unscale  func(leaves *handle, n int64, scale float64, finite *int64) message
 	clear    func(leaves *handle, n int64) message
 	sgd      func(weights, velocity, leaves *handle, n, k int64, rate, decay *float64, momentum, maxNorm float64) message
 	adam     func(weights, mean, squares, leaves *handle, n, k int64, rate, decay *float64, beta1, beta2, epsilon, maxNorm float64, step, decoupled int64) message
@@ -65,12 +68,12 @@ func loadLibrary(path string) (*library, error) {
 	l := &library{}
 	for name, f := range map[string]any{
 		"uf_free_text": &l.freeText, "uf_describe": &l.describe, "uf_start_thread": &l.startThread,
-		"uf_grad_mode": &l.gradMode,
-		"uf_live":      &l.live, "uf_free": &l.free, "uf_new": &l.newFrom, "uf_read": &l.read,
+		"uf_grad_mode": &l.gradMode, "uf_open_cuda": &l.openCUDA, "uf_free_memory": &l.freeMemory,
+		"uf_live": &l.live, "uf_free": &l.free, "uf_new": &l.newFrom, "uf_read": &l.read,
 		"uf_write": &l.write, "uf_leaf": &l.leaf, "uf_mix": &l.mix,
 		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
-		"uf_backward": &l.backward, "uf_clear": &l.clear, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
+		"uf_backward": &l.backward, "uf_unscale": &l.unscale, "uf_clear": &l.clear, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
 	} {
 		address, err := purego.Dlsym(so, name)
 		if err != nil {
@@ -84,8 +87,10 @@ func loadLibrary(path string) (*library, error) {
 // prepareEnvironment sets what libtorch and its libraries read while they load, unless the
 // user has set it. Workers are threads of ours with one thread each: OpenBLAS must not
 // start more, and OpenMP's must not spin. ATen 1.13 stops at AVX2 unless told otherwise.
+// UCX, on which Debian's libtorch 2.6 stands, would take the signals by which Go notices a
+// nil pointer, and end the program.
 func prepareEnvironment() error {
-	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "UCX_HANDLE_ERRORS": "none"}
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 		settings["ATEN_CPU_CAPABILITY"] = "avx512"
 	}

@@ -26,6 +26,7 @@ type network struct {
 	velocity       []handle   // of those: SGD's, or Adam's mean of gradients
 	squares        []handle   // of those: Adam's mean of squares
 	statistics     []int      // numbers of the running statistics
+	scale          *lossScale // nil where losses are not scaled
 }
 
 func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, error) {
@@ -34,11 +35,14 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 	if err != nil {
 		return nil, err
 	}
-	p.bf16 = o.BF16
+	p.precision = shimPrecision[o.Precision]
 	n := &network{
 		b: b, g: g, params: params, plan: p, o: o, owned: b.lib.scope(),
-		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in bf16.
-		place: place{b.device, b.device < 0 || o.BF16},
+		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in 16 bits.
+		place: place{b.device, b.device < 0 || o.Precision != train.FP32},
+	}
+	if o.Precision == train.FP16 {
+		n.scale = newLossScale()
 	}
 	for i, p := range params {
 		switch {
@@ -180,6 +184,9 @@ func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.scale != nil {
+		all[train.LossScale] = n.scale.state()
+	}
 	return all, nil
 }
 
@@ -222,6 +229,13 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 		if err := check("momentum"+set.suffix, *set.of, n.trained, momentum, set.suffix); err != nil {
 			return err
 		}
+	}
+	if n.scale != nil {
+		scale, err := lossScaleOf(momentum[train.LossScale])
+		if err != nil {
+			return err
+		}
+		*n.scale = scale
 	}
 	err := n.onWorker(func() error {
 		for _, w := range writes {

@@ -13,7 +13,8 @@ type plan struct {
 	calls []call
 	input int   // the value that is the picture
 	maps  []int // the values that are the raw maps
-	bf16  bool
+
+	precision int64 // of the shim's enum
 }
 
 type call struct {
@@ -175,10 +176,10 @@ func (p *plan) call(s *scope, c call, in, w []handle, m mode) (out handle, err e
 	switch op := c.node.Op.(type) {
 	case *graph.Conv:
 		g := geometry(op.Stride, op.Pad, op.Dilation, op.Groups)
-		msg = l.conv(&out, in[0], w[0], w[1], &g[0], flag(p.bf16))
+		msg = l.conv(&out, in[0], w[0], w[1], &g[0], p.precision)
 	case *graph.ConvTranspose:
 		g := append(geometry(op.Stride, op.Pad, op.Dilation, op.Groups), int64(op.OutPad[0]), int64(op.OutPad[1]))
-		msg = l.transpose(&out, in[0], w[0], w[1], &g[0], flag(p.bf16))
+		msg = l.transpose(&out, in[0], w[0], w[1], &g[0], p.precision)
 	case *graph.BatchNorm:
 		msg = batchNorm(l, &out, in[0], w, op, false, m)
 	case *graph.Activation:

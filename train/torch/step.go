@@ -146,7 +146,7 @@ func (n *network) backward(s *scope, out []handle, p part, gradients []*tensor.T
 			return err
 		}
 	}
-	if err := n.b.lib.err(n.b.lib.backward(&out[0], &given[0], int64(len(out)))); err != nil {
+	if err := n.b.lib.err(n.b.lib.backward(&out[0], &given[0], int64(len(out)), n.scale.by())); err != nil {
 		return fmt.Errorf("train: backward: %w", err)
 	}
 	return nil

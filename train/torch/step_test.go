@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ultrafast/graph"
 	"ultrafast/tensor"
 	"ultrafast/train"
 	"ultrafast/train/backendtest"
@@ -16,7 +17,38 @@ import (
 
 func TestSuite(t *testing.T) {
 	open(t, 1)
-	backendtest.Suite(t, func() train.Backend { return open(t, 2) })
+	for _, p := range train.Precisions {
+		t.Run(string(p), func(t *testing.T) {
+			if _, err := open(t, 2).Precision(p); err == nil {
+				backendtest.Suite(t, func() train.Backend { return open(t, 2) }, p)
+				return
+			}
+			skipWithout(t, p)
+			backendtest.Suite(t, func() train.Backend { return willing{open(t, 2)} }, p)
+		})
+	}
+}
+
+// A willing backend computes in what is meant for other devices, slowly.
+type willing struct{ *backend }
+
+func (willing) Precision(p train.Precision) (train.Precision, error) { return p, nil }
+
+func (w willing) Load(g *graph.Graph, o train.LoadOptions) (train.Network, error) {
+	return newNetwork(w.backend, g.Clone(), o)
+}
+
+// skipWithout skips a test where libtorch has no p on the CPU, as 1.13 has no fp16.
+func skipWithout(t *testing.T, p train.Precision) {
+	t.Helper()
+	n, err := newNetwork(open(t, 1), parse(t, small), train.LoadOptions{Precision: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.Predict(random(1, 1, 3, 16, 16), train.Live); err != nil && strings.Contains(err.Error(), "not implemented for") {
+		t.Skip(err)
+	}
 }
 
 func TestWorkersAgree(t *testing.T) {

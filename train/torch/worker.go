@@ -7,18 +7,19 @@ import (
 
 // A worker is one OS thread that runs jobs. Libtorch keeps grad mode and thread counts per
 // thread, and its OpenMP teams wait for each other by spinning, so each core gets one
-// worker that computes alone on a share of the batch.
+// worker that computes alone on a share of the batch. A GPU has one worker, for which
+// several threads copy.
 type worker struct {
 	jobs chan func()
 }
 
-func startWorker(l *library) (*worker, error) {
+func startWorker(l *library, threads int) (*worker, error) {
 	w := &worker{jobs: make(chan func())}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		started <- l.err(l.startThread())
+		started <- l.err(l.startThread(int64(threads)))
 		for job := range w.jobs {
 			job()
 		}

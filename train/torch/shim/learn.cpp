@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <map>
 
 #include "guard.h"
 
@@ -26,10 +27,10 @@ Tensor sum_gradients(uf_tensor** leaves, int64_t i, int64_t n, int64_t k) {
 
 // total_norm is the L2 norm of all gradients as one vector.
 double total_norm(const std::vector<Tensor>& gradients) {
-  std::vector<Tensor> norms;
+  std::vector<Tensor> some;
   for (const Tensor& g : gradients)
-    if (g.defined()) norms.push_back(g.norm().to(at::kDouble));
-  return norms.empty() ? 0 : at::stack(norms).norm().item<double>();
+    if (g.defined()) some.push_back(g);
+  return some.empty() ? 0 : at::stack(at::_foreach_norm(some)).to(at::kDouble).norm().item<double>();
 }
 
 void clear(uf_tensor** leaves, int64_t n) {
@@ -52,15 +53,18 @@ std::vector<Tensor> take_gradients(uf_tensor** leaves, int64_t n, int64_t k, dou
   return gradients;
 }
 
-// move is PyTorch's SGD with Nesterov momentum for one weight.
+// Alike are weights that move by the same numbers, with their gradients and optimizer's
+// state. A GPU is given all of them at once: a launch costs it more than a weight does.
+struct Alike {
+  std::vector<Tensor> weights, gradients, mean, squares;
+};
+
+// An AlikeBy has them by rate and decay.
+using AlikeBy = std::map<std::pair<double, double>, Alike>;
+
+// move is PyTorch's SGD with Nesterov momentum for one weight that is plain.
 void move(Tensor& weight, Tensor& velocity, const Tensor& gradient, double scale, double rate, double decay,
           double momentum) {
-  if (!plain(weight, velocity) || !plain(weight, gradient)) {
-    Tensor g = (gradient * scale).add_(weight, decay);
-    velocity.mul_(momentum).add_(g);
-    weight.add_(g.add_(velocity, momentum), -rate);
-    return;
-  }
   float* w = weight.data_ptr<float>();
   float* v = velocity.data_ptr<float>();
   const float* d = gradient.data_ptr<float>();
@@ -72,19 +76,42 @@ void move(Tensor& weight, Tensor& velocity, const Tensor& gradient, double scale
   }
 }
 
+// move_many is the same for any weights; mean is the velocity.
+void move_many(Alike& a, double scale, double rate, double decay, double momentum) {
+  std::vector<Tensor> g = at::_foreach_mul(a.gradients, scale);
+  if (decay != 0) at::_foreach_add_(g, a.weights, decay);
+  at::_foreach_mul_(a.mean, momentum);
+  at::_foreach_add_(a.mean, g);
+  at::_foreach_add_(g, a.mean, momentum);
+  at::_foreach_add_(a.weights, g, -rate);
+}
+
 }  // namespace
 
 extern "C" {
 
-uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n) {
+uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n, double scale) {
   return guard([&] {
     std::vector<Tensor> roots, g;
     for (int64_t i = 0; i < n; i++) {
       if (!get(x[i]).requires_grad()) continue;  // all before it is frozen
       roots.push_back(get(x[i]));
-      g.push_back(get(gradients[i]).to(roots.back().scalar_type()));
+      Tensor given = get(gradients[i]);
+      if (scale != 1) given = given * scale;
+      g.push_back(given.to(roots.back().scalar_type()));
     }
     if (!roots.empty()) torch::autograd::backward(roots, g);
+  });
+}
+
+uf_error uf_unscale(uf_tensor** leaves, int64_t n, double scale, int64_t* finite) {
+  return guard([&] {
+    at::NoGradGuard off;
+    std::vector<Tensor> gradients;
+    for (int64_t i = 0; i < n; i++)
+      if (get(leaves[i]).grad().defined()) gradients.push_back(get(leaves[i]).grad());
+    if (!gradients.empty()) at::_foreach_mul_(gradients, 1 / scale);
+    *finite = std::isfinite(total_norm(gradients));
   });
 }
 
@@ -98,9 +125,20 @@ uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, i
     at::NoGradGuard off;
     double scale;
     std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
-    for (int64_t i = 0; i < n; i++)
-      if (gradients[i].defined())
-        move(get(weights[i]), get(velocity[i]), gradients[i], scale, rate[i], decay[i], momentum);
+    AlikeBy rest;
+    for (int64_t i = 0; i < n; i++) {
+      if (!gradients[i].defined()) continue;
+      Tensor &w = get(weights[i]), &v = get(velocity[i]);
+      if (plain(w, v) && plain(w, gradients[i])) {
+        move(w, v, gradients[i], scale, rate[i], decay[i], momentum);
+        continue;
+      }
+      Alike& a = rest[{rate[i], decay[i]}];
+      a.weights.push_back(w);
+      a.gradients.push_back(gradients[i]);
+      a.mean.push_back(v);
+    }
+    for (auto& [by, alike] : rest) move_many(alike, scale, by.first, by.second, momentum);
   });
 }
 
@@ -112,15 +150,28 @@ uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_
     double scale;
     std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
     const double bias1 = 1 - std::pow(beta1, step), bias2 = std::sqrt(1 - std::pow(beta2, step));
+    AlikeBy all;
     for (int64_t i = 0; i < n; i++) {
       if (!gradients[i].defined()) continue;
-      Tensor &w = get(weights[i]), &m = get(mean[i]), &s = get(squares[i]);
-      Tensor g = gradients[i] * scale;
-      if (decoupled) w.mul_(1 - rate[i] * decay[i]);
-      else g.add_(w, decay[i]);
-      m.mul_(beta1).add_(g, 1 - beta1);
-      s.mul_(beta2).addcmul_(g, g, 1 - beta2);
-      w.addcdiv_(m, s.sqrt().div_(bias2).add_(epsilon), -rate[i] / bias1);
+      Alike& a = all[{rate[i], decay[i]}];
+      a.weights.push_back(get(weights[i]));
+      a.gradients.push_back(gradients[i]);
+      a.mean.push_back(get(mean[i]));
+      a.squares.push_back(get(squares[i]));
+    }
+    for (auto& [by, a] : all) {
+      const auto [rate, decay] = by;
+      std::vector<Tensor> g = at::_foreach_mul(a.gradients, scale);
+      if (decoupled) at::_foreach_mul_(a.weights, 1 - rate * decay);
+      else if (decay != 0) at::_foreach_add_(g, a.weights, decay);
+      at::_foreach_mul_(a.mean, beta1);
+      at::_foreach_add_(a.mean, g, 1 - beta1);
+      at::_foreach_mul_(a.squares, beta2);
+      at::_foreach_addcmul_(a.squares, g, g, 1 - beta2);
+      std::vector<Tensor> root = at::_foreach_sqrt(a.squares);
+      at::_foreach_div_(root, bias2);
+      at::_foreach_add_(root, epsilon);
+      at::_foreach_addcdiv_(a.weights, a.mean, root, -rate / bias1);
     }
   });
 }

@@ -29,19 +29,22 @@ Tensor bands(const Tensor& x, int64_t pictures, int64_t height) {
   return x.permute({0, 2, 3, 1}).reshape({pictures, height, x.size(3), x.size(1)}).permute({0, 3, 1, 2});
 }
 
+// round rounds the operands of a convolution, of which the last may be none.
+void round(int64_t precision, std::initializer_list<Tensor*> operands) {
+  if (precision == UF_FP32) return;
+  for (Tensor* t : operands)
+    if (t->defined()) *t = t->to(precision == UF_FP16 ? at::kHalf : at::kBFloat16);
+}
+
 }  // namespace
 
 extern "C" {
 
 uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias, const int64_t* geometry,
-                 int64_t bf16) {
+                 int64_t precision) {
   return guard([&] {
     Tensor a = get(x), w = get(weight), b = bias ? get(bias) : Tensor();
-    if (bf16) {
-      a = a.to(at::kBFloat16);
-      w = w.to(at::kBFloat16);
-      if (bias) b = b.to(at::kBFloat16);
-    }
+    round(precision, {&a, &w, &b});
     at::IntArrayRef g(geometry, 7);
     int64_t n = a.size(0), h = a.size(2), k = pieces(a, w, g);
     if (k > 1) a = bands(a, n * k, h / k);
@@ -51,18 +54,18 @@ uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bi
 }
 
 uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias,
-                           const int64_t* geometry, int64_t bf16) {
+                           const int64_t* geometry, int64_t precision) {
   return guard([&] {
     Tensor a = get(x), w = get(weight), b = bias ? get(bias) : Tensor();
+    round(precision, {&a, &w, &b});
+    auto type = a.scalar_type();
     // On the CPU libtorch 1.13 takes bfloat16 here only where as many channels go in as come
     // out. So its rounded operands are multiplied in float.
-    for (Tensor* t : {&a, &w, &b}) {
-      if (bf16 && t->defined()) *t = t->to(at::kBFloat16);
-      if (bf16 && t->defined() && t->is_cpu()) *t = t->to(at::kFloat);
-    }
+    for (Tensor* t : {&a, &w, &b})
+      if (t->defined() && t->is_cpu()) *t = t->to(at::kFloat);
     at::IntArrayRef g(geometry, 9);
     Tensor y = at::conv_transpose2d(a, w, b, g.slice(0, 2), g.slice(2, 2), g.slice(7, 2), g[6], g.slice(4, 2));
-    *out = give(bf16 ? y.to(at::kBFloat16) : y);
+    *out = give(y.to(type));
   });
 }
 
@@ -78,7 +81,7 @@ uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, in
       return;
     }
     Tensor y = at::batch_norm(a, p[0], p[1], p[2], p[3], train != 0, momentum, eps, /*cudnn_enabled=*/true);
-    *out = give(silu ? at::silu_(y) : y);
+    *out = give(silu ? at::silu(y) : y);  // in place it would copy y first, for the way back
   });
 }
 

@@ -17,11 +17,19 @@ void uf_free_text(char* text);
 // Library, version and instruction set: "libtorch 1.13.1, CPU AVX2".
 uf_error uf_describe(char** text);
 
-// Prepares the calling thread: one thread of work, memory kept for the next step.
-uf_error uf_start_thread(void);
+// Prepares the calling thread: so many threads work for it, memory is kept for the next step.
+uf_error uf_start_thread(int64_t threads);
 
 // Sets whether operations of the calling thread are recorded for backward.
 uf_error uf_grad_mode(int64_t on);
+
+// ---- CUDA devices (device.cpp)
+
+// Readies a device, or says what is missing. Its compute capability is 10 * major + minor,
+// 80 for an A100, and 0 if it cannot be known.
+uf_error uf_open_cuda(int64_t device, int64_t* capability);
+// The bytes of a device's memory that nobody has.
+uf_error uf_free_memory(int64_t device, int64_t* bytes);
 
 // ---- tensors (tensor.cpp)
 
@@ -43,12 +51,13 @@ uf_error uf_mix(uf_tensor** dst, uf_tensor** src, const double* weights, int64_t
 // ---- operations (ops.cpp)
 
 // Geometry: stride, pad and dilation, each vertical and horizontal, then groups. The bias
-// may be NULL. With bf16 the operands are rounded to bfloat16 and so is the result.
+// may be NULL. The operands are rounded to the precision, and so is the result.
+enum { UF_FP32, UF_BF16, UF_FP16 };
 uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias, const int64_t* geometry,
-                 int64_t bf16);
+                 int64_t precision);
 // A transposed convolution: the geometry has two more numbers, output padding, at its end.
 uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias,
-                           const int64_t* geometry, int64_t bf16);
+                           const int64_t* geometry, int64_t precision);
 // Parameters: gamma, beta, running mean, running variance. With train, batch statistics
 // are used and the running ones move by momentum. With silu, SiLU follows.
 uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t train, int64_t silu,
@@ -62,9 +71,11 @@ uf_error uf_slice(uf_tensor** out, uf_tensor* x, int64_t axis, int64_t start, in
 
 // ---- learning (learn.cpp)
 
-// Runs gradients backward from n tensors, or those of them that depend on a leaf, and adds
-// to those of the leaves.
-uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n);
+// Runs gradients, times scale, backward from n tensors, or those of them that depend on a
+// leaf, and adds to those of the leaves.
+uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n, double scale);
+// Divides the gradients of n leaves by the scale, and says whether all are finite.
+uf_error uf_unscale(uf_tensor** leaves, int64_t n, double scale, int64_t* finite);
 // Forgets the gradients of n leaves.
 uf_error uf_clear(uf_tensor** leaves, int64_t n);
 // One step of SGD with Nesterov momentum over n weights. Leaves holds k sets of n whose
