@@ -27,7 +27,7 @@ import (
 //go:embed shim
 var source embed.FS
 
-const install = "apt-get install -y --no-install-recommends libtorch-dev libopenblas0-pthread g++"
+const install = "apt-get install -y --no-install-recommends libtorch-dev libgloo-dev libopenblas0-pthread g++"
 
 // BuildOptions says which libtorch to build for.
 type BuildOptions struct {

@@ -48,7 +48,14 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 			n.statistics = append(n.statistics, i)
 		}
 	}
-	if err := n.fill(); err != nil {
+	err = n.fill()
+	if err == nil {
+		err = n.shareNumbers(n.live, n.averaged)
+	}
+	if err == nil && b.group != nil {
+		err = n.shareStatistics()
+	}
+	if err != nil {
 		n.owned.close()
 		return nil, err
 	}
@@ -232,6 +239,9 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.shareNumbers(n.live, n.averaged, n.velocity, n.squares); err != nil {
 		return err
 	}
 	if err := n.clearGradients(); err != nil {

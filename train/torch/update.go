@@ -26,6 +26,9 @@ func (n *network) move(u train.Update) error {
 	if count == 0 {
 		return nil
 	}
+	if err := n.sumGradients(); err != nil {
+		return err
+	}
 	weights, leaves := pick(n.live, n.trained), n.leaves()
 	rate, decay := make([]float64, count), make([]float64, count)
 	for i, k := range n.trained {

@@ -1,0 +1,140 @@
+package torch
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"ultrafast/train/peers"
+)
+
+// A groupHandle is a group of processes in the shim; 0 is none.
+type groupHandle uintptr
+
+// opTimeout is what a sum over the processes may take. It is longer than peers' patience,
+// which names the one that keeps the others waiting.
+const opTimeout = 15 * time.Minute
+
+// verdict is how long after an error of libtorch's the peers may still say whose it was.
+const verdict = 3 * time.Second
+
+// A group is the processes of a training as libtorch sees them.
+type group struct {
+	lib    *library
+	peers  *peers.Peers
+	handle groupHandle
+	closed chan struct{}
+}
+
+// connect brings the processes together in libtorch: by a store at a free port of process
+// 0, since the port that the peers met at is theirs.
+func connect(lib *library, p *peers.Peers, device int64) (*group, error) {
+	g := &group{lib: lib, peers: p, closed: make(chan struct{})}
+	open := func(host string, port int64) (int64, error) {
+		err := lib.err(lib.groupOpen(&g.handle, host, &port, int64(p.Rank()), int64(p.Size()), opTimeout.Milliseconds()))
+		return port, err
+	}
+	var port int64
+	var err error
+	if p.Rank() == 0 {
+		if port, err = open("localhost", 0); err != nil {
+			return nil, g.cause(fmt.Errorf("group: %w", err))
+		}
+	}
+	text, err := p.Broadcast([]byte(strconv.FormatInt(port, 10)))
+	if err == nil && p.Rank() > 0 {
+		if port, err = strconv.ParseInt(string(text), 10, 64); err == nil {
+			_, err = open(p.Host(), port)
+		}
+	}
+	if err != nil {
+		return nil, g.cause(fmt.Errorf("group: %w", err))
+	}
+	go func() {
+		select {
+		case <-p.Lost():
+			lib.groupLose(g.handle)
+		case <-g.closed:
+		}
+	}()
+	if err := lib.err(lib.groupConnect(g.handle, p.IP(), device)); err != nil {
+		g.close()
+		return nil, g.cause(fmt.Errorf("group: %w", err))
+	}
+	return g, nil
+}
+
+// cause is what led to an error of a call on the group: where a process has gone, that. A
+// broken connection is seen here and by the peers at about the same time.
+func (g *group) cause(err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-g.peers.Lost():
+		return g.peers.Err()
+	case <-time.After(verdict):
+		return err
+	}
+}
+
+func (g *group) close() {
+	close(g.closed)
+	g.lib.groupClose(g.handle)
+}
+
+// A syncHandle is a meeting in the shim of all who normalise one batch together; 0 is none.
+type syncHandle uintptr
+
+// meeting opens one for the workers of a step, where batch norm wants it.
+func (n *network) meeting(members int) (syncHandle, error) {
+	if !n.o.SyncBN {
+		return 0, nil
+	}
+	var g groupHandle
+	if n.b.group != nil {
+		g = n.b.group.handle
+	}
+	var s syncHandle
+	return s, n.b.lib.err(n.b.lib.syncNew(&s, g, int64(members)))
+}
+
+// shareNumbers gives tensors of every process the numbers of process 0.
+func (n *network) shareNumbers(sets ...[]handle) error {
+	g := n.b.group
+	if g == nil {
+		return nil
+	}
+	return n.onWorker(func() error {
+		for _, set := range sets {
+			if len(set) == 0 {
+				continue
+			}
+			if err := g.lib.err(g.lib.groupBroadcast(g.handle, &set[0], int64(len(set)))); err != nil {
+				return g.cause(fmt.Errorf("train: %w", err))
+			}
+		}
+		return nil
+	})
+}
+
+// sumGradients adds up what the replicas of all processes have accumulated: once an
+// update, however many steps it has.
+func (n *network) sumGradients() error {
+	g := n.b.group
+	if g == nil {
+		return nil
+	}
+	leaves := n.leaves()
+	return g.cause(g.lib.err(g.lib.groupSum(g.handle, &leaves[0], int64(len(n.trained)), int64(len(n.replicas)))))
+}
+
+// averageStatistics makes the live running statistics those of all processes, each counted
+// by its pictures.
+func (n *network) averageStatistics(pictures int) error {
+	g, live := n.b.group, pick(n.live, n.statistics)
+	if g == nil || n.o.SyncBN || len(live) == 0 { // with SyncBN they are the same everywhere
+		return nil
+	}
+	return g.cause(g.lib.err(g.lib.groupMean(g.handle, &live[0], int64(len(live)), float64(pictures))))
+}
