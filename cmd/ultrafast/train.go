@@ -17,6 +17,7 @@ import (
 	"ultrafast/graph"
 	"ultrafast/report"
 	"ultrafast/train"
+	"ultrafast/train/peers"
 )
 
 type trainFlags struct {
@@ -91,34 +92,72 @@ func (f *trainFlags) add(c *cobra.Command) {
 }
 
 func (f *trainFlags) run(c *cobra.Command) error {
-	if f.resume != "" {
-		return f.goOn(c)
-	}
-	cfg, err := f.config()
+	where, err := readProcesses(os.Getenv)
 	if err != nil {
 		return err
 	}
+	var cfg train.Config
+	if f.resume == "" {
+		if cfg, err = f.config(); err != nil {
+			return err
+		}
+		if cfg.Batch == autoBatch && where.size > 1 {
+			return fmt.Errorf("--batch -1 measures one process's memory: give a number, for all %d processes together", where.size)
+		}
+	}
+	p, err := where.join(c)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		cfg.Peers = p
+	}
+	err = f.train(c, cfg, where, p)
+	if p != nil {
+		p.Close(err)
+	}
+	return err
+}
+
+// train trains anew or goes on, alone where p is nil.
+func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, p *peers.Peers) error {
+	leads := where.rank == 0
+	var err error
+	if f.resume != "" {
+		if cfg, err = f.resumed(leads, p); err != nil {
+			return err
+		}
+	}
+	where.share(&cfg)
 	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
 		return err
 	}
-	g, err := f.model(c.OutOrStdout(), data.Names)
-	if err != nil {
-		return err
+	var g *graph.Graph
+	if f.resume == "" && leads {
+		if g, err = f.model(c.OutOrStdout(), data.Names); err != nil {
+			return err
+		}
 	}
-	be, err := openBackend(f.device, 0)
+	be, err := openBackend(where.device(f.device), where.workers(), p)
 	if err != nil {
 		return err
 	}
 	defer be.Close()
+	if !leads {
+		_, err := train.Run(c.Context(), be, nil, data, cfg)
+		return err
+	}
 	if cfg.Batch == autoBatch {
 		if cfg.Batch, err = train.AutoBatch(be, g, len(data.Train), cfg); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "batches of %d pictures\n", cfg.Batch)
 	}
-	if cfg.Dir, err = newRun(f.project, f.name); err != nil {
-		return err
+	if f.resume == "" {
+		if cfg.Dir, err = newRun(f.project, f.name); err != nil {
+			return err
+		}
 	}
 	return runTraining(c.Context(), c.OutOrStdout(), be, g, data, cfg)
 }
@@ -152,29 +191,24 @@ func (f *trainFlags) config() (train.Config, error) {
 	return cfg, f.recipe.apply(&cfg)
 }
 
-// goOn resumes a run by the recipe that it was started with.
-func (f *trainFlags) goOn(c *cobra.Command) error {
-	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
-	if f.resume == latest {
-		var err error
-		if dir, err = latestRun(f.project); err != nil {
-			return err
+// resumed is the recipe that the run to go on with was started with. Its folder is on the
+// machine of process 0.
+func (f *trainFlags) resumed(leads bool, p *peers.Peers) (cfg train.Config, err error) {
+	if leads {
+		dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
+		if f.resume == latest {
+			if dir, err = latestRun(f.project); err != nil {
+				return cfg, err
+			}
+		}
+		if cfg, err = train.ReadConfig(dir); err != nil {
+			return cfg, err
 		}
 	}
-	cfg, err := train.ReadConfig(dir)
-	if err != nil {
-		return err
+	if p == nil {
+		return cfg, nil
 	}
-	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
-	if err != nil {
-		return err
-	}
-	be, err := openBackend(f.device, 0)
-	if err != nil {
-		return err
-	}
-	defer be.Close()
-	return runTraining(c.Context(), c.OutOrStdout(), be, nil, data, cfg)
+	return cfg.Share(p)
 }
 
 // latestRun finds the run below project that was at work last.
