@@ -48,6 +48,7 @@ type Peers struct {
 	lost chan struct{}
 	err  error // set before lost is closed
 	wait sync.WaitGroup
+	left sync.Once
 	end  chan struct{} // closed by Close
 }
 
@@ -120,8 +121,10 @@ func (p *Peers) Host() string {
 }
 
 // Close leaves the group. With a reason the others are told it and end with an error that
-// says so; without, they go on to their own Close.
-func (p *Peers) Close(reason error) {
+// says so; without, they go on to their own Close. Closing again does nothing.
+func (p *Peers) Close(reason error) { p.left.Do(func() { p.close(reason) }) }
+
+func (p *Peers) close(reason error) {
 	lost := p.Err() != nil
 	p.once.Do(func() { p.err = net.ErrClosed; close(p.lost) }) // what comes now is no news
 	close(p.end)
