@@ -15,6 +15,9 @@ type groupHandle uintptr
 // which names the one that keeps the others waiting.
 const opTimeout = 15 * time.Minute
 
+// connectTimeout is what libtorch may take to connect processes that have met already.
+const connectTimeout = 2 * time.Minute
+
 // verdict is how long after an error of libtorch's the peers may still say whose it was.
 const verdict = 3 * time.Second
 
@@ -26,29 +29,25 @@ type group struct {
 	closed chan struct{}
 }
 
-// connect brings the processes together in libtorch: by a store at a free port of process
-// 0, since the port that the peers met at is theirs.
+// connect brings the processes together in libtorch. Its calls cannot be stopped, so where
+// a process is lost meanwhile they are left to themselves.
 func connect(lib *library, p *peers.Peers, device int64) (*group, error) {
 	g := &group{lib: lib, peers: p, closed: make(chan struct{})}
-	open := func(host string, port int64) (int64, error) {
-		err := lib.err(lib.groupOpen(&g.handle, host, &port, int64(p.Rank()), int64(p.Size()), opTimeout.Milliseconds()))
-		return port, err
-	}
-	var port int64
+	done := make(chan error, 1)
+	go func() { done <- g.meet(device) }()
 	var err error
-	if p.Rank() == 0 {
-		if port, err = open("localhost", 0); err != nil {
-			return nil, g.cause(fmt.Errorf("group: %w", err))
+	select {
+	case err = <-done:
+		if err != nil {
+			err = g.cause(fmt.Errorf("group: %w", err))
 		}
-	}
-	text, err := p.Broadcast([]byte(strconv.FormatInt(port, 10)))
-	if err == nil && p.Rank() > 0 {
-		if port, err = strconv.ParseInt(string(text), 10, 64); err == nil {
-			_, err = open(p.Host(), port)
-		}
+	case <-p.Lost():
+		err = p.Err()
+	case <-time.After(connectTimeout):
+		err = fmt.Errorf("group: libtorch has not connected the %d processes within %v: do their machines reach each other at all ports?", p.Size(), connectTimeout)
 	}
 	if err != nil {
-		return nil, g.cause(fmt.Errorf("group: %w", err))
+		return nil, err
 	}
 	go func() {
 		select {
@@ -57,11 +56,33 @@ func connect(lib *library, p *peers.Peers, device int64) (*group, error) {
 		case <-g.closed:
 		}
 	}()
-	if err := lib.err(lib.groupConnect(g.handle, p.IP(), device)); err != nil {
-		g.close()
-		return nil, g.cause(fmt.Errorf("group: %w", err))
-	}
 	return g, nil
+}
+
+// meet opens a store at a free port of process 0, since the port that the peers met at is
+// theirs, and by that the group.
+func (g *group) meet(device int64) error {
+	open := func(host string, port int64) (int64, error) {
+		err := g.lib.err(g.lib.groupOpen(&g.handle, host, &port, int64(g.peers.Rank()), int64(g.peers.Size()), opTimeout.Milliseconds()))
+		return port, err
+	}
+	var port int64
+	var err error
+	if g.peers.Rank() == 0 {
+		if port, err = open("localhost", 0); err != nil {
+			return err
+		}
+	}
+	text, err := g.peers.Broadcast([]byte(strconv.FormatInt(port, 10)))
+	if err == nil && g.peers.Rank() > 0 {
+		if port, err = strconv.ParseInt(string(text), 10, 64); err == nil {
+			_, err = open(g.peers.Host(), port)
+		}
+	}
+	if err == nil {
+		err = g.lib.err(g.lib.groupConnect(g.handle, g.peers.IP(), device))
+	}
+	return err
 }
 
 // cause is what led to an error of a call on the group: where a process has gone, that. A

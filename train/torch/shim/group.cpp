@@ -5,11 +5,11 @@
 #include <chrono>
 #include <thread>
 
-#if __has_include(<gloo/config.h>)
-#define USE_C10D_GLOO
+// The build says which of the two it found the headers of.
+#ifdef USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #endif
-#ifdef USE_C10D_NCCL  // the build decides: it takes NCCL's and CUDA's headers and a libtorch for CUDA
+#ifdef USE_C10D_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
