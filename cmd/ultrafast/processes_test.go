@@ -218,7 +218,7 @@ func untilEpoch(t *testing.T, dir string, epoch int) {
 // needs no folder for that.
 func TestKilledProcess(t *testing.T) {
 	dir, train := tinyTask(t)
-	const epochs = 8
+	const epochs = 6
 	whole := filepath.Join(dir, "whole")
 	start(t, 2, nil, train("whole", epochs)...).good()
 	for name, c := range map[string]struct {

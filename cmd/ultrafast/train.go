@@ -53,7 +53,11 @@ The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/las
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
 train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
---resume goes on with the latest run below --project, --resume DIR with another.`,
+--resume goes on with the latest run below --project, --resume DIR with another.
+
+Several processes, on one machine or many, share each batch where torchrun's variables are
+set (torchrun --no-python ultrafast train ...; see docs/machines.md). --batch is over all of
+them.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
 				f.resume = args[0]
@@ -97,37 +101,44 @@ func (f *trainFlags) run(c *cobra.Command) error {
 		return err
 	}
 	var cfg train.Config
-	if f.resume == "" {
+	switch {
+	case f.resume == "":
 		if cfg, err = f.config(); err != nil {
 			return err
 		}
 		if cfg.Batch == autoBatch && where.size > 1 {
 			return fmt.Errorf("--batch -1 measures one process's memory: give a number, for all %d processes together", where.size)
 		}
+	case where.rank == 0:
+		if cfg, err = f.resumed(); err != nil {
+			return err
+		}
+	case f.data != "": // elsewhere on this machine than where the run was started
+		if cfg.Data, err = filepath.Abs(f.data); err != nil {
+			return err
+		}
 	}
 	p, err := where.join(c)
 	if err != nil {
 		return err
 	}
-	if p != nil {
-		cfg.Peers = p
+	if p == nil {
+		return f.train(c, cfg, where, nil)
 	}
-	err = f.train(c, cfg, where, p)
-	if p != nil {
-		p.Close(err)
+	data := cfg.Data
+	if cfg, err = cfg.Share(p); err == nil {
+		if data != "" {
+			cfg.Data = data // each its own
+		}
+		err = f.train(c, cfg, where, p)
 	}
+	p.Close(err)
 	return err
 }
 
 // train trains anew or goes on, alone where p is nil.
 func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, p *peers.Peers) error {
 	leads := where.rank == 0
-	var err error
-	if f.resume != "" {
-		if cfg, err = f.resumed(leads, p); err != nil {
-			return err
-		}
-	}
 	where.share(&cfg)
 	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
@@ -191,24 +202,16 @@ func (f *trainFlags) config() (train.Config, error) {
 	return cfg, f.recipe.apply(&cfg)
 }
 
-// resumed is the recipe that the run to go on with was started with. Its folder is on the
-// machine of process 0.
-func (f *trainFlags) resumed(leads bool, p *peers.Peers) (cfg train.Config, err error) {
-	if leads {
-		dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
-		if f.resume == latest {
-			if dir, err = latestRun(f.project); err != nil {
-				return cfg, err
-			}
-		}
-		if cfg, err = train.ReadConfig(dir); err != nil {
-			return cfg, err
+// resumed is the recipe that the run to go on with was started with.
+func (f *trainFlags) resumed() (train.Config, error) {
+	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
+	if f.resume == latest {
+		var err error
+		if dir, err = latestRun(f.project); err != nil {
+			return train.Config{}, err
 		}
 	}
-	if p == nil {
-		return cfg, nil
-	}
-	return cfg.Share(p)
+	return train.ReadConfig(dir)
 }
 
 // latestRun finds the run below project that was at work last.

@@ -204,3 +204,25 @@ func TestStart(t *testing.T) {
 		t.Errorf("a port in use: %v", err)
 	}
 }
+
+// BenchmarkSum is the exchange that each step makes twice, on one machine:
+//
+//	go test -run - -bench Sum ./train/peers
+func BenchmarkSum(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	l.Close()
+	errs := together(b.Context(), 2, Options{Address: l.Addr().String()}, func(p *Peers) error {
+		for range b.N {
+			if err := p.Sum(make([]float64, 4)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(errs...); err != nil {
+		b.Fatal(err)
+	}
+}
