@@ -17,7 +17,7 @@ func Join(ctx context.Context, o Options) (*Peers, error) {
 	if o.Size < 2 || o.Rank < 0 || o.Rank >= o.Size {
 		return nil, fmt.Errorf("group: process %d of %d: want 0 to %d, of 2 at least", o.Rank, o.Size, o.Size-1)
 	}
-	p := &Peers{o: o, ctx: ctx, links: make([]*link, o.Size), lost: make(chan struct{}), end: make(chan struct{})}
+	p := &Peers{o: o, links: make([]*link, o.Size), lost: make(chan struct{}), end: make(chan struct{})}
 	start, cancel := context.WithTimeout(ctx, o.Start)
 	defer cancel()
 	join := p.dial

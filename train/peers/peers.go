@@ -41,7 +41,6 @@ func (o Options) withDefaults() Options {
 // is lost each of them fails with Err.
 type Peers struct {
 	o     Options
-	ctx   context.Context
 	links []*link // to the others by rank; of process 0 all but its own, of the others the first
 
 	once sync.Once
