@@ -3,6 +3,7 @@ package dataset
 import (
 	"archive/tar"
 	"archive/zip"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,7 +34,7 @@ func isArchive(path string) bool {
 }
 
 // unpack returns the folder in the user's cache that holds what an archive does. It is
-// named after the archive's content, and made once.
+// named after the archive's content, and made once; those used longest ago go for it.
 func unpack(path string, o OpenOptions) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -55,7 +56,7 @@ func unpack(path string, o OpenOptions) (string, error) {
 	}
 	cache = filepath.Join(cache, "ultrafast", "data")
 	final := filepath.Join(cache, hex.EncodeToString(hash.Sum(nil))[:32])
-	if exists(final) {
+	if use(final) {
 		return final, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -78,9 +79,14 @@ func unpack(path string, o OpenOptions) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if err := os.Rename(u.dir, final); err != nil && !exists(final) { // another process may have been faster
-		return "", err
+	if err := os.Rename(u.dir, final); !use(final) { // another process may have been faster
+		return "", cmp.Or(err, fmt.Errorf("%s: what was unpacked to %s is gone again", path, final))
 	}
+	limit := int64(keepUnpacked)
+	if free, err := freeBytes(cache); err == nil {
+		limit = max(limit, free/10)
+	}
+	makeRoom(cache, limit)
 	return final, nil
 }
 

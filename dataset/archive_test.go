@@ -7,12 +7,15 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A member is a file of an archive. A tar's may be a link.
@@ -234,6 +237,73 @@ func TestUnpackStops(t *testing.T) {
 	}
 }
 
+// forget ends the use of an unpacked archive, as the end of a process does.
+func forget(dir string) {
+	if f, ok := inUse.LoadAndDelete(dir); ok {
+		f.(*os.File).Close()
+	}
+}
+
+// TestMakeRoom: of three archives the one used longest ago goes, and none that is in use.
+func TestMakeRoom(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("nothing is removed there")
+	}
+	var dirs, paths []string
+	path := put(t, "0.tar", makeTar(t, false, []member{{name: "a.txt", text: strings.Repeat("0", 1000)}}))
+	cache := filepath.Join(os.Getenv("XDG_CACHE_HOME"), "ultrafast", "data")
+	for i := range 3 {
+		if i > 0 {
+			path = filepath.Join(filepath.Dir(path), fmt.Sprint(i)+".tar")
+			if err := os.WriteFile(path, makeTar(t, false, []member{{name: "a.txt", text: strings.Repeat(fmt.Sprint(i), 1000)}}), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dir, err := unpack(path, OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer forget(dir)
+		dirs, paths = append(dirs, dir), append(paths, path)
+		when := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(dir, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(want ...bool) {
+		t.Helper()
+		for i, dir := range dirs {
+			if exists(dir) != want[i] {
+				t.Errorf("archive %d is there: %v", i, !want[i])
+			}
+		}
+	}
+	makeRoom(cache, 0)
+	there(true, true, true) // all in use
+	forget(dirs[0])
+	if _, err := unpack(paths[0], OpenOptions{}); err != nil { // now the youngest
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		forget(dir)
+	}
+	makeRoom(cache, 3000)
+	there(true, true, true)
+	makeRoom(cache, 2999)
+	there(true, false, true)
+	if _, err := unpack(paths[0], OpenOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	makeRoom(cache, 0)
+	there(true, false, false)
+	if left, _ := filepath.Glob(filepath.Join(cache, "*")); len(left) != 1 {
+		t.Errorf("the cache holds %q", left)
+	}
+	if _, err := unpack(paths[1], OpenOptions{}); err != nil || !exists(dirs[1]) {
+		t.Errorf("unpacked again: %v", err)
+	}
+}
+
 func FuzzUnpack(f *testing.F) {
 	members := []member{{name: "images/a.png", text: "x"}, {name: "labels/a.txt", text: boxText}, {name: "images/b", link: "a"}}
 	f.Add(makeZip(f, members), uint8(0))
@@ -245,6 +315,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			return
 		}
+		forget(dir)
 		err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() && !d.Type().IsRegular() {
 				t.Errorf("%s is %v", path, d.Type())

@@ -70,8 +70,8 @@ func (a Augment) move(rng *rand.Rand, from, to image.Point) (m matrix, scale flo
 }
 
 // moveTo writes canvas to out, which becomes of that size, as move has it, and returns
-// the boxes that are left.
-func (a Augment) moveTo(out, canvas *picture.RGB, rng *rand.Rand, boxes []region, size image.Point) []region {
+// the boxes that remain.
+func (a Augment) moveTo(out, canvas *picture.RGB, rng *rand.Rand, boxes []region, outlines []outline, size image.Point) []region {
 	if out.W != size.X || out.H != size.Y {
 		*out = *picture.New(size.X, size.Y)
 	}
@@ -81,9 +81,20 @@ func (a Augment) moveTo(out, canvas *picture.RGB, rng *rand.Rand, boxes []region
 	} else {
 		warp(out, canvas, m)
 	}
-	var left []region
-	for _, r := range boxes {
-		if r, ok := r.moved(m, scale, size); ok {
+	return remaining(boxes, outlines, m, scale, size)
+}
+
+// remaining returns what is left of boxes after m. Where each has an outline, in the same
+// order, boxes are made of these: of all or of none, as in YOLOv5.
+func remaining(boxes []region, outlines []outline, m matrix, scale float64, size image.Point) (left []region) {
+	for i, r := range boxes {
+		var ok bool
+		if len(outlines) == len(boxes) {
+			r, ok = outlines[i].moved(r, m, scale, size)
+		} else {
+			r, ok = r.moved(m, scale, size)
+		}
+		if ok {
 			left = append(left, r)
 		}
 	}
@@ -117,9 +128,8 @@ func (r region) clip(w, h float64) region {
 	return r
 }
 
-// moved returns the box around the four corners after m, clipped to size. ok is
-// false if too little is left to learn from: YOLOv5 wants sides above 2 pixels, more than
-// a tenth of the area, and an aspect below 100.
+// moved returns the box around the four corners after m, clipped to size. ok is false if
+// too little is left to learn from.
 func (r region) moved(m matrix, scale float64, size image.Point) (out region, ok bool) {
 	out = region{r.class, math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 	for _, corner := range [4][2]float64{{r.x1, r.y1}, {r.x2, r.y1}, {r.x2, r.y2}, {r.x1, r.y2}} {
@@ -131,11 +141,17 @@ func (r region) moved(m matrix, scale float64, size image.Point) (out region, ok
 		out.y1, out.y2 = min(out.y1, y), max(out.y2, y)
 	}
 	out = out.clip(float64(size.X), float64(size.Y))
+	return out, r.leaves(out, scale, 0.1)
+}
+
+// leaves reports whether enough of a box, scaled, is left to learn from: YOLOv5 wants sides
+// above 2 pixels, more than a share of the area, and an aspect below 100.
+func (r region) leaves(left region, scale, share float64) bool {
 	const eps = 1e-16
 	w0, h0 := (r.x2-r.x1)*scale, (r.y2-r.y1)*scale
-	w, h := out.x2-out.x1, out.y2-out.y1
+	w, h := left.x2-left.x1, left.y2-left.y1
 	aspect := max(w/(h+eps), h/(w+eps))
-	return out, w > 2 && h > 2 && w*h/(w0*h0+eps) > 0.1 && aspect < 100
+	return w > 2 && h > 2 && w*h/(w0*h0+eps) > share && aspect < 100
 }
 
 // target makes a region on a w x h canvas a target. As in YOLOv5 a box ends a thousandth

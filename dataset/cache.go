@@ -31,10 +31,13 @@ func (c *cache) put(i int, p *picture.RGB) {
 	}
 }
 
-// load returns an item's picture with the longer side Size. It is shared: nobody writes
-// to it.
+// load returns an item's picture with the longer side Size, or what stands in for it. It
+// is shared: nobody writes to it.
 func (l *Loader) load(i int) (*picture.RGB, error) {
 	if p := l.cache.pictures[i].Load(); p != nil {
+		return p, nil
+	}
+	if p := l.lost.standIn(i); p != nil {
 		return p, nil
 	}
 	item := &l.items[i]
@@ -42,8 +45,12 @@ func (l *Loader) load(i int) (*picture.RGB, error) {
 	if err == nil && p == nil {
 		p, err = l.decode(item)
 	}
+	if err == nil {
+		err = l.readOutlines(i)
+	}
 	if err != nil {
-		return nil, err
+		w, h := l.scaled(item.W, item.H)
+		return l.lost.add(i, w, h, err)
 	}
 	l.cache.put(i, p)
 	return p, nil

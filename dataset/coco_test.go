@@ -70,6 +70,19 @@ func TestCOCO(t *testing.T) {
 	}
 }
 
+// TestCOCOStray: annotations of pictures that the file has not are told.
+func TestCOCOStray(t *testing.T) {
+	box := cocoBoxText(18, "[0, 0, 9, 9]", "")
+	stray := strings.Replace(strings.Replace(box, `"image_id": 9`, `"image_id": 8`, 1), `"id": 7`, `"id": 5`, 1)
+	root := tree(t, map[string]string{"train.json": cocoText("a.png", box+","+stray), "a.png": "20x10"})
+	file := filepath.Join(root, "train.json")
+	d, err := Open(file, OpenOptions{Splits: []string{"train"}})
+	want := []Problem{{Kind: Stray, Path: file, Reason: "1 annotations are of images that are not in the file, such as annotation 5"}}
+	if err != nil || len(d.Train) != 1 || !reflect.DeepEqual(d.Notes, want) {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // TestCOCOElement: no element is read into memory beyond the limit.
 func TestCOCOElement(t *testing.T) {
 	in := &endless{head: `{"info": "`}

@@ -45,6 +45,10 @@ func cocoSource(path, dir string, files []string, o OpenOptions) (*source, error
 			}
 			categories[id] = name
 		}
+		if n := len(f.stray); n > 0 {
+			s.notes = append(s.notes, Problem{Kind: Stray, Path: file,
+				Reason: fmt.Sprintf("%d annotations are of images that are not in the file, such as annotation %d", n, slices.Min(f.stray))})
+		}
 		word := stem(file)
 		if word == "_annotations.coco" {
 			word = filepath.Base(filepath.Dir(file))

@@ -33,6 +33,8 @@ type Item struct {
 	LabelPath  string // file that its labels come from, which need not be there
 	Lines      []int  // of each label, in LabelPath; 0 where there are no lines
 	Duplicates int    // identical rows of the label file, of which one was kept
+
+	polygons bool // LabelPath is YOLO's, and has polygons, whose boxes are among Labels
 }
 
 // A Label is one box. The centre and the size are fractions of the picture, each 0..1; the
@@ -97,7 +99,8 @@ func (o OpenOptions) err() error {
 // background.
 //
 // Every picture is decoded. One that is broken, or whose labels are, is left out, and
-// Problems says why. A split without a picture or a box left is an error.
+// Problems says why. A split without a picture left, or without a box that has an area, is
+// an error.
 func Open(path string, o OpenOptions) (*Data, error) {
 	for _, name := range o.Splits {
 		if !slices.Contains(splitNames, name) {
@@ -112,7 +115,7 @@ func Open(path string, o OpenOptions) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &Data{Names: s.names, Format: s.format, From: make(map[string]string)}
+	data := &Data{Names: s.names, Format: s.format, Notes: s.notes, From: make(map[string]string)}
 	for name, p := range s.splits {
 		data.From[name] = strings.Join(p.from, ", ")
 	}
@@ -153,7 +156,7 @@ func (s *source) read(name string, data *Data, o OpenOptions) ([]Item, error) {
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no pictures (%s) in %s", p.where, strings.Join(extensions, " "), strings.Join(p.from, ", "))
+		return nil, fmt.Errorf("%s: no pictures (%s) in %s: put some there, or name another place", p.where, strings.Join(extensions, " "), strings.Join(p.from, ", "))
 	}
 	readings, err := readAll(all, name, len(s.names), o)
 	if err != nil {
@@ -166,14 +169,14 @@ func (s *source) read(name string, data *Data, o OpenOptions) ([]Item, error) {
 		data.Notes = append(data.Notes, r.notes...)
 		if len(r.bad) == 0 {
 			items = append(items, r.item)
-			boxes = boxes || len(r.item.Labels) > 0
+			boxes = boxes || slices.ContainsFunc(r.item.Labels, func(l Label) bool { return l.W > 0 && l.H > 0 })
 		}
 	}
 	switch {
 	case len(items) == 0:
 		return nil, fmt.Errorf("%s: none of %d pictures can be used; the first: %s", p.where, len(all), data.Problems[before])
 	case !boxes:
-		return items, fmt.Errorf("%s: no boxes for any of %d pictures; the labels of the first were looked for in %s",
+		return items, fmt.Errorf("%s: no boxes for any of %d pictures; the labels of the first were looked for in %s: put some there",
 			p.where, len(items), items[0].LabelPath)
 	}
 	return items, nil
@@ -211,6 +214,22 @@ func (d *Data) Count(items []Item) Counts {
 		c.Duplicates += item.Duplicates
 	}
 	return c
+}
+
+// Shared returns how many pictures of val are in train too: what was learnt by heart is
+// found again, whatever the network is worth.
+func (d *Data) Shared() int {
+	train := make(map[string]bool, len(d.Train))
+	for i := range d.Train {
+		train[d.Train[i].Path] = true
+	}
+	n := 0
+	for i := range d.Val {
+		if train[d.Val[i].Path] {
+			n++
+		}
+	}
+	return n
 }
 
 // TruthOf returns an item's labels in pixels of its picture, clipped to it.

@@ -179,15 +179,17 @@ func TestOpenErrors(t *testing.T) {
 		split string
 		err   string // ROOT is the folder
 	}{
-		{"no file", nil, "val", "open ROOT/data.yaml: no such file or directory"},
+		{"no file", nil, "val", "ROOT/data.yaml: there is no such file or folder"},
 		{"no split", map[string]string{"data.yaml": "names: [a]"}, "val", "ROOT/data.yaml: there is no val: give the folder of its pictures"},
 		{"no root", map[string]string{"data.yaml": "names: [a]\npath: gone\nval: x"}, "val", "ROOT/data.yaml:2: path: ROOT/gone is not there"},
 		{"no folder", map[string]string{"data.yaml": yamlText}, "val", "ROOT/data.yaml:3: val: ROOT/images/val is not there"},
 		{"unknown split", map[string]string{"data.yaml": yamlText}, "vla", `split "vla": there are train, val and test`},
 		{"no pictures", map[string]string{"data.yaml": yamlText, "images/val/a.txt": ""}, "val",
-			"ROOT/data.yaml:3: val: no pictures (.bmp .jpeg .jpg .mpo .png .tif .tiff .webp) in images/val"},
+			"ROOT/data.yaml:3: val: no pictures (.bmp .jpeg .jpg .mpo .png .tif .tiff .webp) in images/val: put some there, or name another place"},
 		{"no boxes", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20"}, "val",
-			"ROOT/data.yaml:3: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt"},
+			"ROOT/data.yaml:3: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt: put some there"},
+		{"boxes without an area", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20", "labels/val/a.txt": "0 .5 .5 0 .1"}, "val",
+			"ROOT/data.yaml:3: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt: put some there"},
 		{"bad class", map[string]string{"data.yaml": yamlText, "images/val/a.png": "20x20", "labels/val/a.txt": boxText + "\n7 0 0 0 0"}, "val",
 			"ROOT/data.yaml:3: val: none of 1 pictures can be used; the first: ROOT/labels/val/a.txt:3: class 7, the data set has 2 classes (0..1)"},
 		{"not a picture", map[string]string{"data.yaml": yamlText, "images/val/a.png": "broken"}, "val",

@@ -19,6 +19,7 @@ type job struct {
 	data    []float32 // of Batch.X; given back when the caller is done
 	targets [][]Target
 	fits    []picture.Fit // nil in training
+	lost    []bool        // nil in training
 	errs    []error
 	left    atomic.Int64  // samples not yet made
 	done    chan struct{} // closed when none is left
@@ -72,7 +73,7 @@ func (l *Loader) dispatch(ctx context.Context, plans []plan, jobs chan<- *job, s
 		n := len(p.items)
 		j := &job{plan: p, targets: make([][]Target, n), errs: make([]error, n), done: make(chan struct{})}
 		if !l.o.Train {
-			j.fits = make([]picture.Fit, n)
+			j.fits, j.lost = make([]picture.Fit, n), make([]bool, n)
 		}
 		j.left.Store(int64(n))
 		select {
@@ -113,6 +114,7 @@ func (t slot) make(s *sampler, epoch int) {
 		t.targets[t.i], t.errs[t.i] = s.train(dst, random(s.l.o.Seed, epoch, t.keys[t.i]), index, t.size)
 	} else {
 		t.targets[t.i], t.fits[t.i], t.errs[t.i] = s.val(dst, index, t.size.X, t.size.Y)
+		t.lost[t.i] = s.l.lost.standIn(index) != nil
 	}
 	for k := range t.targets[t.i] {
 		t.targets[t.i][k].Image = t.i
@@ -147,7 +149,7 @@ func next(ctx context.Context, jobs <-chan *job) (*Batch, []float32, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &Batch{X: x, Items: j.items, Fits: j.fits}
+	b := &Batch{X: x, Items: j.items, Fits: j.fits, Lost: j.lost}
 	for _, t := range j.targets {
 		b.Targets = append(b.Targets, t...)
 	}

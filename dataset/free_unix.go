@@ -2,7 +2,11 @@
 
 package dataset
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // freeBytes is the room on the disk of a folder.
 func freeBytes(dir string) (int64, error) {
@@ -11,4 +15,13 @@ func freeBytes(dir string) (int64, error) {
 		return 0, err
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// lockFile takes a lock that lasts until f is closed, shared or alone, or fails at once.
+func lockFile(f *os.File, alone bool) error {
+	how := unix.LOCK_SH
+	if alone {
+		how = unix.LOCK_EX
+	}
+	return unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 }

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -27,6 +28,7 @@ type labelFile struct {
 	duplicates int       // rows that were the same as another, and were left out
 	bad        []Problem // what cannot be read; the picture is of no use then
 	notes      []Problem // duplicates and boxes without an area
+	polygons   bool      // some labels are the boxes of polygons
 	seen       map[Label]bool
 }
 
@@ -62,7 +64,7 @@ func (f *labelFile) add(path string, line int, l Label) bool {
 // readLabels reads a label file, which problems call name. A row is either
 //
 //	class cx cy w h
-//	class x y x y x y …       a polygon of three points or more, which becomes its bounding box
+//	class x y x y x y …       a polygon of three points or more, whose bounding box is the label
 //
 // with all but the class as fractions of the picture, 0..1. Blank lines and a byte order
 // mark do not count. Rows that are the same box are kept once.
@@ -72,7 +74,7 @@ func readLabels(name string, r io.Reader, classes int) (out labelFile) {
 		err = fmt.Errorf("a label file is at most %d MB", maxLabelBytes>>20)
 	}
 	if err != nil {
-		out.fail(name, 0, err)
+		out.fail(name, 0, errors.New(reason(err)))
 		return out
 	}
 	line := 0
@@ -92,6 +94,7 @@ func readLabels(name string, r io.Reader, classes int) (out labelFile) {
 		if !out.add(name, line, l) {
 			return out
 		}
+		out.polygons = out.polygons || len(fields) > 5
 	}
 	return out
 }

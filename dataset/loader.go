@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"ultrafast/picture"
 	"ultrafast/tensor"
@@ -44,6 +45,12 @@ type LoaderOptions struct {
 	// CacheDir is a folder where decoded pictures are kept for other epochs and runs, up to
 	// half of what is free on its disk; empty is none.
 	CacheDir string
+
+	// Lost is told of each picture that could be read when the data set was opened and no
+	// longer can, once, one at a time, and how many these are by now: grey without boxes
+	// stands in for it. More than 3 % of the pictures end the epoch with an error; without
+	// Lost the first one does.
+	Lost func(err error, lost int)
 }
 
 // A Batch is a network's input with what is to be found in it. It is valid until the loop
@@ -53,6 +60,7 @@ type Batch struct {
 	Targets []Target       // by picture
 	Items   []int          // of each picture: its index in the loader's items
 	Fits    []picture.Fit  // of each picture, in validation: takes boxes back to the picture
+	Lost    []bool         // of each picture, in validation: it can no longer be read, see LoaderOptions
 }
 
 // A Target is a box to be found. The centre and the size are fractions of the network's
@@ -76,9 +84,10 @@ type Loader struct {
 	o     LoaderOptions
 	cache *cache
 	disk  *disk // nil without CacheDir
+	lost  *losses
 
-	outlines  [][]outline // by item, for copy-paste; nil without
-	cumulated []float64   // sums of the items' weights, see Weighted; nil without
+	outlines  []atomic.Pointer[[]outline] // by item, for mosaics; nil without
+	cumulated []float64                   // sums of the items' weights, see Weighted; nil without
 }
 
 // NewLoader returns a loader of items, which are not copied and must not change.
@@ -113,17 +122,15 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 	if limit == 0 {
 		limit = DefaultCache()
 	}
-	l := &Loader{items: items, o: o, cache: newCache(len(items), limit)}
+	l := &Loader{items: items, o: o, cache: newCache(len(items), limit), lost: newLosses(len(items), o.Lost)}
 	var err error
 	if o.CacheDir != "" {
 		if l.disk, err = openDisk(o.CacheDir); err != nil {
 			return nil, err
 		}
 	}
-	if o.Train && o.Augment.CopyPaste > 0 {
-		if l.outlines, err = readOutlines(items); err != nil {
-			return nil, err
-		}
+	if o.Train && o.Augment.Mosaic > 0 && !o.Rect {
+		l.needOutlines()
 	}
 	return l, nil
 }

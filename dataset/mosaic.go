@@ -20,10 +20,10 @@ func (s *sampler) many(out *picture.RGB, rng *rand.Rand, index int) ([]region, e
 	if err != nil {
 		return nil, err
 	}
-	if len(s.outlines) > 0 {
+	if a.CopyPaste > 0 && len(s.outlines) > 0 {
 		boxes = s.copyPaste(rng, boxes)
 	}
-	return a.moveTo(out, &s.mosaic, rng, boxes, image.Pt(size, size)), nil
+	return a.moveTo(out, &s.mosaic, rng, boxes, s.outlines, image.Pt(size, size)), nil
 }
 
 // pick draws an item for company.
@@ -125,12 +125,13 @@ func (s *sampler) lay(boxes []region, p *picture.RGB, index, left, top int) []re
 	paste(&s.mosaic, p, left, top)
 	side := float64(s.mosaic.W)
 	n := len(boxes)
-	boxes = regions(boxes, s.l.items[index].Labels, p.W, p.H, float64(left), float64(top))
+	labels := s.l.labels(index, p)
+	boxes = regions(boxes, labels, p.W, p.H, float64(left), float64(top))
 	for j := n; j < len(boxes); j++ {
 		boxes[j] = boxes[j].clip(side, side)
 	}
-	if s.l.outlines != nil {
-		for _, o := range s.l.outlines[index] {
+	if s.l.outlines != nil && s.l.items[index].polygons && len(labels) > 0 {
+		for _, o := range *s.l.outlines[index].Load() {
 			s.outlines = append(s.outlines, o.on(p.W, p.H, float64(left), float64(top), side))
 		}
 	}

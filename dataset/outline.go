@@ -1,15 +1,15 @@
 package dataset
 
 import (
-	"errors"
 	"fmt"
+	"image"
 	"io"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"ultrafast/picture"
 )
@@ -22,32 +22,51 @@ type outline struct {
 	points [][2]float64
 }
 
-// readOutlines returns the polygons of each item's label file, where it has some: those
-// whose bounding boxes are among the item's labels.
-func readOutlines(items []Item) ([][]outline, error) {
-	all := make([][]outline, len(items))
-	for i, item := range items {
-		name := labelPath(item.Path)
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all[i], err = parseOutlines(f, item.Labels)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+// needOutlines makes room for the polygons of the items, if some have any.
+func (l *Loader) needOutlines() {
+	if slices.ContainsFunc(l.items, func(i Item) bool { return i.polygons }) {
+		l.outlines = make([]atomic.Pointer[[]outline], len(l.items))
 	}
-	return all, nil
 }
 
+// readOutlines reads an item's polygons with its picture, unless they were read before or
+// are not needed. All at the start would be another look at every label file before the
+// first step.
+func (l *Loader) readOutlines(i int) error {
+	if l.outlines == nil || !l.items[i].polygons || l.outlines[i].Load() != nil {
+		return nil
+	}
+	o, err := openOutlines(&l.items[i])
+	if err == nil {
+		l.outlines[i].Store(&o)
+	}
+	return err
+}
+
+func openOutlines(item *Item) ([]outline, error) {
+	f, err := os.Open(item.LabelPath)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out, err := parseOutlines(f, item.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", item.LabelPath, err)
+	}
+	return out, nil
+}
+
+// parseOutlines returns the polygons whose bounding boxes are among labels, one a label, in
+// the order of the labels.
 func parseOutlines(r io.Reader, labels []Label) ([]outline, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxLabelBytes))
 	if err != nil {
 		return nil, err
+	}
+	left := make(map[Label][]int) // labels without an outline, by their box alone: see Data.Single
+	for i, l := range labels {
+		l.Class = 0
+		left[l] = append(left[l], i)
 	}
 	var out []outline
 	for line := range strings.Lines(string(data)) {
@@ -59,14 +78,12 @@ func parseOutlines(r io.Reader, labels []Label) ([]outline, error) {
 		if err != nil {
 			continue // no label came of it either
 		}
-		k := slices.IndexFunc(labels, func(l Label) bool { // its class may be another: see Data.Single
-			box.Class = l.Class
-			return l == box
-		})
-		if k < 0 {
+		box.Class = 0
+		if len(left[box]) == 0 {
 			continue
 		}
-		o := outline{label: labels[k]}
+		o := outline{label: labels[left[box][0]]}
+		left[box] = left[box][1:]
 		for xy := range slices.Chunk(fields[1:], 2) {
 			var p [2]float64
 			for j := range p {
@@ -104,6 +121,32 @@ func (o outline) mirrored(side float64) outline {
 	return m
 }
 
+// samples is how many points YOLOv5 makes of a polygon before it is moved.
+const samples = 1000
+
+// moved returns the box of the outline's points that are within size after m; around is
+// the box of the outline before. The points are samples of the closed polygon, as many
+// between two corners whatever their distance, and a hundredth of the area is enough
+// (YOLOv5 v7.0, random_perspective with segments). ok is as for region.moved.
+func (o outline) moved(around region, m matrix, scale float64, size image.Point) (out region, ok bool) {
+	w, h := float64(size.X), float64(size.Y)
+	out = region{around.class, w, h, 0, 0}
+	found := false
+	for i := range samples {
+		at := float64(i) * float64(len(o.points)) / (samples - 1)
+		k := min(int(at), len(o.points)-1)
+		a, b, share := o.points[k], o.points[(k+1)%len(o.points)], at-float64(k)
+		x, y, ok := m.at(a[0]+(b[0]-a[0])*share, a[1]+(b[1]-a[1])*share)
+		if !ok || x < 0 || y < 0 || x > w || y > h {
+			continue
+		}
+		found = true
+		out.x1, out.x2 = min(out.x1, x), max(out.x2, x)
+		out.y1, out.y2 = min(out.y1, y), max(out.y2, y)
+	}
+	return out, found && around.leaves(out, scale, 0.01)
+}
+
 // copyPaste mirrors some of the outlined objects to the other side of the mosaic, where
 // they cover less than 30 % of every box, and appends their boxes (YOLOv5 v7.0, copy_paste
 // after Ghiasi et al., Simple Copy-Paste, CVPR 2021). Boxes without an outline stay where
@@ -119,7 +162,7 @@ func (s *sampler) copyPaste(rng *rand.Rand, boxes []region) []region {
 		if before == nil {
 			before = slices.Clone(s.mosaic.Pix) // what is mirrored is never a copy itself
 		}
-		boxes = append(boxes, m.box)
+		boxes, s.outlines = append(boxes, m.box), append(s.outlines, m)
 		mirrorInto(&s.mosaic, before, m.points)
 	}
 	return boxes

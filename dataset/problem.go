@@ -24,6 +24,7 @@ const (
 	NoLabel      Kind = "picture without a label file"
 	ZeroArea     Kind = "box without an area"
 	DuplicateRow Kind = "label given twice"
+	Stray        Kind = "label of no picture"
 )
 
 // A Problem is one thing that is wrong.

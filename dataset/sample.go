@@ -78,7 +78,7 @@ func (s *sampler) compose(rng *rand.Rand, index int, size image.Point) ([]region
 		if err != nil {
 			return nil, err
 		}
-		return a.moveTo(&s.out, canvas, rng, boxes, size), nil
+		return a.moveTo(&s.out, canvas, rng, boxes, nil, size), nil
 	}
 	boxes, err := s.many(&s.out, rng, index)
 	if err != nil || a.Mixup == 0 || rng.Float64() >= a.Mixup {
@@ -99,7 +99,7 @@ func (s *sampler) one(index int, size image.Point) (*picture.RGB, []region, erro
 		return nil, nil, err
 	}
 	canvas, fit := picture.Pad(p, size.X, size.Y)
-	labels := s.l.items[index].Labels
+	labels := s.l.labels(index, p)
 	return canvas, regions(nil, labels, p.W, p.H, float64(fit.PadX), float64(fit.PadY)), nil
 }
 
@@ -115,7 +115,7 @@ func (s *sampler) val(dst []float32, index, w, h int) ([]Target, picture.Fit, er
 	// YOLOv5's gain: of the height, along both axes.
 	fit.Scale, fit.W, fit.H = float32(float64(p.H)/float64(item.H)), item.W, item.H
 	var targets []Target
-	for _, r := range regions(nil, item.Labels, p.W, p.H, float64(fit.PadX), float64(fit.PadY)) {
+	for _, r := range regions(nil, s.l.labels(index, p), p.W, p.H, float64(fit.PadX), float64(fit.PadY)) {
 		targets = append(targets, r.target(w, h))
 	}
 	return targets, fit, nil

@@ -169,6 +169,7 @@ func readOne(f found, split string, classes int, o OpenOptions) (r reading) {
 		labels = openLabels(r.item.LabelPath, classes)
 	}
 	r.item.Labels, r.item.Lines, r.item.Duplicates = labels.labels, labels.lines, labels.duplicates
+	r.item.polygons = labels.polygons
 	r.bad, r.notes = labels.bad, labels.notes
 	for _, list := range [][]Problem{r.bad, r.notes} {
 		for i := range list {

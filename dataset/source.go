@@ -3,6 +3,7 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +26,7 @@ type source struct {
 	format string // YOLO, Pascal VOC or COCO
 	names  []string
 	splits map[string]*part
+	notes  []Problem // what is odd in the files that were recognised
 }
 
 // A part is where a split's pictures come from.
@@ -77,8 +79,11 @@ func splitOf(name string) string {
 // recognise tells what path holds.
 func recognise(path string, o OpenOptions) (*source, error) {
 	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such file or folder", path)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %s", path, reason(err))
 	}
 	st, err := f.Stat()
 	f.Close()
@@ -93,7 +98,7 @@ func recognise(path string, o OpenOptions) (*source, error) {
 	case ext == ".txt":
 		s := &source{path: path, format: "YOLO"}
 		s.add(orTrain(splitOf(stem(path))), filepath.Base(path), func(to []found) ([]found, error) { return readList(to, path) })
-		return s, s.countClasses(filepath.Dir(path))
+		return s, s.countClasses(filepath.Dir(path), o)
 	case isArchive(path):
 		dir, err := unpack(path, o)
 		if err != nil {

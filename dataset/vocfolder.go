@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ type vocPair struct{ pictures, annotations string }
 
 // vocFolder recognises JPEGImages/ (or images/) beside Annotations/, with ImageSets/Main or
 // without, and .xml files beside their pictures.
-func vocFolder(dir string, _ OpenOptions) (*source, error) {
+func vocFolder(dir string, o OpenOptions) (*source, error) {
 	v := &voc{dir: dir}
 	s := &source{path: dir, format: "Pascal VOC"}
 	pictures := folder(dir, "JPEGImages", "images", "Images")
@@ -64,7 +65,7 @@ func vocFolder(dir string, _ OpenOptions) (*source, error) {
 	if err != nil || s.splits == nil {
 		return nil, err
 	}
-	s.names, err = v.names()
+	s.names, err = v.names(o)
 	return s, err
 }
 
@@ -75,13 +76,13 @@ func holdsFlat(dir, ext string) bool {
 
 // names returns the classes: as classes.txt says, or those of all annotations in the order
 // of the alphabet, which for Pascal's own twenty is the usual one.
-func (v *voc) names() ([]string, error) {
+func (v *voc) names(o OpenOptions) ([]string, error) {
 	names, err := readNames(v.dir)
 	if err != nil {
 		return nil, err
 	}
 	if names == nil {
-		if names, err = v.collect(); err != nil {
+		if names, err = v.collect(o); err != nil {
 			return nil, err
 		}
 	}
@@ -93,40 +94,50 @@ func (v *voc) names() ([]string, error) {
 }
 
 // collect reads every annotation for the names in it.
-func (v *voc) collect() ([]string, error) {
+func (v *voc) collect(o OpenOptions) ([]string, error) {
+	files, err := v.annotations()
+	if err != nil {
+		return nil, err
+	}
 	seen := make(map[string]bool)
-	for _, pair := range v.pairs {
-		err := filepath.WalkDir(pair.annotations, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.EqualFold(filepath.Ext(path), ".xml") || strings.HasPrefix(d.Name(), ".") {
-				return err
-			}
-			f, err := openVOC(path)
-			if err != nil {
-				return nil // read again, and reported, with its picture
-			}
-			for _, o := range f.objects {
-				if o.name != "" {
-					seen[o.name] = true
-				}
-			}
-			if len(seen) > maxClasses {
-				return fmt.Errorf("%s: more than %d classes", v.dir, maxClasses)
-			}
-			return nil
-		})
-		if err != nil {
+	for i, path := range files {
+		if err := o.err(); err != nil {
 			return nil, err
+		}
+		o.progress("reading the names of classes", i+1, len(files))
+		f, err := openVOC(path)
+		if err != nil {
+			continue // read again, and reported, with its picture
+		}
+		for _, object := range f.objects {
+			if object.name != "" {
+				seen[object.name] = true
+			}
+		}
+		if len(seen) > maxClasses {
+			return nil, fmt.Errorf("%s: more than %d classes", v.dir, maxClasses)
 		}
 	}
 	if len(seen) == 0 {
 		return nil, fmt.Errorf("%s: no annotation names a class", v.dir)
 	}
-	names := make([]string, 0, len(seen))
-	for name := range seen {
-		names = append(names, name)
+	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// annotations lists the files.
+func (v *voc) annotations() (files []string, err error) {
+	for _, pair := range v.pairs {
+		err := filepath.WalkDir(pair.annotations, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.EqualFold(filepath.Ext(path), ".xml") && !strings.HasPrefix(d.Name(), ".") {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return files, nil
 }
 
 func openVOC(path string) (*vocFile, error) {

@@ -36,7 +36,7 @@ func yamlSource(file string, o OpenOptions) (*source, error) {
 }
 
 // yoloFolder recognises images/ beside labels/, or both within folders named after splits.
-func yoloFolder(dir string, _ OpenOptions) (*source, error) {
+func yoloFolder(dir string, o OpenOptions) (*source, error) {
 	s := &source{path: dir, format: "YOLO"}
 	walks := func(path string) func([]found) ([]found, error) {
 		return func(to []found) ([]found, error) { return walk(to, path, make(map[string]bool)) }
@@ -45,7 +45,7 @@ func yoloFolder(dir string, _ OpenOptions) (*source, error) {
 		if err := s.bySplit(images, "images", walks); err != nil {
 			return nil, err
 		}
-		return s, s.countClasses(dir)
+		return s, s.countClasses(dir, o)
 	}
 	subs, _, err := list(dir)
 	if err != nil {
@@ -60,7 +60,7 @@ func yoloFolder(dir string, _ OpenOptions) (*source, error) {
 	if s.splits == nil {
 		return nil, nil
 	}
-	return s, s.countClasses(dir)
+	return s, s.countClasses(dir, o)
 }
 
 // bySplit adds the folders in dir that are named after splits, or, where there are none,
@@ -83,7 +83,7 @@ func (s *source) bySplit(dir, shown string, walks func(string) func([]found) ([]
 
 // countClasses names the classes of a YOLO data set without a data.yaml: as classes.txt
 // says, in dir or in labels/, or else class0, class1 up to the highest in any label.
-func (s *source) countClasses(dir string) error {
+func (s *source) countClasses(dir string, o OpenOptions) error {
 	names, err := readNames(dir, filepath.Join(dir, "labels"))
 	if err != nil || names != nil {
 		s.names = names
@@ -98,7 +98,11 @@ func (s *source) countClasses(dir string) error {
 		if err != nil {
 			return err
 		}
-		for _, f := range all {
+		for i, f := range all {
+			if err := o.err(); err != nil {
+				return err
+			}
+			o.progress("counting the classes of "+split, i+1, len(all))
 			file, err := os.Open(labelPath(f.path))
 			if err != nil {
 				continue // read again, and reported, with its picture

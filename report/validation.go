@@ -2,7 +2,6 @@ package report
 
 import (
 	"errors"
-	"slices"
 
 	"ultrafast/box"
 	"ultrafast/dataset"
@@ -16,7 +15,7 @@ type Validation struct {
 
 	seen      int // pictures
 	confusion *box.Confusion
-	first     []int // items of the first batch
+	first     []int // items of the first batch, without those lost
 	found     [][]box.Box
 }
 
@@ -24,11 +23,17 @@ type Validation struct {
 // pictures the next one begins another validation.
 func (v *Validation) Found(b *dataset.Batch, found [][]box.Box) {
 	if v.seen == 0 || v.seen >= len(v.Items) {
-		n := min(len(found), sheetPictures)
 		v.seen, v.confusion = 0, box.NewConfusion(len(v.Names))
-		v.first, v.found = slices.Clone(b.Items[:n]), found[:n]
+		v.first, v.found = nil, nil
 	}
+	begin := len(v.first) == 0
 	for i, boxes := range found {
+		if b.Lost[i] {
+			continue
+		}
+		if begin && len(v.first) < sheetPictures {
+			v.first, v.found = append(v.first, b.Items[i]), append(v.found, boxes)
+		}
 		v.confusion.Add(dataset.TruthOf(v.Items[b.Items[i]]), boxes)
 	}
 	v.seen += len(found)

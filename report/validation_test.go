@@ -70,16 +70,24 @@ func size(t *testing.T, path string) image.Point {
 }
 
 // Two validations of three pictures, of which the second counts: the face is found in each,
-// the mask is taken for a face in the first and missed in the others.
+// the mask is taken for a face in the first and missed in the others. A fourth is lost.
 func TestValidation(t *testing.T) {
 	dir := t.TempDir()
-	v := Validation{Names: []string{"face", `the "mask", worn`}, Items: items(t, 3, 0, 1)}
+	v := Validation{Names: []string{"face", `the "mask", worn`}, Items: items(t, 4, 0, 1)}
+	if err := os.Remove(v.Items[3].Path); err != nil {
+		t.Fatal(err)
+	}
 	var e *box.Evaluator
 	for range 2 {
 		e = box.NewEvaluator(2)
-		for _, picked := range [][]int{{0, 2}, {1}} {
+		for _, picked := range [][]int{{3, 0, 2}, {1}} {
 			var found [][]box.Box
-			for _, i := range picked {
+			lost := make([]bool, len(picked))
+			for k, i := range picked {
+				if lost[k] = i == 3; lost[k] {
+					found = append(found, nil)
+					continue
+				}
 				truth := dataset.TruthOf(v.Items[i])
 				boxes := []box.Box{{X1: truth[0].X1, Y1: truth[0].Y1, X2: truth[0].X2, Y2: truth[0].Y2, Conf: 0.9}}
 				if i == 0 {
@@ -88,7 +96,7 @@ func TestValidation(t *testing.T) {
 				e.Add(truth, boxes)
 				found = append(found, boxes)
 			}
-			v.Found(&dataset.Batch{Items: picked}, found)
+			v.Found(&dataset.Batch{Items: picked, Lost: lost}, found)
 		}
 	}
 	r := e.Report()

@@ -15,7 +15,7 @@ const leastBPR = 0.98
 // fitAnchors does to the head of g, before the first epoch of a new run, what YOLOv5's
 // AutoAnchor does: anchors that run against the strides are turned round, and where fewer
 // than 98 % of the training labels are matched by an anchor, as many are fitted anew and
-// taken if they match more. Labels count at the size of the input; YOLOv5 scales each
+// taken if they match more, or if the old ones are stand-ins. Labels count at the size of the input; YOLOv5 scales each
 // picture by 0.9 to 1.1 at random first.
 func (r *run) fitAnchors(ctx context.Context, g *graph.Graph) error {
 	d := g.Detect().Op.(*graph.Detect)
@@ -27,7 +27,7 @@ func (r *run) fitAnchors(ctx context.Context, g *graph.Graph) error {
 	if turned {
 		said = append(said, "order", "turned round to follow the strides")
 	}
-	if before.BPR < leastBPR {
+	if before.BPR < leastBPR || r.c.FitAnchors {
 		counts := make([]int, len(d.Anchors))
 		for l, level := range d.Anchors {
 			counts[l] = len(level)
@@ -41,7 +41,7 @@ func (r *run) fitAnchors(ctx context.Context, g *graph.Graph) error {
 		}
 		after := yolo.ScoreAnchors(sizes, fitted, threshold)
 		said = append(said, "fitted BPR", round4(after.BPR))
-		if after.BPR > before.BPR {
+		if after.BPR > before.BPR || r.c.FitAnchors {
 			d.Anchors = fitted
 			said = append(said, "taken", fmt.Sprintf("%.1f", fitted))
 		} else {

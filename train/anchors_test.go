@@ -36,16 +36,18 @@ func TestAnchorsAreFitted(t *testing.T) {
 	for name, test := range map[string]struct {
 		g      *graph.Graph
 		keep   bool // NoAutoAnchor
+		fit    bool // FitAnchors
 		fitted bool
 		said   []string
 	}{
-		"good ones stay":     {tinyNet(), false, false, []string{"msg=anchors BPR=1.0000", "matches a label"}},
-		"bad ones go":        {hugeNet(), false, true, []string{"msg=anchors BPR=0.0000", `"fitted BPR"=1.0000`, "taken="}},
-		"or stay, if wanted": {hugeNet(), true, false, nil},
+		"good ones stay":     {tinyNet(), false, false, false, []string{"msg=anchors BPR=1.0000", "matches a label"}},
+		"bad ones go":        {hugeNet(), false, false, true, []string{"msg=anchors BPR=0.0000", `"fitted BPR"=1.0000`, "taken="}},
+		"stand-ins go":       {tinyNet(), false, true, true, []string{"msg=anchors BPR=1.0000", `"fitted BPR"=1.0000`, "taken="}},
+		"or stay, if wanted": {hugeNet(), true, false, false, nil},
 	} {
 		var log bytes.Buffer
 		c := tinyConfig(t.TempDir())
-		c.NoAutoAnchor, c.Epochs = test.keep, 1
+		c.NoAutoAnchor, c.FitAnchors, c.Epochs = test.keep, test.fit, 1
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
 		before := test.g.Clone().Detect().Op.(*graph.Detect).Anchors
 		r, err := Run(t.Context(), Drift(), test.g, data, c)

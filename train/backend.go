@@ -22,6 +22,7 @@ type Backend interface {
 type LoadOptions struct {
 	BF16      bool // multiply in bfloat16, keep weights and statistics in fp32
 	SyncBN    bool // batch norm normalises over the whole batch, wherever its pictures are
+	Alone     bool // other processes have no part in it, where the Backend shares its work with some
 	Optimizer Optimizer
 	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
 }

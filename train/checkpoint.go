@@ -96,7 +96,7 @@ func (r *run) save(fitness float64, best bool, line func()) error {
 	if err := safetensors.Save(weightsFile(r.c.Dir, "last"), &safetensors.File{Graph: averaged, Meta: meta}); err != nil {
 		return err
 	}
-	return r.dropStates(state)
+	return dropStates(r.c.Dir, state)
 }
 
 // finish marks the run as finished: last names no state, and there is none.
@@ -110,12 +110,12 @@ func (r *run) finish() error {
 	if err := safetensors.Save(last, f); err != nil {
 		return err
 	}
-	return r.dropStates("")
+	return dropStates(r.c.Dir, "")
 }
 
-// dropStates removes every state but one.
-func (r *run) dropStates(but string) error {
-	return removeFrom(filepath.Join(r.c.Dir, "weights"), func(name string) bool {
+// dropStates removes every state of a run but one.
+func dropStates(dir, but string) error {
+	return removeFrom(filepath.Join(dir, "weights"), func(name string) bool {
 		return strings.HasPrefix(name, "state-") && (but == "" || name != but+".safetensors")
 	})
 }
@@ -184,6 +184,9 @@ func openRun(dir string) (*snapshot, error) {
 	}
 	name := f.Meta[keyState]
 	if name == "" {
+		if err := dropStates(dir, ""); err != nil { // finish may have been killed before it did
+			return nil, fmt.Errorf("train: %w", err)
+		}
 		return nil, fmt.Errorf("train: the run in %s is finished: start a new one from %s", dir, last)
 	}
 	if name != filepath.Base(name) || !strings.HasPrefix(name, "state-") {

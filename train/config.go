@@ -7,6 +7,7 @@ import (
 
 	"ultrafast/box"
 	"ultrafast/dataset"
+	"ultrafast/graph"
 )
 
 // Config says how to train. Only Dir must be given; the rest is YOLOv5's at zero.
@@ -32,9 +33,10 @@ type Config struct {
 	Rect         bool // batches of the shapes that their pictures need, and no mosaics
 	NoVal        bool // only the last epoch is validated; the last weights are the best then
 	SingleCls    bool // the data were made one class, by dataset.Data.Single: written down
+	FitAnchors   bool // the model's anchors are stand-ins, and fitted in any case
 	NoAutoAnchor bool // the model's anchors stay, however badly they fit the labels
 
-	Weights, Data string // where model and data came from: written down, not read
+	Weights, Cfg, Data string // where model and data came from: written down, not read
 
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
@@ -55,6 +57,10 @@ type Config struct {
 	// may not keep it. Found is as in ValOptions, for the validation of every epoch.
 	Sees  func(epoch, step int, b *dataset.Batch)
 	Found func(b *dataset.Batch, found [][]box.Box)
+
+	// Predictor makes what validation runs the averaged weights in, of which it gets a copy;
+	// nil is the backend itself.
+	Predictor func(g *graph.Graph) (Predict, error)
 }
 
 // Progress is how far a run is, counted from 1.
@@ -67,10 +73,11 @@ type Progress struct {
 	PerSecond     float64       // pictures, since the epoch's training began
 	Left          time.Duration // until the last epoch, as this session has gone so far
 
-	Validated *Validation // at the end of an epoch, when its files are in place
-	Rate      [3]float64  // learning rates of the epoch's last step
-	Fitness   float64     // of that epoch
-	Best      bool        // that epoch is the best so far
+	ValTime   time.Duration // since validation began
+	Validated *Validation   // at the end of an epoch, when its files are in place
+	Rate      [3]float64    // learning rates of the epoch's last step
+	Fitness   float64       // of that epoch
+	Best      bool          // that epoch is the best so far
 }
 
 // A Result is what a finished run leaves.
@@ -79,13 +86,14 @@ type Result struct {
 	Epochs     int    // trained in all
 	BestEpoch  int    // counted from 1
 	Fitness    float64
-	Report     box.Report // after the last epoch
+	Report     box.Report // of the best weights
 }
 
 // options is the part of a Config that makes the result, under YOLOv5's names: opt.yaml,
 // and as JSON in the state that a run goes on from.
 type options struct {
 	Weights   string `yaml:"weights" json:"weights"`
+	Cfg       string `yaml:"cfg" json:"cfg"`
 	Data      string `yaml:"data" json:"data"`
 	Epochs    int    `yaml:"epochs" json:"epochs"`
 	BatchSize int    `yaml:"batch_size" json:"batch_size"`
@@ -152,6 +160,9 @@ func (c Config) check() error {
 	if n := c.Peers.Size(); c.Batch%n != 0 {
 		return fmt.Errorf("train: a batch of %d pictures cannot be shared evenly by %d processes: want a multiple of %d", c.Batch, n, n)
 	}
+	if c.FitAnchors && c.NoAutoAnchor {
+		return fmt.Errorf("train: the model's anchors have no sizes of their own, so they have to be fitted to the labels")
+	}
 	if err := c.Optimizer.check(); err != nil {
 		return err
 	}
@@ -160,7 +171,7 @@ func (c Config) check() error {
 
 func (c Config) options() options {
 	return options{
-		Weights: c.Weights, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
+		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, BF16: c.BF16, SyncBN: c.SyncBN, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
@@ -169,7 +180,7 @@ func (c Config) options() options {
 
 // setOptions takes over what options gave.
 func (c *Config) setOptions(o options) {
-	c.Weights, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImgSz
+	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.BF16, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.BF16, o.NoAutoAnchor
 	c.SyncBN = o.SyncBN
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale

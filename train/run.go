@@ -14,12 +14,14 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/safetensors"
 	"ultrafast/tensor"
 )
 
 // A run is one training.
 type run struct {
 	c    Config
+	be   Backend
 	data *dataset.Data
 	head *graph.Detect
 	net  Network
@@ -42,10 +44,10 @@ type run struct {
 // have. When ctx ends Run stops after the current step; the error says where the run
 // stands, and wraps the context's.
 func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c Config) (*Result, error) {
-	r := &run{c: c.withDefaults(), data: data}
+	r := &run{c: c.withDefaults(), be: be, data: data}
 	inner, cancel := watched(ctx, r.c.Peers)
 	defer cancel()
-	result, err := r.run(inner, be, g)
+	result, err := r.run(inner, g)
 	if lost := r.c.Peers.Err(); err != nil && lost != nil && ctx.Err() == nil {
 		err = r.stopped(lost)
 	}
@@ -53,7 +55,7 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 }
 
 // run is Run; an error after the group is lost is its consequence, whatever it says.
-func (r *run) run(ctx context.Context, be Backend, g *graph.Graph) (*Result, error) {
+func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
 	c, data := r.c, r.data
 	var s *snapshot
 	if c.Resume && c.leads() {
@@ -86,7 +88,7 @@ func (r *run) run(ctx context.Context, be Backend, g *graph.Graph) (*Result, err
 	if err != nil {
 		return nil, err
 	}
-	if r.net, err = be.Load(g, r.c.load()); err != nil {
+	if r.net, err = r.be.Load(g, r.c.load()); err != nil {
 		return nil, err
 	}
 	defer r.net.Close()
@@ -103,7 +105,7 @@ func (r *run) run(ctx context.Context, be Backend, g *graph.Graph) (*Result, err
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
-	r.c.Log.Info("training", "backend", be.String(), "parameters", g.ParamCount(), "pictures", len(data.Train),
+	r.c.Log.Info("training", "backend", r.be.String(), "parameters", g.ParamCount(), "pictures", len(data.Train),
 		"validation", len(data.Val), "from", r.at.epochs, "epochs", r.c.Epochs, "folder", c.Dir)
 	return r.epochs(ctx)
 }
@@ -144,7 +146,8 @@ func (r *run) prepare(g *graph.Graph) error {
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
-		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache, Part: r.c.Peers.Rank(), Parts: r.c.Peers.Size(),
+		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache, Lost: r.lost("training"),
+		Part: r.c.Peers.Rank(), Parts: r.c.Peers.Size(),
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
@@ -158,13 +161,20 @@ func (r *run) prepare(g *graph.Graph) error {
 		return nil
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache,
+		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
 	}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
+}
+
+// lost warns of pictures that went bad after the data set was opened.
+func (r *run) lost(what string) func(err error, lost int) {
+	return func(err error, lost int) {
+		r.c.Log.Warn("a picture can no longer be read and is left out from now on", "of", what, "so far", lost, "error", err)
+	}
 }
 
 // setHead makes the losses of a head.
@@ -213,10 +223,9 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 		_, err := r.c.Peers.Broadcast(nil) // process 0 has finished
 		return &Result{Epochs: r.at.epochs, BestEpoch: r.at.bestEpoch, Fitness: r.at.fitness}, err
 	}
-	if report.Report.Pictures == 0 { // resumed after the last epoch
-		predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	if report.Report.Pictures == 0 || r.at.bestEpoch != r.at.epochs { // not of the best weights
 		var err error
-		if report, err = Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Found: r.c.Found}); err != nil {
+		if report, err = r.validateBest(ctx); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}
@@ -292,16 +301,56 @@ func (r *run) evaluate(ctx context.Context, p Progress, rate [3]float64) (v Vali
 
 // validate measures the averaged weights at an epoch's end.
 func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
-	p.Validating = true
-	v, err := Validate(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) },
-		r.head, r.data.Val, ValOptions{Loader: r.val, Loss: r.valLoss, Found: r.c.Found, Progress: func(done, batches int) {
-			p.Step, p.Steps = done, batches
-			r.c.Progress(*p)
-		}})
+	predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	if r.c.Predictor != nil {
+		g, err := r.net.Graph(Averaged)
+		if err != nil {
+			return Validation{}, err
+		}
+		if predict, err = r.c.Predictor(g); err != nil {
+			return Validation{}, err
+		}
+	}
+	v, err := r.measure(ctx, predict, r.valLoss, p)
 	if err == nil {
 		r.at.ap = classAP(v.Report, r.head.Classes)
 	}
 	return v, err
+}
+
+// validateBest measures the best weights as they were saved, as YOLOv5 does when all epochs
+// are done: they are what a run is for.
+func (r *run) validateBest(ctx context.Context) (Validation, error) {
+	f, err := safetensors.Open(weightsFile(r.c.Dir, "best"))
+	if err != nil {
+		return Validation{}, fmt.Errorf("the best weights: %w", err)
+	}
+	p := Progress{Epoch: r.at.epochs, Epochs: r.c.Epochs}
+	if r.c.Predictor != nil {
+		predict, err := r.c.Predictor(f.Graph)
+		if err != nil {
+			return Validation{}, err
+		}
+		return r.measure(ctx, predict, nil, &p)
+	}
+	o := r.c.load()
+	o.Alone = true // the other processes only wait
+	net, err := r.be.Load(f.Graph, o)
+	if err != nil {
+		return Validation{}, err
+	}
+	defer net.Close()
+	return r.measure(ctx, func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return net.Predict(x, Averaged) }, nil, &p)
+}
+
+// measure validates whatever predict runs, and the loss too if it is not nil.
+func (r *run) measure(ctx context.Context, predict Predict, loss *Criterion, p *Progress) (Validation, error) {
+	p.Validating = true
+	begun := time.Now()
+	return Validate(ctx, predict, r.head, r.data.Val, ValOptions{Loader: r.val, Loss: loss, Found: r.c.Found, Progress: func(done, batches int) {
+		p.Step, p.Steps, p.ValTime = done, batches, time.Since(begun)
+		r.c.Progress(*p)
+	}})
 }
 
 // steps trains on every batch of an epoch, and returns the last learning rates. p is kept

@@ -52,7 +52,7 @@ func tinyNet() *graph.Graph {
 }
 
 func tinyConfig(dir string) Config {
-	return Config{Dir: dir, Epochs: 5, Batch: 3, Size: 64, Seed: 9, Workers: 2, Weights: "a: b", Data: "data.yaml"}
+	return Config{Dir: dir, Epochs: 5, Batch: 3, Size: 64, Seed: 9, Workers: 2, Weights: "a: b", Cfg: "tiny", Data: "data.yaml"}
 }
 
 func TestRun(t *testing.T) {
@@ -130,8 +130,13 @@ func TestRun(t *testing.T) {
 		t.Errorf("a second run in the folder: %v", err)
 	}
 	c.Resume = true
+	state := weightsFile(dir, stateName(5)) // as a program leaves it that is killed as it finishes
+	empty(t, state)
 	if _, err := Run(t.Context(), Drift(), nil, data, c); err == nil || !strings.Contains(err.Error(), "finished") {
 		t.Errorf("resuming a finished run: %v", err)
+	}
+	if _, err := os.Stat(state); err == nil {
+		t.Error("the state of a finished run stays")
 	}
 }
 
@@ -225,7 +230,7 @@ func TestDivergenceStops(t *testing.T) {
 func TestPatience(t *testing.T) {
 	c := tinyConfig(t.TempDir())
 	c.Patience = 1
-	r := &run{c: c.withDefaults(), at: position{epochs: 3, bestEpoch: 2}}
+	r := &run{c: c.withDefaults(), be: Drift(), at: position{epochs: 3, bestEpoch: 2}}
 	r.data = tinyData(t)
 	if err := r.prepare(tinyNet()); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,9 @@ type ValOptions struct {
 	// for the next validation keeps decoded pictures. It must be of the same items.
 	Loader *dataset.Loader
 
+	// Lost is as in dataset.LoaderOptions, where Loader is nil; lost pictures are not measured.
+	Lost func(err error, lost int)
+
 	Loss     *Criterion              // computes the loss too, if not nil
 	Progress func(done, batches int) // is told each batch, if not nil
 
@@ -35,6 +38,9 @@ type ValOptions struct {
 	// their pixels, which it may keep, and not change.
 	Found func(b *dataset.Batch, found [][]box.Box)
 }
+
+// Predict runs a batch [N,3,H,W] and returns the raw maps, as a Loss takes them.
+type Predict func(x *tensor.Tensor) ([]*tensor.Tensor, error)
 
 // A Validation is what a network is worth on a set of pictures.
 type Validation struct {
@@ -49,10 +55,9 @@ type Speed struct {
 }
 
 // Validate finds the boxes in items and compares them with the labels, in pixels of the
-// pictures. predict returns the raw maps of head d, as a Loss takes them; any engine will
-// do. The context stops it between batches.
-func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Tensor, error),
-	d *graph.Detect, items []dataset.Item, o ValOptions) (Validation, error) {
+// pictures. The maps that predict returns are those of head d; any engine will do. The
+// context stops it between batches.
+func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dataset.Item, o ValOptions) (Validation, error) {
 	if o.Batch == 0 {
 		o.Batch = 32
 	}
@@ -64,7 +69,7 @@ func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Ten
 	}
 	if o.Loader == nil {
 		var err error
-		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1})
+		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1, Lost: o.Lost})
 		if err != nil {
 			return Validation{}, fmt.Errorf("validation: %w", err)
 		}
@@ -87,6 +92,9 @@ func Validate(ctx context.Context, predict func(x *tensor.Tensor) ([]*tensor.Ten
 		found := suppress(yolo.Boxes(d, maps, yolo.BoxOptions{Conf: o.Conf, MultiLabel: d.Classes > 1}), b, o.IoU)
 		load, inference, nms = load+loaded.Sub(start), inference+predicted.Sub(loaded), nms+time.Since(predicted)
 		for i, boxes := range found {
+			if b.Lost[i] {
+				continue
+			}
 			eval.Add(dataset.TruthOf(items[b.Items[i]]), boxes)
 		}
 		if o.Found != nil {

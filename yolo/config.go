@@ -19,6 +19,7 @@ type Config struct {
 	Width      float64     // multiplies channels
 	Activation string      // SiLU if empty; as nn.LeakyReLU(0.1) in YOLOv5's files
 	Anchors    [][]float64 // per level: width, height, width, height … in pixels
+	Unsized    bool        // Anchors are stand-ins: the file says how many, and training is to fit them
 	Layers     []Layer
 }
 
@@ -121,9 +122,6 @@ func parse(text []byte, size string) (c *Config, err error) {
 	if c.Classes < 1 || c.Classes > 10000 {
 		return nil, fmt.Errorf("model description: %d classes, want 1 to 10000", c.Classes)
 	}
-	if c.Anchors, err = parseAnchors(f.Anchors); err != nil {
-		return nil, fmt.Errorf("model description: anchors: %w", err)
-	}
 	lines := append(append(f.Layers, f.Backbone...), f.Head...)
 	if len(lines) == 0 || len(lines) > 1000 {
 		return nil, fmt.Errorf("model description: %d layers, want 1 to 1000", len(lines))
@@ -135,13 +133,38 @@ func parse(text []byte, size string) (c *Config, err error) {
 		}
 		c.Layers = append(c.Layers, l)
 	}
+	if err := c.setAnchors(f.Anchors); err != nil {
+		return nil, fmt.Errorf("model description: anchors: %w", err)
+	}
 	return c, nil
 }
 
-func parseAnchors(v any) ([][]float64, error) {
-	if n, ok := whole(v); ok {
-		return nil, fmt.Errorf("%d a level without sizes: write the widths and heights out; ultrafast anchors finds some that fit the data", n)
+const maxAnchors = 20 // of a level
+
+// setAnchors takes over sizes, or how many there are a level, for as many levels as the
+// last layer takes.
+func (c *Config) setAnchors(v any) (err error) {
+	n, ok := whole(v)
+	if !ok {
+		c.Anchors, err = parseAnchors(v)
+		return err
 	}
+	if n < 1 || n > maxAnchors {
+		return fmt.Errorf("%d a level, want 1 to %d", n, maxAnchors)
+	}
+	c.Unsized = true
+	for level := range c.Layers[len(c.Layers)-1].From {
+		var sides []float64
+		for i := range n {
+			side := float64((i + 1) * 16 << level)
+			sides = append(sides, side, side)
+		}
+		c.Anchors = append(c.Anchors, sides)
+	}
+	return nil
+}
+
+func parseAnchors(v any) ([][]float64, error) {
 	levels, ok := v.([]any)
 	if !ok || len(levels) == 0 || len(levels) > 8 {
 		return nil, fmt.Errorf("are %s, want a list of widths and heights for each of 1 to 8 levels", brief(v))
@@ -149,8 +172,8 @@ func parseAnchors(v any) ([][]float64, error) {
 	out := make([][]float64, len(levels))
 	for i, l := range levels {
 		list, _ := l.([]any)
-		if len(list) == 0 || len(list)%2 != 0 || len(list) > 40 {
-			return nil, fmt.Errorf("level %d: want 1 to 20 pairs of width and height", i)
+		if len(list) == 0 || len(list)%2 != 0 || len(list) > 2*maxAnchors {
+			return nil, fmt.Errorf("level %d: want 1 to %d pairs of width and height", i, maxAnchors)
 		}
 		for _, e := range list {
 			x, ok := float(e)

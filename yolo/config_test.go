@@ -87,6 +87,21 @@ func TestClassicDescription(t *testing.T) {
 	}
 }
 
+// A file may say how many anchors a level has, and leave their sizes to training.
+func TestAnchorsWithoutSizes(t *testing.T) {
+	cfg, err := ParseConfig(strings.NewReader(strings.Replace(classic, "\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 3", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(cfg, []string{"a"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := g.Detect().Op.(*graph.Detect); !cfg.Unsized || len(d.Anchors) != 2 || len(d.Anchors[0]) != 3 || len(d.Anchors[1]) != 3 {
+		t.Errorf("unsized %v, anchors %v, want three on each of two levels", cfg.Unsized, d.Anchors)
+	}
+}
+
 func TestDescriptionRefuses(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"nc: 3", "nc: 0", "0 classes"},
@@ -125,7 +140,10 @@ func TestDescriptionRefuses(t *testing.T) {
 		{"nc: 3", "nc: 3\nactivation: nn.SiLU(0.1)", "SiLU takes no 0.1"},
 		{"width_multiple", "widht_multiple", `line 4: unknown field "widht_multiple"`},
 		{"nc: 3", "x: &x [1]\nnc: *x", "line 3: an alias"},
-		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 2", "2 a level without sizes"},
+		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 2", ""},
+		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 0", "anchors: 0 a level, want 1 to 20"},
+		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 21", "anchors: 21 a level, want 1 to 20"},
+		{"\n  - [10,13, 16,30]\n  - [30,61, 62,45]", " 1.5", "anchors: are 1.5, want"},
 	} {
 		cfg, err := ParseConfig(strings.NewReader(strings.Replace(classic, c.old, c.new, 1)))
 		if err == nil {

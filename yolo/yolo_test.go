@@ -69,6 +69,36 @@ func TestStandardRefuses(t *testing.T) {
 	}
 }
 
+// TestExpectFew: what YOLOv5 adds to the head's biases without class frequencies is
+// ln(8/(640/stride)²) for the object and ln(0.6/(classes-0.99999)) for each class, and
+// nothing for the box.
+func TestExpectFew(t *testing.T) {
+	for _, test := range []struct {
+		classes, stride int
+		object, class   float64 // by hand
+	}{
+		{1, 8, -6.684612, 11.002100}, {2, 8, -6.684612, -0.510836}, {80, 16, -5.298317, -4.880273}, {80, 32, -3.912023, -4.880273}, {3, 64, -2.525729, -1.203978},
+	} {
+		bias := make([]float32, 3*(5+test.classes))
+		for i := range bias {
+			bias[i] = 0.25
+		}
+		expectFew(bias, test.classes, 640/float64(test.stride))
+		for i, got := range bias {
+			want := 0.25
+			switch k := i % (5 + test.classes); {
+			case k == 4:
+				want += test.object
+			case k > 4:
+				want += test.class
+			}
+			if math.Abs(float64(got)-want) > 1e-5 {
+				t.Errorf("%d classes, stride %d: bias %d is %v, want %v", test.classes, test.stride, i, got, want)
+			}
+		}
+	}
+}
+
 func TestInitialize(t *testing.T) {
 	cfg, err := Standard("yolov5n")
 	if err != nil {

@@ -43,7 +43,41 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 			fmt.Fprintf(out, "  and %d more; ultrafast doctor %s names all\n", more, path)
 		}
 	}
+	printNotes(out, data.Notes)
 	return data, nil
+}
+
+// printNotes tells what is odd in the labels, a line for each sort with its first place.
+func printNotes(out io.Writer, notes []dataset.Problem) {
+	for _, p := range notes {
+		if p.Kind == dataset.Stray {
+			fmt.Fprintln(out, p)
+		}
+	}
+	for _, k := range []struct {
+		kind dataset.Kind
+		text string
+	}{
+		{dataset.NoLabel, "pictures have no label file and count as background"},
+		{dataset.ZeroArea, "boxes have no area: nothing can be learnt from them"},
+		{dataset.DuplicateRow, "label rows are there twice: each box counts once"},
+	} {
+		n, first := 0, dataset.Problem{}
+		for _, p := range notes {
+			if p.Kind == k.kind {
+				if n++; n == 1 {
+					first = p
+				}
+			}
+		}
+		if n > 0 {
+			where := first.Path
+			if first.Line > 0 {
+				where = fmt.Sprintf("%s:%d", where, first.Line)
+			}
+			fmt.Fprintf(out, "%d %s; the first: %s\n", n, k.text, where)
+		}
+	}
 }
 
 // skippedFile is where a run's folder names the pictures that were left out.

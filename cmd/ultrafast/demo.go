@@ -138,7 +138,7 @@ func (d *demo) config(epochs int, rate float64) train.Config {
 
 func (d *demo) runTraining(ctx context.Context, what, folder string, g *graph.Graph, cfg train.Config) (*graph.Graph, error) {
 	cfg.Dir = filepath.Join(d.dir, folder)
-	cfg.Progress = trainingProgress(d.out)
+	cfg.Progress, cfg.Predictor = trainingProgress(d.out), enginePredictor
 	r, err := train.Run(ctx, d.be, g, d.data, cfg)
 	if err != nil {
 		return nil, err

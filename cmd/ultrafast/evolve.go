@@ -130,9 +130,9 @@ func (f *evolveFlags) trial(ctx context.Context, out io.Writer, data *dataset.Da
 		return 0, err
 	}
 	defer be.Close()
-	cfg.Dir, cfg.Progress = dir, trainingProgress(out)
+	cfg.Dir, cfg.Progress, cfg.Predictor = dir, trainingProgress(out), enginePredictor
 	if old, err := train.ReadConfig(dir); err == nil && old.Hyp == cfg.Hyp {
-		old.Progress = cfg.Progress
+		old.Progress, old.Predictor = cfg.Progress, cfg.Predictor
 		if r, err := train.Run(ctx, be, nil, data, old); err == nil || ctx.Err() != nil {
 			return fitnessOf(r), err
 		}

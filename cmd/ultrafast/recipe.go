@@ -84,8 +84,14 @@ func openTraining(ctx context.Context, out io.Writer, cfg train.Config) (*datase
 		o.Splits = []string{"train"}
 	}
 	data, err := openData(ctx, out, cfg.Data, o)
-	if err != nil || !cfg.SingleCls {
-		return data, err
+	if err != nil {
+		return nil, err
+	}
+	if n := data.Shared(); n > 0 {
+		fmt.Fprintf(out, "%d of %d validation pictures are training pictures too: the numbers will be too good\n", n, len(data.Val))
+	}
+	if !cfg.SingleCls {
+		return data, nil
 	}
 	return data.Single(), nil
 }

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,8 +28,11 @@ func TestMain(m *testing.M) {
 		"ultrafast": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
 		// scene DIR TRAIN VAL SIDE draws a data set.
 		"scene": func() { os.Exit(drawScene(os.Args[1:])) },
-		// model FILE WIDTH CLASS… writes an untrained YOLOv5.
+		// picture FILE WIDTH HEIGHT writes a PNG or, by its name, a JPEG of stripes.
+		"picture": func() { os.Exit(drawPicture(os.Args[1:])) },
+		// model FILE WIDTH CLASS… writes an untrained YOLOv5; spoil FILE puts a NaN into one.
 		"model": func() { os.Exit(writeModel(os.Args[1:])) },
+		"spoil": func() { os.Exit(spoilModel(os.Args[1])) },
 	})
 }
 
@@ -40,6 +48,26 @@ func drawScene(args []string) int {
 	return 0
 }
 
+func drawPicture(args []string) int {
+	w, err := strconv.Atoi(args[1])
+	must(err)
+	h, err := strconv.Atoi(args[2])
+	must(err)
+	p := image.NewGray(image.Rect(0, 0, w, h))
+	for i := range p.Pix {
+		p.Pix[i] = uint8(7 * i)
+	}
+	f, err := os.Create(args[0])
+	must(err)
+	if strings.HasSuffix(args[0], ".png") {
+		must(png.Encode(f, p))
+	} else {
+		must(jpeg.Encode(f, p, nil))
+	}
+	must(f.Close())
+	return 0
+}
+
 func writeModel(args []string) int {
 	cfg, err := yolo.Standard("yolov5n")
 	must(err)
@@ -48,6 +76,14 @@ func writeModel(args []string) int {
 	g, err := yolo.New(cfg, args[2:], 1)
 	must(err)
 	must(safetensors.Save(args[0], &safetensors.File{Graph: g}))
+	return 0
+}
+
+func spoilModel(path string) int {
+	f, err := safetensors.Open(path)
+	must(err)
+	f.Graph.Params()[0].Tensor().Data[0] = float32(math.NaN())
+	must(safetensors.Save(path, f))
 	return 0
 }
 

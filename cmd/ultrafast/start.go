@@ -44,6 +44,21 @@ func (f *trainFlags) model(out io.Writer, names []string) (*graph.Graph, error) 
 	return g, nil
 }
 
+// unsized reports whether the model of --cfg has no sizes of anchors, only a number.
+func (f *trainFlags) unsized() (bool, error) {
+	if !isYAML(f.cfg) {
+		return false, nil
+	}
+	cfg, err := description(f.cfg)
+	switch {
+	case err != nil:
+		return false, err
+	case cfg.Unsized && f.noAutoAnchor:
+		return false, fmt.Errorf("--noautoanchor: %s gives no sizes of anchors, so they have to be fitted to the labels", f.cfg)
+	}
+	return cfg.Unsized, nil
+}
+
 // newModel makes the model that --cfg describes, with random weights.
 func (f *trainFlags) newModel(names []string) (*graph.Graph, error) {
 	if !strings.HasSuffix(f.cfg, ".safetensors") && !strings.HasSuffix(f.cfg, ".pt") {

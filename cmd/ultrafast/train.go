@@ -51,7 +51,7 @@ Pictures that are broken, or whose labels are, are named and left out.
 
 The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/last.safetensors
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
-train_batch0.jpg and, of the last epoch's validation, the curves, the confusion matrix and
+train_batch0.jpg and, of the best weights' validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.
 
@@ -175,7 +175,7 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 
 func (f *trainFlags) config() (train.Config, error) {
 	cfg := train.Config{Epochs: f.epochs, Batch: f.batch, Size: f.img, Hyp: train.DefaultHyp(), CosLR: f.cosLR,
-		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Data: f.data}
+		Patience: f.patience, Seed: f.seed, BF16: f.bf16, NoAutoAnchor: f.noAutoAnchor, Weights: f.weights, Cfg: f.cfg, Data: f.data}
 	if cfg.Patience == 0 {
 		cfg.Patience = -1
 	}
@@ -198,6 +198,9 @@ func (f *trainFlags) config() (train.Config, error) {
 		if cfg.Hyp, err = train.OpenHyp(f.hyp); err != nil {
 			return cfg, err
 		}
+	}
+	if cfg.FitAnchors, err = f.unsized(); err != nil {
+		return cfg, err
 	}
 	return cfg, f.recipe.apply(&cfg)
 }
@@ -245,6 +248,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		return err
 	}
 	cfg.Progress = trainingProgress(out)
+	cfg.Predictor = enginePredictor
 	reports := newReporter(cfg.Dir, data, cfg.Log)
 	defer reports.close()
 	reports.watch(&cfg)
@@ -256,7 +260,7 @@ func runTraining(ctx context.Context, out io.Writer, be train.Backend, g *graph.
 		}
 		return err
 	}
-	fmt.Fprintf(out, "%d epochs done, the best was %d\n", r.Epochs, r.BestEpoch)
+	fmt.Fprintf(out, "%d epochs done, the best was %d; what its weights find:\n", r.Epochs, r.BestEpoch)
 	printReport(out, data.Names, r.Report)
 	reports.end(r.Report)
 	_, err = fmt.Fprintf(out, "best weights %s\nlast weights %s\npictures of the run %s\n", r.Best, r.Last, cfg.Dir)
@@ -300,7 +304,7 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if head {
 			bar.clear()
 			head = false
-			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "left")
+			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %6s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "val s", "left")
 		}
 		if p.Validated == nil {
 			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f, %.1f pictures/s, %s to the last epoch", p.Epoch, p.Epochs,
@@ -319,7 +323,7 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if p.Best {
 			best = " *"
 		}
-		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %8s%s\n", p.Epoch, p.Epochs,
-			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.Left.Round(time.Second), best)
+		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %6.1f %8s%s\n", p.Epoch, p.Epochs,
+			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.ValTime.Seconds(), p.Left.Round(time.Second), best)
 	}
 }

@@ -13,11 +13,8 @@ import (
 	"ultrafast/box"
 	"ultrafast/dataset"
 	"ultrafast/detect"
-	"ultrafast/graph"
 	"ultrafast/report"
-	"ultrafast/tensor"
 	"ultrafast/train"
-	"ultrafast/yolo"
 )
 
 type valFlags struct {
@@ -99,9 +96,13 @@ func (f *valFlags) run(c *cobra.Command) error {
 	}
 	bar := newProgress(c.ErrOrStderr())
 	defer bar.clear()
+	lost := func(err error, n int) {
+		bar.clear()
+		fmt.Fprintf(c.ErrOrStderr(), "warning: a picture can no longer be read and is left out, %d so far: %v\n", n, err)
+	}
 	pictures := report.Validation{Names: data.Names, Items: items}
 	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
-		Conf: f.conf, IoU: f.iou, Found: pictures.Found, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
+		Conf: f.conf, IoU: f.iou, Lost: lost, Found: pictures.Found, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
 	if err != nil {
 		return err
 	}
@@ -131,55 +132,6 @@ func (f *valFlags) draw(out io.Writer, pictures *report.Validation, r box.Report
 	if err != nil {
 		fmt.Fprintf(out, "warning: the pictures could not all be written: %v\n", err)
 	}
-}
-
-// A predictor runs batches of any shape picture by picture, which keeps the memory small;
-// all cores work on each picture.
-type predictor struct {
-	raw       *graph.Graph
-	compile   detect.Compiler
-	precision string
-	nets      map[[2]int]detect.Network // by height and width
-}
-
-// newPredictor runs g up to the raw maps of the head that it returns.
-func newPredictor(g *graph.Graph, compile detect.Compiler, precision string) (*predictor, *graph.Detect, error) {
-	raw, head, err := yolo.Raw(g)
-	return &predictor{raw, compile, precision, map[[2]int]detect.Network{}}, head, err
-}
-
-func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {
-	h, w := x.Shape[2], x.Shape[3]
-	net := p.nets[[2]int{h, w}]
-	if net == nil {
-		connect, err := p.compile(p.raw, detect.Options{Height: h, Width: w, Precision: p.precision})
-		if err != nil {
-			return nil, err
-		}
-		if net, err = connect(); err != nil {
-			return nil, err
-		}
-		p.nets[[2]int{h, w}] = net
-	}
-	var all []*tensor.Tensor
-	size := x.Shape[1] * h * w
-	for i := range x.Shape[0] {
-		one, err := tensor.From(x.Data[i*size:(i+1)*size], 1, x.Shape[1], h, w)
-		if err != nil {
-			return nil, err
-		}
-		maps, err := net.Run(one)
-		if err != nil {
-			return nil, err
-		}
-		for k, m := range maps {
-			if i == 0 {
-				all = append(all, tensor.New(append([]int{x.Shape[0]}, m.Shape[1:]...)...))
-			}
-			copy(all[k].Data[i*m.Len():], m.Data)
-		}
-	}
-	return all, nil
 }
 
 // printReport prints YOLOv5's table and the averages by object size.

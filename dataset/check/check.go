@@ -95,7 +95,9 @@ func Run(path string, o Options) (*Report, error) {
 	c.count()
 	c.files()
 	c.labels()
-	c.duplicates()
+	if err := c.duplicates(); err != nil {
+		return nil, err
+	}
 	c.classes()
 	c.sizes()
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int {
@@ -146,13 +148,14 @@ func (c *check) files() {
 	}{
 		{dataset.BadSplit, true, "see where its pictures and labels are looked for"},
 		{dataset.Missing, true, "training leaves these out: bring them back, or take them off the list"},
-		{dataset.Corrupt, true, "training leaves these out: fetch them again, or delete them"},
+		{dataset.Corrupt, true, "training leaves these out: fetch them again, scale down what is too large, or delete them"},
 		{dataset.Unfit, true, "training leaves these out: delete them"},
 		{dataset.Malformed, true, "training leaves the pictures out: mend the rows"},
 		{dataset.WrongClass, true, "training leaves the pictures out: mend the rows, or the names of the classes"},
 		{dataset.Outside, true, "training leaves the pictures out: a YOLO label has fractions of the picture, 0..1"},
 		{dataset.NoLabel, false, "they count as background: right if nothing is in them"},
 		{dataset.ZeroArea, false, "nothing can be learnt from them: delete the rows"},
+		{dataset.Stray, false, "they are not used: are pictures missing in the file?"},
 		{dataset.DuplicateRow, false, "each box counts once: delete the rows"},
 	} {
 		var examples []string

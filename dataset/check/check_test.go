@@ -1,6 +1,9 @@
 package check
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -105,7 +108,8 @@ func TestFailed(t *testing.T) {
 	}{
 		{"nothing is wrong", "data.yaml", yaml, false, 0},
 		{"odd", "labels/val/lone.txt", good, false, 1},
-		{"empty labels", "labels/val/b.txt", "", true, 2}, // no boxes, so none of any class
+		{"empty labels", "labels/val/b.txt", "", true, 2},          // no boxes, so none of any class
+		{"no area", "labels/val/b.txt", "0 .5 .5 0 .5\n", true, 3}, // and no box of class b
 		{"no val", "data.yaml", "train: images/train\nnames: [a, b]\n", true, 1},
 		{"folder that is not there", "data.yaml", "train: images/train\nval: gone\nnames: [a, b]\n", true, 1},
 	}
@@ -125,6 +129,41 @@ func TestFailed(t *testing.T) {
 	}
 	if _, err := Run(t.TempDir(), Options{Width: 160, Height: 160}); err == nil {
 		t.Error("an empty folder is a data set")
+	}
+}
+
+// TestProgress: every pass over all files is told to its end, and can be stopped.
+func TestProgress(t *testing.T) {
+	const xml = `<annotation><object><name>a</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>60</xmax><ymax>60</ymax></bndbox></object></annotation>`
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"VOC": {map[string]string{"JPEGImages/a.jpg": "=a", "Annotations/a.xml": xml, "JPEGImages/b.jpg": "=b", "Annotations/b.xml": xml},
+			[]string{"reading the names of classes 2/2", "comparing pictures 2/2"}},
+		"YOLO": {map[string]string{"images/train/a.jpg": "=a", "labels/train/a.txt": good, "images/train/b.jpg": "=b", "labels/train/b.txt": good},
+			[]string{"counting the classes of train 2/2", "comparing pictures 2/2"}},
+	} {
+		root := put(t, test.files)
+		told := make(map[string]bool)
+		if _, err := Run(root, Options{Width: 160, Height: 160, Progress: func(what string, done, steps int) { told[fmt.Sprintf("%s %d/%d", what, done, steps)] = true }}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.want {
+			if !told[want] {
+				t.Errorf("%s: %q was not told, but %v", name, want, told)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err := Run(root, Options{Width: 160, Height: 160, Context: ctx, Progress: func(what string, _, _ int) {
+				if strings.HasPrefix(want, what) {
+					cancel()
+				}
+			}})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, stopped at %q: %v", name, want, err)
+			}
+			cancel()
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ type seen struct {
 
 // duplicates finds pictures that are there more than once, byte for byte or nearly, within
 // a split and, what makes a validation worthless, in two of them.
-func (c *check) duplicates() {
+func (c *check) duplicates() error {
 	var all []seen
 	for _, s := range c.splits {
 		for _, i := range s.items {
@@ -39,7 +39,11 @@ func (c *check) duplicates() {
 			sameAcross = append(sameAcross, pair(all[j], p))
 		}
 	}
-	for _, n := range nearPairs(distinct) {
+	near, err := nearPairs(distinct, c.o)
+	if err != nil {
+		return err
+	}
+	for _, n := range near {
 		if n[0].split == n[1].split {
 			nearIn = append(nearIn, pair(n[0], n[1]))
 		} else {
@@ -51,6 +55,7 @@ func (c *check) duplicates() {
 	c.find(false, "leak: nearly the same picture in two splits", leak, nearAcross)
 	c.find(false, "the same picture twice in a split", "it counts twice: delete one", sameIn)
 	c.find(false, "nearly the same picture twice in a split", "they teach little: frames of one video, or copies at another size?", nearIn)
+	return nil
 }
 
 func pair(a, b seen) string {
@@ -60,7 +65,7 @@ func pair(a, b seen) string {
 // nearPairs pairs each picture with the first one before it that is near. Two hashes that
 // differ in at most nearBits bits agree on one of nearBits+1 bands: only pictures that
 // share a band are compared, and of those at most maxCompared.
-func nearPairs(all []seen) [][2]seen {
+func nearPairs(all []seen, o Options) ([][2]seen, error) {
 	const (
 		bands       = nearBits + 1
 		width       = (64 + bands - 1) / bands
@@ -72,6 +77,12 @@ func nearPairs(all []seen) [][2]seen {
 	}
 	var out [][2]seen
 	for i := range all {
+		if o.Context != nil && o.Context.Err() != nil {
+			return nil, o.Context.Err()
+		}
+		if o.Progress != nil {
+			o.Progress("comparing pictures", i+1, len(all))
+		}
 		match := -1
 		for b := range buckets {
 			key := all[i].look.dhash >> (b * width) & (1<<width - 1)
@@ -88,5 +99,5 @@ func nearPairs(all []seen) [][2]seen {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b [2]seen) int { return cmp.Compare(a[0].path, b[0].path) })
-	return out
+	return out, nil
 }

@@ -113,8 +113,8 @@ func (n *network) meeting(members int) (syncHandle, error) {
 		return 0, nil
 	}
 	var g groupHandle
-	if n.b.group != nil {
-		g = n.b.group.handle
+	if n.group != nil {
+		g = n.group.handle
 	}
 	var s syncHandle
 	return s, n.b.lib.err(n.b.lib.syncNew(&s, g, int64(members)))
@@ -122,7 +122,7 @@ func (n *network) meeting(members int) (syncHandle, error) {
 
 // shareNumbers gives tensors of every process the numbers of process 0.
 func (n *network) shareNumbers(sets ...[]handle) error {
-	g := n.b.group
+	g := n.group
 	if g == nil {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (n *network) shareNumbers(sets ...[]handle) error {
 // sumGradients adds up what the replicas of all processes have accumulated: once an
 // update, however many steps it has.
 func (n *network) sumGradients() error {
-	g := n.b.group
+	g := n.group
 	if g == nil {
 		return nil
 	}
@@ -153,7 +153,7 @@ func (n *network) sumGradients() error {
 // averageStatistics makes the live running statistics those of all processes, each counted
 // by its pictures.
 func (n *network) averageStatistics(pictures int) error {
-	g, live := n.b.group, pick(n.live, n.statistics)
+	g, live := n.group, pick(n.live, n.statistics)
 	if g == nil || n.o.SyncBN || len(live) == 0 { // with SyncBN they are the same everywhere
 		return nil
 	}

@@ -247,6 +247,18 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
+// A network that is alone waits for nobody: process 0 validates its best weights so.
+func TestAlone(t *testing.T) {
+	b := openGroup(t, 2, 1)[0]
+	n, err := b.Load(parse(t, small), train.LoadOptions{Alone: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	step(t, n, random(1, 4, 3, 16, 16))
+	update(t, n, train.Update{})
+}
+
 // A process that leaves ends the sums of the others with its reason.
 func TestGroupIsLost(t *testing.T) {
 	backends := openGroup(t, 2, 1)

@@ -13,6 +13,7 @@ import (
 // in the same order.
 type network struct {
 	b      *backend
+	group  *group       // nil where the process is alone, or the network is
 	g      *graph.Graph // the structure; its numbers are those it was loaded with
 	params []graph.Param
 	plan   *plan
@@ -40,6 +41,9 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in bf16.
 		place: place{b.device, b.device < 0 || o.BF16},
 	}
+	if !o.Alone {
+		n.group = b.group
+	}
 	for i, p := range params {
 		switch {
 		case o.Learns(p):
@@ -52,7 +56,7 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 	if err == nil {
 		err = n.shareNumbers(n.live, n.averaged)
 	}
-	if err == nil && b.group != nil {
+	if err == nil && n.group != nil {
 		err = n.shareStatistics()
 	}
 	if err != nil {

@@ -143,8 +143,8 @@ func (n *network) together(sync syncHandle, workers int, f func(i int) error) er
 		}
 		return err
 	})
-	if err != nil && sync != 0 && n.b.group != nil {
-		err = n.b.group.cause(err)
+	if err != nil && sync != 0 && n.group != nil {
+		err = n.group.cause(err)
 	}
 	return err
 }

@@ -19,20 +19,28 @@ INLINE To bits(From from) {
 INLINE float load(float v) { return v; }
 INLINE float load(uint16_t v) { return bits<float>((uint32_t)v << 16); }
 INLINE void store(float* p, float v) { *p = v; }
-INLINE void store(uint16_t* p, float v) {  // round to nearest, ties to even
-  uint32_t u = bits<uint32_t>(v);
-  *p = (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+INLINE void store(uint16_t* p, float v) {  // rounded to nearest, ties away from zero
+  *p = (uint16_t)((bits<uint32_t>(v) + 0x8000u) >> 16);
+}
+
+// Adding magic, 1.5 * 2^23, rounds to a whole number n and leaves it in the lowest bits.
+const float magic = 12582912.f;
+
+// scaled is p * 2^n for t = n + magic: n is added to the exponent of p.
+INLINE float scaled(float p, float t) { return bits<float>(bits<uint32_t>(p) + (bits<uint32_t>(t) << 23)); }
+
+// clamped keeps exp in the range of float; beyond +-87 sigmoid is flat.
+INLINE float clamped(float x) {
+  x = x > -87.f ? x : -87.f;  // in this order it is one instruction; z itself carries a NaN on
+  return x < 87.f ? x : 87.f;
 }
 
 // sigmoid is 1 / (1 + exp(-z)), with exp(x) = 2^n * exp(r), x = n ln 2 + r, |r| <= ln 2 / 2,
 // and the polynomial of degree 6 for exp(r) from Cephes' expf (S. L. Moshier). Its error is
-// about 1e-7. Beyond +-87 exp leaves the range of float, and sigmoid is flat.
-INLINE float sigmoid(float z) {
-  float x = -z;
-  x = x > -87.f ? x : -87.f;  // in this order it is one instruction; z itself carries a NaN on
-  x = x < 87.f ? x : 87.f;
-  const float magic = 12582912.f;  // 1.5 * 2^23: adding it rounds to whole numbers
-  float n = (x * 1.44269504f + magic) - magic;
+// about 1e-7.
+INLINE float sigmoid(float z, float) {
+  float x = clamped(-z);
+  float t = x * 1.44269504f + magic, n = t - magic;
   float r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -41,8 +49,19 @@ INLINE float sigmoid(float z) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.f;
-  float scale = bits<float>(((int32_t)n + 127) << 23);
-  return 1.f / (1.f + p * scale);
+  return 1.f / (1.f + scaled(p, t));
+}
+
+// The same for results of 8 bits: 2^f, |f| <= 1/2, by the polynomial of degree 3 whose
+// largest relative error, 7.5e-5, is the smallest.
+INLINE float sigmoid(float z, uint16_t) {
+  float x = clamped(-z) * 1.44269504f;
+  float t = x + magic, f = x - (t - magic);
+  float p = 0.0551716648f;
+  p = p * f + 0.2426111251f;
+  p = p * f + 0.6932609677f;
+  p = p * f + 0.9999280572f;
+  return 1.f / (1.f + scaled(p, t));
 }
 
 template <class T>
@@ -65,7 +84,7 @@ void forward(const T* __restrict x, T* __restrict y, int64_t rows, int64_t width
 #pragma omp simd
     for (int64_t i = 0; i < width; i++) {
       float z = scale[i] * load(x[i]) + offset[i];
-      store(y + i, z * sigmoid(z));
+      store(y + i, z * sigmoid(z, T()));
     }
   }
 }
@@ -79,7 +98,7 @@ void backward(const T* __restrict x, const T* __restrict dy, T* __restrict dz, i
     for (int64_t i = 0; i < width; i++) {
       float v = load(x[i]);
       float z = scale[i] * v + offset[i];
-      float s = sigmoid(z);
+      float s = sigmoid(z, T());
       float d = load(dy[i]) * s * (1.f + z * (1.f - s));
       store(dz + i, d);
       sum[i] += d;
