@@ -22,9 +22,9 @@ static:
 
 # The bridge to libtorch, which training needs.
 torch: ultrafast
-	@dpkg -s libtorch-dev libopenblas0-pthread g++ >/dev/null 2>&1 || { \
-	  echo "installing Debian's libtorch-dev, libopenblas0-pthread and g++ (about 135 MB to fetch, 570 MB on disk)"; \
-	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends libtorch-dev libopenblas0-pthread g++; }
+	@dpkg -s libtorch-dev libgloo-dev libopenblas0-pthread g++ >/dev/null 2>&1 || { \
+	  echo "installing Debian's libtorch-dev, libgloo-dev, libopenblas0-pthread and g++ (about 135 MB to fetch, 570 MB on disk)"; \
+	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends libtorch-dev libgloo-dev libopenblas0-pthread g++; }
 	./ultrafast engine build
 
 # The peer that our results are compared with.

@@ -30,6 +30,11 @@ type LoaderOptions struct {
 	// training there are no mosaics then, and batches come in the same order each epoch.
 	Rect bool
 
+	// Parts shares each batch among that many loaders, of which this one makes the pictures
+	// of contiguous block Part, 0 to Parts-1; 0 is one loader that makes all. Batch is what
+	// they make together, and none of it changes by how many they are.
+	Part, Parts int
+
 	// Stride is what the sides of a batch are multiples of: a model's coarsest, and at least
 	// 32, which 0 means.
 	Stride int
@@ -94,6 +99,7 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	o.Stride = max(o.Stride, Stride)
+	o.Parts = max(o.Parts, 1)
 	switch {
 	case len(items) == 0:
 		return nil, errors.New("there are no pictures to load")
@@ -101,6 +107,10 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 		return nil, fmt.Errorf("picture size %d is not a multiple of %d", o.Size, o.Stride)
 	case o.Batch < 0:
 		return nil, fmt.Errorf("a batch of %d pictures", o.Batch)
+	case o.Part < 0 || o.Part >= o.Parts:
+		return nil, fmt.Errorf("part %d of batches in %d parts", o.Part, o.Parts)
+	case min(o.Batch, len(items)) < o.Parts:
+		return nil, fmt.Errorf("batches of %d pictures cannot be shared by %d", min(o.Batch, len(items)), o.Parts)
 	}
 	if _, err := tensor.Count([]int{o.Batch, 3, o.Size + o.Stride, o.Size + o.Stride}); err != nil {
 		return nil, fmt.Errorf("batch %d at size %d: %w", o.Batch, o.Size, err)
@@ -128,10 +138,10 @@ func NewLoader(items []Item, o LoaderOptions) (*Loader, error) {
 // Batches returns the number of batches in an epoch. A short last batch of a training
 // epoch is left out, unless it is the only one: a new input shape costs libtorch time, and
 // batch norm's statistics of few pictures are noise. Its pictures are others in each epoch;
-// where they would not be, with Rect, it stays.
+// where they would not be, with Rect, it stays, if there is a picture for each of Parts.
 func (l *Loader) Batches() int {
-	n := len(l.items) / l.o.Batch
-	if len(l.items)%l.o.Batch != 0 && (n == 0 || !l.o.Train || l.o.Rect) {
+	n, rest := len(l.items)/l.o.Batch, len(l.items)%l.o.Batch
+	if rest >= l.o.Parts && (n == 0 || !l.o.Train || l.o.Rect) {
 		n++
 	}
 	return n
@@ -164,6 +174,7 @@ func (l *Loader) plan(epoch int) (plans []plan, pool []int) {
 			}
 			size = rectSize(l.items[order[from]].aspect(), l.items[order[to-1]].aspect(), l.o.Size, l.o.Stride, pad)
 		}
+		from, to := from+(to-from)*l.o.Part/l.o.Parts, from+(to-from)*(l.o.Part+1)/l.o.Parts
 		plans = append(plans, plan{order[from:to], keys[from:to], size})
 	}
 	return plans, pool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"image"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -317,5 +318,51 @@ func TestScale(t *testing.T) {
 		if p := l.scale(picture.New(test.w, test.h)); p.W != test.wantW || p.H != test.wantH {
 			t.Errorf("%d x %d became %d x %d, want %d x %d", test.w, test.h, p.W, p.H, test.wantW, test.wantH)
 		}
+	}
+}
+
+// Loaders that share batches make together what one loader makes.
+func TestParts(t *testing.T) {
+	items := small(t)
+	for _, o := range []LoaderOptions{
+		{Size: 64, Batch: 4},
+		{Size: 64, Batch: 4, Train: true, Augment: Augment{Mosaic: 1, Scale: 0.5, FlipLR: 0.5, Mixup: 0.5}, Seed: 3},
+		{Size: 64, Batch: 4, Train: true, Rect: true},
+	} {
+		whole := newTestLoader(t, items, o)
+		var parts []*Loader
+		for part := range 2 {
+			o.Part, o.Parts = part, 2
+			parts = append(parts, newTestLoader(t, items, o))
+		}
+		if parts[0].Batches() != whole.Batches() {
+			t.Fatalf("%d batches in parts, %d in all", parts[0].Batches(), whole.Batches())
+		}
+		next, stop := iter.Pull2(parts[0].Epoch(t.Context(), 1))
+		defer stop()
+		next2, stop2 := iter.Pull2(parts[1].Epoch(t.Context(), 1))
+		defer stop2()
+		for b, err := range whole.Epoch(t.Context(), 1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, err1, _ := next()
+			two, err2, _ := next2()
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			targets := slices.Clone(one.Targets)
+			for _, x := range two.Targets {
+				x.Image += len(one.Items)
+				targets = append(targets, x)
+			}
+			if !slices.Equal(slices.Concat(one.X.Data, two.X.Data), b.X.Data) || !slices.Equal(targets, b.Targets) ||
+				!slices.Equal(slices.Concat(one.Items, two.Items), b.Items) {
+				t.Errorf("%+v: parts with the pictures %v and %v are not the batch %v", o, one.Items, two.Items, b.Items)
+			}
+		}
+	}
+	if _, err := NewLoader(items[:2], LoaderOptions{Size: 64, Parts: 3, Train: true}); err == nil {
+		t.Error("two pictures were shared by three")
 	}
 }

@@ -68,8 +68,8 @@ func AutoBatch(be Backend, g *graph.Graph, pictures int, c Config) (int, error) 
 	return n, nil
 }
 
-// share is how much of the available memory a batch may take.
-const share = 0.8
+// memoryShare is how much of the available memory a batch may take.
+const memoryShare = 0.8
 
 // processRoom returns the bytes that batches may take in the process, and a picture's.
 func processRoom(step func(pictures int) error) (available, each float64, err error) {
@@ -82,7 +82,7 @@ func processRoom(step func(pictures int) error) (available, each float64, err er
 			return 0, 0, err
 		}
 	}
-	return share * float64(dataset.DefaultCache()), (peak[1] - peak[0]) / 2, nil
+	return memoryShare * float64(dataset.DefaultCache()), (peak[1] - peak[0]) / 2, nil
 }
 
 // deviceRoom is the same for a device that had so many bytes free before the network was
@@ -110,7 +110,7 @@ func deviceRoom(d Device, before int64, step func(pictures int) error) (availabl
 	}
 	each = float64(first-second) / float64(large-small)
 	rest := float64(before-first) - small*each // weights, libraries, what others took since
-	return share*float64(before) - rest, each, nil
+	return memoryShare*float64(before) - rest, each, nil
 }
 
 // same is a loss whose gradients are the maps.

@@ -24,6 +24,8 @@ type Backend interface {
 // LoadOptions says how a network computes. The zero value is right.
 type LoadOptions struct {
 	Precision Precision // empty means the backend's default
+	SyncBN    bool      // batch norm normalises over the whole batch, wherever its pictures are
+	Alone     bool      // other processes have no part in it, where the Backend shares its work with some
 	Optimizer Optimizer
 	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
 }
@@ -43,6 +45,11 @@ type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
 
 // A Network is a graph's weights, their average, gradients and optimizer state on a
 // device. Its methods are called from one goroutine at a time.
+//
+// Where the Backend shares its work with other processes, each calls Load, Step with its own
+// part of the batch, Update and SetState as the others do. Load and SetState give all of them
+// the numbers of process 0, Step averages running statistics by pictures over all, and Update
+// moves by the sum of all gradients, so that the networks stay the same.
 type Network interface {
 	// Step runs x [N,3,H,W] forward in training mode (batch statistics, running
 	// statistics updated), calls loss once, runs its gradients backward and adds the

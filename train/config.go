@@ -22,6 +22,7 @@ type Config struct {
 	CosLR    bool   // the learning rate falls along a cosine instead of a straight line
 	Patience int    // epochs without a better fitness before the run ends; 0 means 100, below 0 for ever
 	Seed     uint64 // of order and augmentation
+	SyncBN   bool   // see LoadOptions
 
 	Precision Precision // empty means the backend's default
 	Optimizer Optimizer // empty means SGD
@@ -43,6 +44,11 @@ type Config struct {
 	// Cache is a folder for decoded pictures, as dataset.LoaderOptions.CacheDir; empty keeps
 	// them in memory only, and otherwise only CacheBytes above 0 keep them there too.
 	Cache string
+
+	// Peers share the batches among processes; nil is this one alone. In a group process 0's
+	// recipe counts for all, and only it needs a model, pictures for validation and, to
+	// resume, the folder. Batch is over all processes.
+	Peers Peers
 
 	Log      *slog.Logger   // nil means silent
 	Progress func(Progress) // is told each step, if not nil
@@ -96,6 +102,7 @@ type options struct {
 	Patience  int    `yaml:"patience" json:"patience"`
 	Seed      uint64 `yaml:"seed" json:"seed"`
 	Precision string `yaml:"precision" json:"precision"`
+	SyncBN    bool   `yaml:"sync_bn" json:"sync_bn"`
 	Optimizer string `yaml:"optimizer" json:"optimizer"`
 	Freeze    []int  `yaml:"freeze" json:"freeze"`
 
@@ -127,6 +134,9 @@ func (c Config) withDefaults() Config {
 	if c.Hyp == (Hyp{}) {
 		c.Hyp = DefaultHyp()
 	}
+	if c.Peers == nil {
+		c.Peers = alone{}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -149,6 +159,9 @@ func (c Config) check() error {
 	if c.Rect && c.ImageWeights {
 		return fmt.Errorf("train: rectangular batches need pictures in the order of their shapes, and image weights draw them: choose one")
 	}
+	if n := c.Peers.Size(); c.Batch%n != 0 {
+		return fmt.Errorf("train: a batch of %d pictures cannot be shared evenly by %d processes: want a multiple of %d", c.Batch, n, n)
+	}
 	if c.FitAnchors && c.NoAutoAnchor {
 		return fmt.Errorf("train: the model's anchors have no sizes of their own, so they have to be fitted to the labels")
 	}
@@ -164,7 +177,7 @@ func (c Config) check() error {
 func (c Config) options() options {
 	return options{
 		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
-		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, Precision: string(c.Precision), NoAutoAnchor: c.NoAutoAnchor,
+		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, Precision: string(c.Precision), SyncBN: c.SyncBN, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
@@ -174,6 +187,7 @@ func (c Config) options() options {
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.Precision, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.precision(), o.NoAutoAnchor
+	c.SyncBN = o.SyncBN
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
 }
@@ -191,5 +205,5 @@ func (o options) precision() Precision {
 
 // load is how the network is loaded.
 func (c Config) load() LoadOptions {
-	return LoadOptions{Precision: c.Precision, Optimizer: c.Optimizer, Freeze: c.Freeze}
+	return LoadOptions{Precision: c.Precision, SyncBN: c.SyncBN, Optimizer: c.Optimizer, Freeze: c.Freeze}
 }

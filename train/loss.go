@@ -26,6 +26,7 @@ type LossHyp struct {
 type Parts struct {
 	Box, Obj, Cls float64
 	Total         float64 // what is minimised: their sum times the pictures of the batch
+	Pictures      int     // in the batch
 	Matches       []int   // by level: anchors of cells that answer for a label
 }
 
@@ -36,6 +37,8 @@ type Criterion struct {
 	hyp     LossHyp
 	classes int
 	levels  []lossLevel
+	peers   Peers // shares each batch
+	batch   int   // pictures of the batch, over the group
 }
 
 // A lossLevel is one map of the head.
@@ -44,6 +47,7 @@ type lossLevel struct {
 	balance float64      // weight of its objectness
 
 	matches  []match        // of the last batch, by picture
+	matched  int            // how many there are, over the group
 	first    []int          // of each picture, in matches; one more than pictures
 	objects  []float32      // the objectness wanted, [N, anchors, h, w]; zeros between calls
 	gradient *tensor.Tensor // zero where no match is, but for objectness
@@ -57,7 +61,7 @@ func NewLoss(d *graph.Detect, h LossHyp) *Criterion {
 	if len(d.Anchors) == 3 {
 		balance = []float64{4, 1, 0.4}
 	}
-	c := &Criterion{hyp: h, classes: d.Classes, levels: make([]lossLevel, len(d.Anchors))}
+	c := &Criterion{hyp: h, classes: d.Classes, levels: make([]lossLevel, len(d.Anchors)), peers: alone{}}
 	for i, anchors := range d.Anchors {
 		l := &c.levels[i]
 		l.balance = balance[min(i, len(balance)-1)]
@@ -80,7 +84,8 @@ func (c *Criterion) Eval(maps []*tensor.Tensor, targets []dataset.Target) ([]*te
 	for i := range c.levels {
 		gradients[i] = c.levels[i].clearGradient(maps[i].Shape)
 	}
-	return gradients, c.eval(maps, gradients, targets), nil
+	parts, err := c.eval(maps, gradients, targets)
+	return gradients, parts, err
 }
 
 // Value returns the loss alone.
@@ -91,7 +96,7 @@ func (c *Criterion) Value(maps []*tensor.Tensor, targets []dataset.Target) (Part
 	for i := range c.levels {
 		c.levels[i].gradient = nil // its matches are forgotten, so it cannot be cleared
 	}
-	return c.eval(maps, make([]*tensor.Tensor, len(maps)), targets), nil
+	return c.eval(maps, make([]*tensor.Tensor, len(maps)), targets)
 }
 
 func (c *Criterion) check(maps []*tensor.Tensor, targets []dataset.Target) error {
@@ -139,12 +144,27 @@ func (l *lossLevel) cell(m match, shape []int) int {
 }
 
 // eval spreads the pictures of each level over the cores, and adds up in a fixed order.
-func (c *Criterion) eval(maps, gradients []*tensor.Tensor, targets []dataset.Target) Parts {
+//
+// What the loss divides by, pictures and matches, is counted over the whole group, so each
+// process has its share of the loss of the whole batch, and neither loss nor gradients
+// depend on how many processes there are. (YOLOv5 takes each process's own mean and
+// multiplies by their number, where a match counts more among few than among many.)
+func (c *Criterion) eval(maps, gradients []*tensor.Tensor, targets []dataset.Target) (Parts, error) {
 	batch := maps[0].Shape[0]
 	parts := Parts{Matches: make([]int, len(maps))}
+	counts := []float64{float64(batch)}
 	for i := range c.levels {
 		c.levels[i].prepare(maps[i].Shape, targets, float32(c.hyp.AnchorT))
-		parts.Matches[i] = len(c.levels[i].matches)
+		counts = append(counts, float64(len(c.levels[i].matches)))
+	}
+	if err := c.peers.Sum(counts); err != nil {
+		return parts, err
+	}
+	c.batch = int(counts[0])
+	parts.Pictures = c.batch
+	for i := range c.levels {
+		c.levels[i].matched = int(counts[1+i])
+		parts.Matches[i] = c.levels[i].matched
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -167,8 +187,13 @@ func (c *Criterion) eval(maps, gradients []*tensor.Tensor, targets []dataset.Tar
 			parts.Cls += s[2]
 		}
 	}
-	parts.Total = (parts.Box + parts.Obj + parts.Cls) * float64(batch)
-	return parts
+	sums := []float64{parts.Box, parts.Obj, parts.Cls}
+	if err := c.peers.Sum(sums); err != nil {
+		return parts, err
+	}
+	parts.Box, parts.Obj, parts.Cls = sums[0], sums[1], sums[2]
+	parts.Total = (parts.Box + parts.Obj + parts.Cls) * float64(c.batch)
+	return parts, nil
 }
 
 // prepare assigns the targets and sorts the matches by picture, in which they keep their
@@ -196,13 +221,13 @@ func (l *lossLevel) prepare(shape []int, targets []dataset.Target, limit float32
 func (c *Criterion) picture(level, image int, maps, gradient *tensor.Tensor) {
 	l := &c.levels[level]
 	shape := maps.Shape
-	batch, area, per := float64(shape[0]), shape[2]*shape[3], 5+c.classes
+	batch, area, per := float64(c.batch), shape[2]*shape[3], 5+c.classes
 	matches := l.matches[l.first[image]:l.first[image+1]]
 	objects := l.objects[image*len(l.anchors)*area:][:len(l.anchors)*area]
 
 	var sum [3]float64
-	boxGain := c.hyp.Box / float64(len(l.matches))
-	clsGain := c.hyp.Cls / float64(len(l.matches)*c.classes)
+	boxGain := c.hyp.Box / float64(l.matched)
+	clsGain := c.hyp.Cls / float64(l.matched*c.classes)
 	for _, m := range matches {
 		at := l.cell(m, shape)
 		var raw, s, p, t [4]float64

@@ -34,7 +34,8 @@ type run struct {
 	at            position
 
 	started time.Time
-	first   int // epochs done when this session began
+	first   int  // epochs done when this session began
+	begun   bool // training
 }
 
 // Run trains g on data as YOLOv5 v7.0 does, and leaves opt.yaml, hyp.yaml, results.csv and
@@ -44,9 +45,21 @@ type run struct {
 // stands, and wraps the context's.
 func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c Config) (*Result, error) {
 	r := &run{c: c.withDefaults(), be: be, data: data}
+	inner, cancel := watched(ctx, r.c.Peers)
+	defer cancel()
+	result, err := r.run(inner, g)
+	if lost := r.c.Peers.Err(); err != nil && lost != nil && ctx.Err() == nil {
+		err = r.stopped(lost)
+	}
+	return result, err
+}
+
+// run is Run; an error after the group is lost is its consequence, whatever it says.
+func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
+	c, data := r.c, r.data
 	var s *snapshot
-	if c.Resume {
-		var err error
+	var err error
+	if c.Resume && c.leads() {
 		if s, err = openRun(c.Dir); err != nil {
 			return nil, err
 		}
@@ -59,38 +72,45 @@ func Run(ctx context.Context, be Backend, g *graph.Graph, data *dataset.Data, c 
 		}
 		g, r.at = s.live, s.position
 	}
-	if err := r.prepare(g); err != nil {
-		return nil, err
-	}
-	if _, device := be.(Device); device {
+	if _, device := r.be.(Device); device {
 		r.c.Predictor = nil
 	}
-	var err error
-	if r.c.Precision, err = be.Precision(r.c.Precision); err != nil { // resolved, so that a run goes on with it
+	if r.c.Precision, err = r.be.Precision(r.c.Precision); err != nil { // resolved, so that a run goes on with it
 		return nil, err
 	}
-	g = g.Clone()
-	g.Names = slices.Clone(data.Names)
-	if s == nil && !r.c.NoAutoAnchor {
-		if err := r.fitAnchors(ctx, g); err != nil {
+	if c.leads() {
+		if err := r.prepare(g); err != nil {
 			return nil, err
 		}
+		g = g.Clone()
+		g.Names = slices.Clone(data.Names)
+		if s == nil && !r.c.NoAutoAnchor {
+			if err := r.fitAnchors(ctx, g); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if r.net, err = be.Load(g, r.c.load()); err != nil {
+	if g, err = r.share(g); err != nil {
+		return nil, err
+	}
+	if r.net, err = r.be.Load(g, r.c.load()); err != nil {
 		return nil, err
 	}
 	defer r.net.Close()
-	if s != nil {
-		if err := r.net.SetState(s.live, s.averaged, s.momentum); err != nil {
-			return nil, err
-		}
-	} else if err := r.start(); err != nil {
+	if err := r.restore(s, g); err != nil {
 		return nil, err
 	}
-	if err := sweep(c.Dir); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+	if r.c.leads() {
+		if s == nil {
+			if err := r.start(); err != nil {
+				return nil, err
+			}
+		}
+		if err := sweep(c.Dir); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
 	}
-	r.c.Log.Info("training", "backend", be.String(), "precision", r.c.Precision, "parameters", g.ParamCount(), "pictures", len(data.Train),
+	r.c.Log.Info("training", "backend", r.be.String(), "precision", r.c.Precision, "parameters", g.ParamCount(), "pictures", len(data.Train),
 		"validation", len(data.Val), "from", r.at.epochs, "epochs", r.c.Epochs, "folder", c.Dir)
 	return r.epochs(ctx)
 }
@@ -101,7 +121,7 @@ func (r *run) prepare(g *graph.Graph) error {
 		return err
 	}
 	last := weightsFile(r.c.Dir, "last")
-	if _, err := os.Stat(last); err == nil && !r.c.Resume {
+	if _, err := os.Stat(last); err == nil && !r.c.Resume && r.c.leads() {
 		return fmt.Errorf("train: %s is there already: resume that run, or choose another folder", last)
 	}
 	n := g.Detect()
@@ -132,9 +152,18 @@ func (r *run) prepare(g *graph.Graph) error {
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
 		Workers: r.c.Workers, CacheBytes: cache, CacheDir: r.c.Cache, Lost: r.lost("training"),
+		Part: r.c.Peers.Rank(), Parts: r.c.Peers.Size(),
 	})
 	if err != nil {
 		return fmt.Errorf("train: training data: %w", err)
+	}
+	if r.c.MultiScale {
+		r.scaler = &scaler{seed: r.c.Seed, size: r.c.Size, stride: max(stride, dataset.Stride)}
+	}
+	r.setHead(r.head)
+	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
+	if !r.c.leads() {
+		return nil
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
@@ -142,11 +171,6 @@ func (r *run) prepare(g *graph.Graph) error {
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
 	}
-	if r.c.MultiScale {
-		r.scaler = &scaler{seed: r.c.Seed, size: r.c.Size, stride: max(stride, dataset.Stride)}
-	}
-	r.setHead(r.head)
-	r.plan = schedule{hyp: r.c.Hyp, epochs: r.c.Epochs, batch: r.c.Batch, steps: r.train.Batches(), cosine: r.c.CosLR, fixed: r.c.Optimizer.Adaptive()}
 	r.results, err = openResults(filepath.Join(r.c.Dir, "results.csv"), r.at.epochs)
 	return err
 }
@@ -162,6 +186,7 @@ func (r *run) lost(what string) func(err error, lost int) {
 func (r *run) setHead(d *graph.Detect) {
 	h := r.c.Hyp.Loss(d, r.c.Size)
 	r.head, r.loss, r.valLoss = d, NewLoss(d, h), NewLoss(d, h)
+	r.loss.peers = r.c.Peers
 }
 
 // start makes the folder of a new run.
@@ -184,19 +209,24 @@ func (r *run) start() error {
 
 // epochs trains until the last epoch, or until patience ends.
 func (r *run) epochs(ctx context.Context) (*Result, error) {
-	r.started, r.first = time.Now(), r.at.epochs
+	r.started, r.first, r.begun = time.Now(), r.at.epochs, true
 	var report Validation
 	for r.at.epochs < r.c.Epochs {
 		if r.c.Patience > 0 && r.at.epochs-r.at.bestEpoch >= r.c.Patience {
 			r.c.Log.Info("stopping early", "epochs without a better one", r.c.Patience, "best", r.at.bestEpoch)
 			break
 		}
-		done := r.at.epochs
+		done := r.at
 		v, err := r.epoch(ctx)
 		if err != nil {
-			return nil, r.stopped(done, err)
+			r.at = done
+			return nil, r.stopped(err)
 		}
 		report = v
+	}
+	if !r.c.leads() {
+		_, err := r.c.Peers.Broadcast(nil) // process 0 has finished
+		return &Result{Epochs: r.at.epochs, BestEpoch: r.at.bestEpoch, Fitness: r.at.fitness}, err
 	}
 	if report.Report.Pictures == 0 || r.at.bestEpoch != r.at.epochs { // not of the best weights
 		var err error
@@ -207,29 +237,50 @@ func (r *run) epochs(ctx context.Context) (*Result, error) {
 	if err := r.finish(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	if _, err := r.c.Peers.Broadcast(nil); err != nil {
+		r.c.Log.Warn("the run is finished, and another process does not know", "error", err)
+	}
 	return &Result{
 		Last: weightsFile(r.c.Dir, "last"), Best: weightsFile(r.c.Dir, "best"),
 		Epochs: r.at.epochs, BestEpoch: r.at.bestEpoch, Fitness: r.at.fitness, Report: report.Report,
 	}, nil
 }
 
-// stopped says where the run stands after an error in the epoch after done.
-func (r *run) stopped(done int, err error) error {
-	if done == 0 {
+// stopped says where the run stands after an error in an epoch.
+func (r *run) stopped(err error) error {
+	dir := r.c.Dir
+	if !r.c.leads() {
+		dir += " of process 0"
+	}
+	switch {
+	case !r.begun:
+		return fmt.Errorf("train: %w", err)
+	case r.at.epochs == 0:
 		return fmt.Errorf("train: stopped in epoch 1 of %d, before anything was saved: %w", r.c.Epochs, err)
 	}
-	return fmt.Errorf("train: stopped in epoch %d of %d; %s holds the run up to epoch %d and can be resumed: %w", done+1, r.c.Epochs, r.c.Dir, done, err)
+	return fmt.Errorf("train: stopped in epoch %d of %d; %s holds the run up to epoch %d and can be resumed: %w", r.at.epochs+1, r.c.Epochs, dir, r.at.epochs, err)
 }
 
-// epoch trains one epoch, validates and saves.
-func (r *run) epoch(ctx context.Context) (Validation, error) {
+// epoch trains one epoch, validates and saves. In a group the others wait while process 0
+// does the latter.
+func (r *run) epoch(ctx context.Context) (v Validation, err error) {
 	number := r.at.epochs
 	p := Progress{Epoch: number + 1, Epochs: r.c.Epochs, Steps: r.plan.steps}
 	rate, err := r.steps(ctx, &p)
 	if err != nil {
-		return Validation{}, err
+		return v, err
 	}
-	var v Validation
+	if r.c.leads() {
+		if v, err = r.evaluate(ctx, p, rate); err != nil {
+			return v, err
+		}
+	}
+	return v, r.sharePosition()
+}
+
+// evaluate ends an epoch: it validates and saves.
+func (r *run) evaluate(ctx context.Context, p Progress, rate [3]float64) (v Validation, err error) {
+	number := r.at.epochs
 	if !r.c.NoVal || number+1 == r.c.Epochs {
 		if v, err = r.validate(ctx, &p); err != nil {
 			return v, err
@@ -287,7 +338,9 @@ func (r *run) validateBest(ctx context.Context) (Validation, error) {
 		}
 		return r.measure(ctx, predict, nil, &p)
 	}
-	net, err := r.be.Load(f.Graph, r.c.load())
+	o := r.c.load()
+	o.Alone = true // the other processes only wait
+	net, err := r.be.Load(f.Graph, o)
 	if err != nil {
 		return Validation{}, err
 	}
@@ -324,6 +377,13 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 			x = r.scaler.scale(x, epoch, p.Step)
 		}
 		r.c.Sees(epoch, p.Step, b)
+		if r.c.SyncBN {
+			// Who loads slowly is waited for here, where it can be named; in the middle of a
+			// network it could not.
+			if err := r.c.Peers.Sum(nil); err != nil {
+				return rate, err
+			}
+		}
 		var parts Parts
 		err := r.net.Step(x, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
 			gradients, parts, err = r.loss.Eval(maps, b.Targets)
@@ -351,7 +411,7 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 		p.Loss.Obj += (parts.Obj - p.Loss.Obj) / n
 		p.Loss.Cls += (parts.Cls - p.Loss.Cls) / n
 		p.Loss.Total, p.Loss.Matches = parts.Total, parts.Matches
-		pictures += b.X.Shape[0]
+		pictures += parts.Pictures
 		p.PerSecond = float64(pictures) / time.Since(begun).Seconds()
 		p.Left = r.left(epoch, p.Step)
 		r.c.Progress(*p)

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"ultrafast/train"
+	"ultrafast/train/peers"
 	"ultrafast/train/torch"
 )
 
@@ -14,8 +15,8 @@ import (
 // run time needs the C library's loader, so the tag "static" leaves them out: that binary
 // runs on any Linux, and does everything but train.
 
-func openTorch(device string, workers int) (train.Backend, error) {
-	return torch.Open(torch.OpenOptions{Device: device, Workers: workers})
+func openTorch(device string, workers int, p *peers.Peers) (train.Backend, error) {
+	return torch.Open(torch.OpenOptions{Device: device, Workers: workers, Peers: p})
 }
 
 func buildTorch(ctx context.Context, dir string, log io.Writer) (string, error) {

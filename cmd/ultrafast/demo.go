@@ -46,7 +46,7 @@ less than half its parameters, fine-tune it, export it, detect with it, and prin
 each step cost and kept. Everything lands in one folder below --project.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			be, err := openBackend(device, 0)
+			be, err := openBackend(device, 0, nil)
 			if err != nil {
 				return err
 			}

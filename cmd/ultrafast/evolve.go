@@ -57,6 +57,9 @@ const (
 )
 
 func (f *evolveFlags) run(c *cobra.Command) error {
+	if err := onlyOne("evolve", os.Getenv); err != nil {
+		return err
+	}
 	dir := f.resume
 	if dir != "" {
 		if err := recallFlags(c.Flags(), filepath.Join(dir, evolveOpts)); err != nil {
@@ -122,7 +125,7 @@ func (f *evolveFlags) run(c *cobra.Command) error {
 
 // trial trains once in dir, or goes on with the training that was stopped there.
 func (f *evolveFlags) trial(ctx context.Context, out io.Writer, data *dataset.Data, cfg train.Config, dir string) (float64, error) {
-	be, err := openBackend(f.device, 0)
+	be, err := openBackend(f.device, 0, nil)
 	if err != nil {
 		return 0, err
 	}

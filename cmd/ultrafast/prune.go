@@ -95,7 +95,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	be, err := openBackend(f.device, 0)
+	be, err := openBackend(f.device, 0, nil)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type recipeFlags struct {
 	optimizer, freeze, cache                         string
 	smoothing                                        float64
 	singleCls, imageWeights, multiScale, rect, noVal bool
+	syncBN                                           bool
 }
 
 func (f *recipeFlags) add(c *cobra.Command) {
@@ -33,11 +34,13 @@ func (f *recipeFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.imageWeights, "image-weights", false, "draw pictures more often whose classes are rare and not yet found")
 	fl.BoolVar(&f.multiScale, "multi-scale", false, "give each batch another size, --img plus or minus half")
 	fl.BoolVar(&f.rect, "rect", false, "batches of the shapes that their pictures need, without mosaics")
+	fl.BoolVar(&f.syncBN, "sync-bn", false, "let batch norm see the whole batch, and not each worker's share of it")
 	fl.BoolVar(&f.noVal, "noval", false, "validate after the last epoch only")
 }
 
 // apply puts the flags into a recipe.
 func (f *recipeFlags) apply(cfg *train.Config) error {
+	cfg.SyncBN = f.syncBN
 	cfg.SingleCls, cfg.ImageWeights, cfg.MultiScale, cfg.Rect, cfg.NoVal = f.singleCls, f.imageWeights, f.multiScale, f.rect, f.noVal
 	switch {
 	case !(f.smoothing >= 0 && f.smoothing <= 1):
@@ -74,9 +77,13 @@ func cacheFolder(s string) (string, error) {
 	return "", fmt.Errorf("--cache %q: want ram or disk", s)
 }
 
-// openTraining opens the data of a recipe.
+// openTraining opens the data of a recipe. Only process 0 of several validates.
 func openTraining(ctx context.Context, out io.Writer, cfg train.Config) (*dataset.Data, error) {
-	data, err := openData(ctx, out, cfg.Data, dataset.OpenOptions{})
+	var o dataset.OpenOptions
+	if cfg.Peers != nil && cfg.Peers.Rank() > 0 {
+		o.Splits = []string{"train"}
+	}
+	data, err := openData(ctx, out, cfg.Data, o)
 	if err != nil {
 		return nil, err
 	}

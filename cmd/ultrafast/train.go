@@ -18,6 +18,7 @@ import (
 	"ultrafast/graph"
 	"ultrafast/report"
 	"ultrafast/train"
+	"ultrafast/train/peers"
 )
 
 type trainFlags struct {
@@ -54,7 +55,11 @@ The run's folder holds opt.yaml, hyp.yaml, weights/best.safetensors, weights/las
 and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, labels.png,
 train_batch0.jpg and, of the best weights' validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
---resume goes on with the latest run below --project, --resume DIR with another.`,
+--resume goes on with the latest run below --project, --resume DIR with another.
+
+Several processes, on one machine or many, share each batch where torchrun's variables are
+set (torchrun --no-python ultrafast train ...; see docs/machines.md). --batch is over all of
+them.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
 				f.resume = args[0]
@@ -93,34 +98,79 @@ func (f *trainFlags) add(c *cobra.Command) {
 }
 
 func (f *trainFlags) run(c *cobra.Command) error {
-	if f.resume != "" {
-		return f.goOn(c)
-	}
-	cfg, err := f.config()
+	where, err := readProcesses(os.Getenv)
 	if err != nil {
 		return err
 	}
+	var cfg train.Config
+	switch {
+	case f.resume == "":
+		if cfg, err = f.config(); err != nil {
+			return err
+		}
+		if cfg.Batch == autoBatch && where.size > 1 {
+			return fmt.Errorf("--batch -1 measures one process's memory: give a number, for all %d processes together", where.size)
+		}
+	case where.rank == 0:
+		if cfg, err = f.resumed(); err != nil {
+			return err
+		}
+	case f.data != "": // elsewhere on this machine than where the run was started
+		if cfg.Data, err = filepath.Abs(f.data); err != nil {
+			return err
+		}
+	}
+	p, err := where.join(c)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return f.train(c, cfg, where, nil)
+	}
+	data := cfg.Data
+	if cfg, err = cfg.Share(p); err == nil {
+		if data != "" {
+			cfg.Data = data // each its own
+		}
+		err = f.train(c, cfg, where, p)
+	}
+	p.Close(err)
+	return err
+}
+
+// train trains anew or goes on, alone where p is nil.
+func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, p *peers.Peers) error {
+	leads := where.rank == 0
+	where.share(&cfg)
 	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
 	if err != nil {
 		return err
 	}
-	g, err := f.model(c.OutOrStdout(), data.Names)
-	if err != nil {
-		return err
+	var g *graph.Graph
+	if f.resume == "" && leads {
+		if g, err = f.model(c.OutOrStdout(), data.Names); err != nil {
+			return err
+		}
 	}
-	be, err := openBackend(f.device, 0)
+	be, err := openBackend(where.device(f.device), where.workers(), p)
 	if err != nil {
 		return err
 	}
 	defer be.Close()
+	if !leads {
+		_, err := train.Run(c.Context(), be, nil, data, cfg)
+		return err
+	}
 	if cfg.Batch == autoBatch {
 		if cfg.Batch, err = train.AutoBatch(be, g, len(data.Train), cfg); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "batches of %d pictures\n", cfg.Batch)
 	}
-	if cfg.Dir, err = newRun(f.project, f.name); err != nil {
-		return err
+	if f.resume == "" {
+		if cfg.Dir, err = newRun(f.project, f.name); err != nil {
+			return err
+		}
 	}
 	return runTraining(c.Context(), c.OutOrStdout(), be, g, data, cfg)
 }
@@ -157,29 +207,16 @@ func (f *trainFlags) config() (train.Config, error) {
 	return cfg, f.recipe.apply(&cfg)
 }
 
-// goOn resumes a run by the recipe that it was started with.
-func (f *trainFlags) goOn(c *cobra.Command) error {
+// resumed is the recipe that the run to go on with was started with.
+func (f *trainFlags) resumed() (train.Config, error) {
 	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
 	if f.resume == latest {
 		var err error
 		if dir, err = latestRun(f.project); err != nil {
-			return err
+			return train.Config{}, err
 		}
 	}
-	cfg, err := train.ReadConfig(dir)
-	if err != nil {
-		return err
-	}
-	data, err := openTraining(c.Context(), c.OutOrStdout(), cfg)
-	if err != nil {
-		return err
-	}
-	be, err := openBackend(f.device, 0)
-	if err != nil {
-		return err
-	}
-	defer be.Close()
-	return runTraining(c.Context(), c.OutOrStdout(), be, nil, data, cfg)
+	return train.ReadConfig(dir)
 }
 
 // latestRun finds the run below project that was at work last.

@@ -38,7 +38,8 @@ dataset           : box picture tensor yolo
 dataset/check     : dataset picture
 dataset/convert   : dataset
 train             : box dataset graph picture safetensors tensor yolo
-train/torch       : dataset graph tensor train
+train/torch       : dataset graph tensor train train/peers
+train/peers       :
 train/backendtest : dataset graph tensor train
 prune             : graph tensor
 detect            : box engine engine/tuned graph picture tensor yolo

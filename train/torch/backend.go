@@ -9,6 +9,7 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/train"
+	"ultrafast/train/peers"
 )
 
 // OpenOptions says which libtorch computes where. The zero value is right on a CPU.
@@ -16,6 +17,10 @@ type OpenOptions struct {
 	Workers int    // threads that share a batch on the CPU; 0 is one a core
 	Device  string // "cpu" or empty, "cuda", "cuda:1"
 	Library string // a shim that Build made; empty is what Find finds
+
+	// Peers are the processes that train together, each with a backend on a device of the
+	// same kind; nil is this one alone. All call Open at the same time.
+	Peers *peers.Peers
 }
 
 type backend struct {
@@ -23,6 +28,7 @@ type backend struct {
 	name    string
 	device  int64 // -1 the CPU, else CUDA's index
 	workers []*worker
+	group   *group // nil where the process is alone
 
 	capability int64 // of the CUDA device: 80 for an A100; 0 is unknown
 }
@@ -65,6 +71,12 @@ func Open(o OpenOptions) (train.Backend, error) {
 	}
 	if err := b.probe(o.Device); err != nil {
 		return nil, errors.Join(err, b.Close())
+	}
+	if o.Peers != nil {
+		if b.group, err = connect(lib, o.Peers, device); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		b.name += fmt.Sprintf(", %d processes", o.Peers.Size())
 	}
 	if device >= 0 {
 		return gpu{b}, nil
@@ -145,6 +157,10 @@ func (b *backend) Load(g *graph.Graph, o train.LoadOptions) (train.Network, erro
 }
 
 func (b *backend) Close() error {
+	if b.group != nil {
+		b.group.close()
+		b.group = nil
+	}
 	for _, w := range b.workers {
 		w.stop()
 	}

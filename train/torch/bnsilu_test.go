@@ -116,7 +116,7 @@ func runBatchNorm(b *backend, x, dy []float32, shape []int, last, fused bool) (f
 	op := &graph.BatchNorm{Eps: 1e-3, Momentum: 0.03}
 	parameters := []handle{leaves[1], leaves[2], mean, variance}
 	var y handle
-	m := batchNorm(b.lib, &y, leaves[0], parameters, op, fused, learn)
+	m := batchNorm(b.lib, &y, leaves[0], parameters, op, fused, norms{mode: learn})
 	y = fail(s.keep(y, m))
 	if !fused {
 		var z handle

@@ -27,7 +27,7 @@ import (
 //go:embed shim
 var source embed.FS
 
-const install = "apt-get install -y --no-install-recommends libtorch-dev libopenblas0-pthread g++"
+const install = "apt-get install -y --no-install-recommends libtorch-dev libgloo-dev libopenblas0-pthread g++"
 
 // BuildOptions says which libtorch to build for.
 type BuildOptions struct {
@@ -180,6 +180,11 @@ func (b *builder) findLibraries(lib string) error {
 	}
 	if _, err := os.Stat(cuda); err == nil && filepath.IsAbs(cuda) {
 		b.version += "-cuda"
+		// Where pip puts NCCL's and CUDA's headers, beside its libtorch.
+		beside, _ := filepath.Glob(filepath.Join(lib, "..", "..", "nvidia", "*", "include"))
+		for _, dir := range beside {
+			b.flags = append(b.flags, "-isystem", dir)
+		}
 		// Nothing in the shim names a symbol of these; without them CUDA is not registered.
 		b.link = append(b.link, "-Wl,--no-as-needed", "-ltorch", "-ltorch_cuda", "-lc10_cuda")
 	}
@@ -233,10 +238,36 @@ func (b *builder) compile() error {
 		}
 		objects = append(objects, object)
 	}
-	if err := b.run(join(allFlags, b.flags, []string{"-O2", "shim/uf.cpp", "-o", "uf.o"})...); err != nil {
+	if err := b.compileMain(); err != nil {
 		return err
 	}
 	return b.run(join([]string{"-shared", "-o", "shim.so"}, objects, b.link)...)
+}
+
+// compileMain compiles all that reads libtorch's headers. What several processes need may
+// be missing or not fit: Debian has Gloo's headers in a package of their own, others leave
+// them out. Without them the shim says what to install, when it is asked.
+func (b *builder) compileMain() error {
+	groups := [][]string{{"-DUSE_C10D_GLOO"}, nil}
+	if strings.HasSuffix(b.version, "-cuda") {
+		groups = [][]string{{"-DUSE_C10D_GLOO", "-DUSE_C10D_NCCL"}, {"-DUSE_C10D_NCCL"}, {"-DUSE_C10D_GLOO"}, nil}
+	}
+	var err error
+	for i, defines := range groups {
+		args := join(allFlags, b.flags, defines, []string{"-O2", "shim/uf.cpp", "-o", "uf.o"})
+		if i == len(groups)-1 {
+			return b.run(args...)
+		}
+		quiet := *b
+		quiet.log = nil
+		if err = quiet.run(args...); err == nil || b.ctx.Err() != nil {
+			break
+		}
+		if b.log != nil {
+			fmt.Fprintf(b.log, "without %s, which training in several processes may need: %v\n", strings.Join(defines, " "), err)
+		}
+	}
+	return err
 }
 
 func join(lists ...[]string) []string {

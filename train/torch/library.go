@@ -49,6 +49,19 @@ type library struct {
 	clear    func(leaves *handle, n int64) message
 	sgd      func(weights, velocity, leaves *handle, n, k int64, rate, decay *float64, momentum, maxNorm float64) message
 	adam     func(weights, mean, squares, leaves *handle, n, k int64, rate, decay *float64, beta1, beta2, epsilon, maxNorm float64, step, decoupled int64) message
+
+	groupOpen      func(out *groupHandle, host string, port *int64, rank, size, milliseconds int64) message
+	groupConnect   func(g groupHandle, address string, device int64) message
+	groupLose      func(g groupHandle)
+	groupClose     func(g groupHandle)
+	groupSum       func(g groupHandle, leaves *handle, n, k int64) message
+	groupMean      func(g groupHandle, tensors *handle, n int64, weight float64) message
+	groupBroadcast func(g groupHandle, tensors *handle, n int64) message
+
+	syncNew  func(out *syncHandle, g groupHandle, members int64) message
+	syncFail func(s syncHandle)
+	syncFree func(s syncHandle)
+	syncNorm func(out *handle, x handle, parameters *handle, silu int64, momentum, eps float64, s syncHandle, member int64) message
 }
 
 // loadLibrary opens a built shim and with it libtorch. Neither is ever unloaded: libtorch
@@ -74,6 +87,9 @@ func loadLibrary(path string) (*library, error) {
 		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
 		"uf_backward": &l.backward, "uf_unscale": &l.unscale, "uf_clear": &l.clear, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
+		"uf_group_open": &l.groupOpen, "uf_group_connect": &l.groupConnect, "uf_group_lose": &l.groupLose,
+		"uf_group_close": &l.groupClose, "uf_group_sum": &l.groupSum, "uf_group_mean": &l.groupMean, "uf_group_broadcast": &l.groupBroadcast,
+		"uf_sync_new": &l.syncNew, "uf_sync_fail": &l.syncFail, "uf_sync_free": &l.syncFree, "uf_sync_norm": &l.syncNorm,
 	} {
 		address, err := purego.Dlsym(so, name)
 		if err != nil {
@@ -90,7 +106,8 @@ func loadLibrary(path string) (*library, error) {
 // UCX, on which Debian's libtorch 2.6 stands, would take the signals by which Go notices a
 // nil pointer, and end the program.
 func prepareEnvironment() error {
-	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "UCX_HANDLE_ERRORS": "none"}
+	settings := map[string]string{"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "UCX_HANDLE_ERRORS": "none",
+		"TORCH_CPP_LOG_LEVEL": "ERROR"} // warnings of c10d's sockets, which are tried again and again
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 		settings["ATEN_CPU_CAPABILITY"] = "avx512"
 	}

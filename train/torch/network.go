@@ -13,6 +13,7 @@ import (
 // in the same order.
 type network struct {
 	b      *backend
+	group  *group       // nil where the process is alone, or the network is
 	g      *graph.Graph // the structure; its numbers are those it was loaded with
 	params []graph.Param
 	plan   *plan
@@ -44,6 +45,9 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 	if o.Precision == train.FP16 {
 		n.scale = newLossScale()
 	}
+	if !o.Alone {
+		n.group = b.group
+	}
 	for i, p := range params {
 		switch {
 		case o.Learns(p):
@@ -52,7 +56,14 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 			n.statistics = append(n.statistics, i)
 		}
 	}
-	if err := n.fill(); err != nil {
+	err = n.fill()
+	if err == nil {
+		err = n.shareNumbers(n.live, n.averaged)
+	}
+	if err == nil && n.group != nil {
+		err = n.shareStatistics()
+	}
+	if err != nil {
 		n.owned.close()
 		return nil, err
 	}
@@ -246,6 +257,9 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.shareNumbers(n.live, n.averaged, n.velocity, n.squares); err != nil {
 		return err
 	}
 	if err := n.clearGradients(); err != nil {

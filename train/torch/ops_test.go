@@ -149,7 +149,7 @@ func TestErrorsNameTheNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.plan.run(s, n.live, x, evaluate); err == nil || !strings.Contains(err.Error(), "c0 (conv): libtorch: ") {
+	if _, err := n.plan.run(s, n.live, x, norms{mode: evaluate}); err == nil || !strings.Contains(err.Error(), "c0 (conv): libtorch: ") {
 		t.Errorf("error %v, want libtorch's own with the node c0", err)
 	}
 	if err := b.lib.err(b.lib.activation(new(handle), 0, "silu", 0)); err == nil {

@@ -35,6 +35,13 @@ const (
 	measure              // use those of the batch and make them the running ones
 )
 
+// norms says what the batch norms of one pass do, and with whom.
+type norms struct {
+	mode
+	sync   syncHandle // in learn: who normalises together, and which of them this is; 0 is one alone
+	member int
+}
+
 // newPlan orders a graph into calls; params are g.Params(). Detect is the end: its inputs
 // are the maps. A graph without one gives its outputs.
 func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
@@ -138,8 +145,8 @@ func (p *plan) findLast() {
 }
 
 // run computes the maps of x, a tensor of s. Everything it makes belongs to s.
-func (p *plan) run(s *scope, weights []handle, x handle, m mode) ([]handle, error) {
-	if err := s.lib.err(s.lib.gradMode(flag(m == learn))); err != nil {
+func (p *plan) run(s *scope, weights []handle, x handle, m norms) ([]handle, error) {
+	if err := s.lib.err(s.lib.gradMode(flag(m.mode == learn))); err != nil {
 		return nil, err
 	}
 	values := map[int]handle{p.input: x}
@@ -170,7 +177,7 @@ func (p *plan) run(s *scope, weights []handle, x handle, m mode) ([]handle, erro
 	return maps, nil
 }
 
-func (p *plan) call(s *scope, c call, in, w []handle, m mode) (out handle, err error) {
+func (p *plan) call(s *scope, c call, in, w []handle, m norms) (out handle, err error) {
 	l, n := s.lib, int64(len(in))
 	var msg message
 	switch op := c.node.Op.(type) {
@@ -213,10 +220,13 @@ func geometry(stride, pad, dilation [2]int, groups int) []int64 {
 	}
 }
 
-func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNorm, silu bool, m mode) message {
+func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNorm, silu bool, m norms) message {
 	momentum := op.Momentum
-	if m == measure {
+	if m.mode == measure {
 		momentum = 1
 	}
-	return l.batchNorm(out, x, &w[0], flag(m != evaluate), flag(silu), momentum, op.Eps)
+	if m.sync != 0 {
+		return l.syncNorm(out, x, &w[0], flag(silu), momentum, op.Eps, m.sync, int64(m.member))
+	}
+	return l.batchNorm(out, x, &w[0], flag(m.mode != evaluate), flag(silu), momentum, op.Eps)
 }

@@ -54,7 +54,7 @@ func (n *network) mapsFor(x *tensor.Tensor) ([]*tensor.Tensor, error) {
 
 // forward runs a part of x on the calling worker and copies its maps to their place. It
 // returns the maps on the device, which belong to s.
-func (n *network) forward(s *scope, weights []handle, x *tensor.Tensor, p part, maps []*tensor.Tensor, m mode) ([]handle, error) {
+func (n *network) forward(s *scope, weights []handle, x *tensor.Tensor, p part, maps []*tensor.Tensor, m norms) ([]handle, error) {
 	data, shape := p.of(x)
 	in, err := s.new(n.place, data, shape)
 	if err != nil {
@@ -78,8 +78,9 @@ func (n *network) forward(s *scope, weights []handle, x *tensor.Tensor, p part, 
 const leastShare = 4
 
 // Step computes on all workers, each with its share of the batch. Batch norm normalizes
-// within a share, as PyTorch's data parallel does; the live running statistics are the
-// mean of the replicas', by pictures. After an error no gradients are left.
+// within a share, as PyTorch's data parallel does, or with SyncBN over the whole batch; the
+// live running statistics are the mean of the replicas', by pictures. After an error no
+// gradients are left.
 func (n *network) Step(x *tensor.Tensor, loss train.Loss) error {
 	err := n.step(x, loss)
 	if err != nil {
@@ -99,10 +100,17 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 		scopes[i] = n.b.lib.scope()
 		defer scopes[i].close()
 	}
+	sync, err := n.meeting(len(parts))
+	if err != nil {
+		return err
+	}
+	if sync != 0 {
+		defer n.b.lib.syncFree(sync)
+	}
 	outs := make([][]handle, len(parts))
-	err = each(n.b.workers, len(parts), func(i int) error {
+	err = n.together(sync, len(parts), func(i int) error {
 		var err error
-		outs[i], err = n.forward(scopes[i], n.replicas[i], x, parts[i], maps, learn)
+		outs[i], err = n.forward(scopes[i], n.replicas[i], x, parts[i], maps, norms{mode: learn, sync: sync, member: i})
 		return err
 	})
 	if err != nil {
@@ -115,7 +123,7 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 	if err := likeMaps(gradients, maps); err != nil {
 		return err
 	}
-	err = each(n.b.workers, len(parts), func(i int) error {
+	err = n.together(sync, len(parts), func(i int) error {
 		defer scopes[i].close() // here, so that the worker's own memory takes it back
 		return n.backward(scopes[i], outs[i], parts[i], gradients)
 	})
@@ -123,6 +131,22 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 		return err
 	}
 	return n.joinStatistics(parts)
+}
+
+// together is each for workers that may wait for each other in batch norm: one that fails
+// ends the others' waiting.
+func (n *network) together(sync syncHandle, workers int, f func(i int) error) error {
+	err := each(n.b.workers, workers, func(i int) error {
+		err := f(i)
+		if err != nil && sync != 0 {
+			n.b.lib.syncFail(sync)
+		}
+		return err
+	})
+	if err != nil && sync != 0 && n.group != nil {
+		err = n.group.cause(err)
+	}
+	return err
 }
 
 func likeMaps(gradients, maps []*tensor.Tensor) error {
@@ -162,7 +186,12 @@ func (n *network) joinStatistics(parts []part) error {
 		weights = append(weights, float64(p.to-p.from)/float64(total))
 		sets = append(sets, pick(n.replicas[i], n.statistics))
 	}
-	err := n.onWorker(func() error { return n.b.lib.mixInto(pick(n.live, n.statistics), weights, sets...) })
+	err := n.onWorker(func() error {
+		if err := n.b.lib.mixInto(pick(n.live, n.statistics), weights, sets...); err != nil {
+			return err
+		}
+		return n.averageStatistics(total)
+	})
 	if err != nil {
 		return err
 	}
@@ -178,7 +207,7 @@ func (n *network) Predict(x *tensor.Tensor, w train.Weights) ([]*tensor.Tensor, 
 	err = each(n.b.workers, len(parts), func(i int) error {
 		s := n.b.lib.scope()
 		defer s.close()
-		_, err := n.forward(s, n.set(w), x, parts[i], maps, evaluate)
+		_, err := n.forward(s, n.set(w), x, parts[i], maps, norms{mode: evaluate})
 		return err
 	})
 	if err != nil {
@@ -252,6 +281,6 @@ func (n *network) measure(i int, x *tensor.Tensor) error {
 	}
 	s := n.b.lib.scope()
 	defer s.close()
-	_, err = n.forward(s, n.replicas[i], x, part{0, x.Shape[0]}, maps, measure)
+	_, err = n.forward(s, n.replicas[i], x, part{0, x.Shape[0]}, maps, norms{mode: measure})
 	return err
 }

@@ -9,6 +9,9 @@ import (
 // Update runs on one worker: it reads and writes each weight once.
 func (n *network) Update(u train.Update) error {
 	err := each(n.b.workers, 1, func(int) error {
+		if err := n.sumGradients(); err != nil {
+			return err
+		}
 		if n.scale != nil {
 			if finite, err := n.unscale(); !finite || err != nil {
 				return err

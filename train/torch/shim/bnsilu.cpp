@@ -15,6 +15,7 @@
 
 #include "guard.h"
 #include "kernels.h"
+#include "sync.h"
 
 namespace bnsilu {
 
@@ -172,16 +173,19 @@ Tensor normalize(const Tensor& x, const Layout& l, const Tensor& gamma, const Te
 }
 
 // train normalizes with the statistics of x, keeps them for the way back and moves the
-// running ones: the running variance is that of a sample, divided by m-1.
+// running ones: the running variance is that of a sample, divided by m-1. With sync the
+// statistics are those of all its members' values.
 template <class T>
 Tensor train(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor running_mean, Tensor running_var,
-             double momentum, double eps, Tensor& mean, Tensor& inverse) {
+             double momentum, double eps, uf_sync* sync, int64_t member, Tensor& mean, Tensor& inverse) {
   Layout l(x);
   Doubles u, v;
   statistics<T>(x, l, u, v);
+  double m = l.values();
+  if (sync != nullptr) m = uf::whole(sync, member, m, u, v);
   mean = at::empty({l.channels}, gamma.options().requires_grad(false));
   inverse = at::empty_like(mean);
-  double m = l.values(), sample = m / std::max(1.0, m - 1);
+  double sample = m / std::max(1.0, m - 1);
   float *rm = data<float>(running_mean), *rv = data<float>(running_var);
   for (int64_t c = 0; c < l.channels; c++) {
     data<float>(mean)[c] = u[c];
@@ -203,7 +207,7 @@ Tensor evaluate(const Tensor& x, const Tensor& gamma, const Tensor& beta, const 
 
 template <class T>
 Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
-                 const Tensor& inverse, Tensor& dgamma, Tensor& dbeta) {
+                 const Tensor& inverse, uf_sync* sync, int64_t member, Tensor& dgamma, Tensor& dbeta) {
   Layout l(x);
   const float *g = data<float>(gamma), *b = data<float>(beta), *u = data<float>(mean), *inv = data<float>(inverse);
   Floats scale(l.channels), offset(l.channels);
@@ -220,11 +224,14 @@ Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const T
   });
   dgamma = at::empty_like(mean);
   dbeta = at::empty_like(mean);
-  Floats byX(l.channels), constant(l.channels);
-  double m = l.values();
   for (int64_t c = 0; c < l.channels; c++) {
     data<float>(dgamma)[c] = dot[c] * inv[c];
     data<float>(dbeta)[c] = sum[c];
+  }
+  Floats byX(l.channels), constant(l.channels);
+  double m = l.values();
+  if (sync != nullptr) m = uf::both(sync, member, m, sum, dot);
+  for (int64_t c = 0; c < l.channels; c++) {
     double k = scale[c] * (double)inv[c] * inv[c] * dot[c] / m;
     byX[c] = -k;
     constant[c] = k * u[c] - scale[c] * sum[c] / m;
@@ -239,12 +246,16 @@ Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const T
 // Node is the recorded operation of training.
 struct Node : torch::autograd::Function<Node> {
   static Tensor forward(torch::autograd::AutogradContext* context, Tensor x, Tensor gamma, Tensor beta,
-                        Tensor running_mean, Tensor running_var, double momentum, double eps) {
+                        Tensor running_mean, Tensor running_var, double momentum, double eps, int64_t handle,
+                        int64_t member) {
     Tensor mean, inverse;
+    auto sync = reinterpret_cast<uf_sync*>(handle);
     bool full = x.scalar_type() == at::kFloat;
-    Tensor y = full ? train<float>(x, gamma, beta, running_mean, running_var, momentum, eps, mean, inverse)
-                    : train<uint16_t>(x, gamma, beta, running_mean, running_var, momentum, eps, mean, inverse);
+    Tensor y = full ? train<float>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse)
+                    : train<uint16_t>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse);
     context->save_for_backward({x, gamma, beta, mean, inverse});
+    context->saved_data["sync"] = handle;
+    context->saved_data["member"] = member;
     return y;
   }
 
@@ -254,17 +265,20 @@ struct Node : torch::autograd::Function<Node> {
     const Tensor& x = s[0];
     auto order = x.is_contiguous() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
     Tensor dy = grad[0].to(x.scalar_type()).contiguous(order), dgamma, dbeta;
+    auto sync = reinterpret_cast<uf_sync*>(context->saved_data["sync"].toInt());
+    int64_t member = context->saved_data["member"].toInt();
     Tensor dx = x.scalar_type() == at::kFloat
-                    ? gradients<float>(x, dy, s[1], s[2], s[3], s[4], dgamma, dbeta)
-                    : gradients<uint16_t>(x, dy, s[1], s[2], s[3], s[4], dgamma, dbeta);
-    return {dx, dgamma, dbeta, Tensor(), Tensor(), Tensor(), Tensor()};
+                    ? gradients<float>(x, dy, s[1], s[2], s[3], s[4], sync, member, dgamma, dbeta)
+                    : gradients<uint16_t>(x, dy, s[1], s[2], s[3], s[4], sync, member, dgamma, dbeta);
+    return {dx, dgamma, dbeta, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 // apply is the whole operation. Out of training no way back is recorded.
 Tensor apply(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
              const Tensor& running_var, bool train, double momentum, double eps) {
-  if (train) return Node::apply(x, gamma, beta, running_mean, running_var, momentum, eps);
+  if (train)
+    return Node::apply(x, gamma, beta, running_mean, running_var, momentum, eps, /*sync=*/(int64_t)0, /*member=*/(int64_t)0);
   return x.scalar_type() == at::kFloat ? evaluate<float>(x, gamma, beta, running_mean, running_var, eps)
                                        : evaluate<uint16_t>(x, gamma, beta, running_mean, running_var, eps);
 }

@@ -4,3 +4,5 @@
 #include "bnsilu.cpp"
 #include "ops.cpp"
 #include "learn.cpp"
+#include "group.cpp"
+#include "sync.cpp"

@@ -87,4 +87,41 @@ uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, i
 uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, int64_t n, int64_t k,
                  const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
                  int64_t step, int64_t decoupled);
+
+// ---- several processes (group.cpp)
+
+typedef struct uf_group uf_group;
+
+// Opens the store by which size processes find each other. Process 0 serves it and learns
+// the port; the others go to that port of its host. Calls that follow give up after the
+// time, or soon after uf_group_lose.
+uf_error uf_group_open(uf_group** out, const char* host, int64_t* port, int64_t rank, int64_t size,
+                       int64_t milliseconds);
+// Connects the processes: over Gloo from this machine's address where the device is -1, else
+// over NCCL.
+uf_error uf_group_connect(uf_group* g, const char* address, int64_t device);
+void uf_group_lose(uf_group* g);
+// Frees the group. One that is lost stays: others may still wait in it.
+void uf_group_close(uf_group* g);
+// Adds up the gradients of k sets of n leaves over all processes; the first set has the sums
+// then, and the others none.
+uf_error uf_group_sum(uf_group* g, uf_tensor** leaves, int64_t n, int64_t k);
+// Makes n tensors their mean over the processes, each counted by its weight.
+uf_error uf_group_mean(uf_group* g, uf_tensor** tensors, int64_t n, double weight);
+// Gives n tensors the numbers of process 0.
+uf_error uf_group_broadcast(uf_group* g, uf_tensor** tensors, int64_t n);
+
+// ---- batch norm over a whole batch (sync.cpp)
+
+typedef struct uf_sync uf_sync;
+
+// A meeting of members, threads that each run the same network forward and backward, and of
+// those of the group, which may be NULL. It must outlive both.
+uf_error uf_sync_new(uf_sync** out, uf_group* group, int64_t members);
+// Ends the waiting of all members, with errors: one of them has failed.
+void uf_sync_fail(uf_sync* sync);
+void uf_sync_free(uf_sync* sync);
+// As uf_batch_norm in training, with statistics over the values of all members.
+uf_error uf_sync_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t silu, double momentum, double eps,
+                      uf_sync* sync, int64_t member);
 }
