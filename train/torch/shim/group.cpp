@@ -72,6 +72,10 @@ uf_error uf_group_open(uf_group** out, const char* host, int64_t* port, int64_t 
     o.isServer = rank == 0;
     o.waitWorkers = false;
     o.timeout = g->timeout;
+    // Since 2.4 it is the default, and a libtorch built without libuv refuses the store.
+    [](auto& options) {
+      if constexpr (requires { options.useLibUV; }) options.useLibUV = false;
+    }(o);
     auto store = c10::make_intrusive<c10d::TCPStore>(host, o);
     *port = store->getPort();
     g->store = store;
