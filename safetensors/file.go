@@ -18,6 +18,11 @@ type File struct {
 	Graph *graph.Graph              // every tensor has its numbers
 	Meta  map[string]string         // any keys but "format" and "graph"
 	Extra map[string]*tensor.Tensor // tensors beside the graph's, any names
+
+	// Half writes the weights of convolutions, tensors of two axes and more, in half
+	// precision, which makes the file half as large. The others, a hundredth of all, stay:
+	// variances go beyond what a half holds. Read gives no sign of it.
+	Half bool
 }
 
 // A FormatError says that a file is not a checkpoint, or a damaged one, and at which byte

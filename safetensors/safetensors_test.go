@@ -261,6 +261,53 @@ func TestHalfPrecision(t *testing.T) {
 	}
 }
 
+// Weights of convolutions become the nearest halves, all else stays to the bit.
+func TestWriteHalf(t *testing.T) {
+	f := sample(t)
+	for _, p := range f.Graph.Params() {
+		for i, v := range p.Tensor().Data {
+			if !(v < 60000 && v > -60000) {
+				p.Tensor().Data[i] = float32(i)
+			}
+		}
+	}
+	f.Half = true
+	var b bytes.Buffer
+	if err := Write(&b, f); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := 0
+	was := f.Graph.Params()
+	for i, p := range back.Graph.Params() {
+		for k, v := range p.Tensor().Data {
+			want := was[i].Tensor().Data[k]
+			if len(p.Tensor().Shape) > 1 {
+				want = tensor.FromHalf(tensor.ToHalf(want))
+				weights++
+			}
+			if math.Float32bits(v) != math.Float32bits(want) {
+				t.Fatalf("%s[%d] = %g, want %g", p.Name, k, v, want)
+			}
+		}
+	}
+	f.Half = false
+	var full bytes.Buffer
+	if err := Write(&full, f); err != nil {
+		t.Fatal(err)
+	}
+	if saved := full.Len() - b.Len(); saved < 2*weights-8 || saved > 2*weights+8 {
+		t.Errorf("%d weights, %d bytes saved", weights, saved)
+	}
+	f.Half, f.Graph.Params()[0].Tensor().Data[0] = true, 1e6
+	if err := Write(&full, f); err == nil || !strings.Contains(err.Error(), "beyond 65504") {
+		t.Errorf("a weight of a million: %v", err)
+	}
+}
+
 func TestSaveOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	f := sample(t)

@@ -3,6 +3,7 @@ package safetensors
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -48,8 +49,12 @@ func Write(w io.Writer, f *File) error {
 	var four [4]byte
 	for _, t := range tensors {
 		for _, v := range t.Data {
-			binary.LittleEndian.PutUint32(four[:], math.Float32bits(v))
-			if _, err := b.Write(four[:]); err != nil {
+			if t.half {
+				binary.LittleEndian.PutUint16(four[:], tensor.ToHalf(v))
+			} else {
+				binary.LittleEndian.PutUint32(four[:], math.Float32bits(v))
+			}
+			if _, err := b.Write(four[:t.width()]); err != nil {
 				return err
 			}
 		}
@@ -61,6 +66,22 @@ func Write(w io.Writer, f *File) error {
 type named struct {
 	name string
 	*tensor.Tensor
+	half bool
+}
+
+// width is how many bytes a number takes.
+func (t named) width() int {
+	if t.half {
+		return 2
+	}
+	return 4
+}
+
+func (t named) dtype() string {
+	if t.half {
+		return "F16"
+	}
+	return "F32"
 }
 
 // collect lists the tensors of the file by name.
@@ -76,23 +97,28 @@ func collect(f *File) ([]named, error) {
 		if strings.HasPrefix(p.Name, extraPrefix) {
 			return nil, fmt.Errorf("tensor %s: names of nodes in a checkpoint cannot begin with %q", p.Name, extraPrefix)
 		}
-		all = append(all, named{p.Name, p.Tensor()})
+		all = append(all, named{p.Name, p.Tensor(), f.Half && len(p.Tensor().Shape) > 1})
 	}
 	for name, t := range f.Extra {
 		if t == nil {
 			return nil, fmt.Errorf("extra tensor %q is nil", name)
 		}
-		all = append(all, named{extraPrefix + name, t})
+		all = append(all, named{extraPrefix + name, t, false})
 	}
 	for _, t := range all {
 		if !utf8.ValidString(t.name) {
 			return nil, fmt.Errorf("tensor %q: the name is not UTF-8", t.name)
 		}
+		if t.half && slices.ContainsFunc(t.Data, func(v float32) bool { return tensor.ToHalf(v)&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) }) {
+			return nil, fmt.Errorf("tensor %s: it has numbers beyond 65504, the largest in half precision: write it in full", t.name)
+		}
 		if n, err := tensor.Count(t.Shape); err != nil || n != len(t.Data) || len(t.Shape) > maxRank {
 			return nil, fmt.Errorf("tensor %s: %d numbers do not fill the shape %v", t.name, len(t.Data), t.Shape)
 		}
 	}
-	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b named) int { // the wider ones first, so that all are aligned
+		return cmp.Or(cmp.Compare(b.width(), a.width()), strings.Compare(a.name, b.name))
+	})
 	if len(all) >= maxKeys || len(f.Meta)+2 > maxKeys {
 		return nil, fmt.Errorf("checkpoint of %d tensors and %d keys of metadata, the limit is %d", len(all), len(f.Meta), maxKeys)
 	}
@@ -129,9 +155,9 @@ func header(f *File, tensors []named) ([]byte, error) {
 	b.WriteByte('}')
 	begin := 0
 	for _, t := range tensors {
-		end := begin + 4*len(t.Data)
+		end := begin + t.width()*len(t.Data)
 		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
-		fmt.Fprintf(&b, `,%s:{"dtype":"F32","shape":%s,"data_offsets":[%d,%d]}`, quote(t.name), shape, begin, end)
+		fmt.Fprintf(&b, `,%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, quote(t.name), t.dtype(), shape, begin, end)
 		begin = end
 	}
 	b.WriteByte('}')

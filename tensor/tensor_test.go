@@ -50,3 +50,38 @@ func TestCount(t *testing.T) {
 		t.Error("Clone shares memory, or prints wrongly")
 	}
 }
+
+// Every half becomes itself; between two neighbours the nearer one is taken, in the middle
+// the even one.
+func TestToHalf(t *testing.T) {
+	for h := range uint16(0x7c00) {
+		v := FromHalf(h)
+		next := FromHalf(h + 1)
+		if h+1 == 0x7c00 {
+			next = 65536
+		}
+		middle := v + (next-v)/2
+		even := h + h&1
+		for _, c := range []struct {
+			v    float32
+			want uint16
+		}{
+			{v, h}, {middle, even}, {math.Nextafter32(middle, 0), h}, {math.Nextafter32(middle, 1e9), h + 1},
+		} {
+			if got := ToHalf(c.v); got != c.want {
+				t.Fatalf("ToHalf(%g) = %#x, want %#x", c.v, got, c.want)
+			}
+			if got := ToHalf(-c.v); got != c.want|0x8000 {
+				t.Fatalf("ToHalf(%g) = %#x, want %#x", -c.v, got, c.want|0x8000)
+			}
+		}
+	}
+	for v, want := range map[float32]uint16{65504: 0x7bff, 1e10: 0x7c00, float32(math.Inf(-1)): 0xfc00, 1e-30: 0} {
+		if got := ToHalf(v); got != want {
+			t.Errorf("ToHalf(%g) = %#x, want %#x", v, got, want)
+		}
+	}
+	if got := ToHalf(float32(math.NaN())); got != 0x7e00 {
+		t.Errorf("NaN is %#x", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"ultrafast/graph"
 	"ultrafast/onnx"
 	"ultrafast/pass"
+	"ultrafast/safetensors"
 )
 
 type exportFlags struct {
@@ -22,64 +24,96 @@ type exportFlags struct {
 	include           []string
 	opset, batch      int
 	dynamic, heads    bool
+	half              bool
 }
 
 func exportCommand() *cobra.Command {
 	f := &exportFlags{}
 	c := &cobra.Command{
-		Use:   "export --weights MODEL --include onnx",
-		Short: "Write a model as ONNX",
+		Use:   "export --weights MODEL --include onnx|safetensors",
+		Short: "Write a model as ONNX, or as a checkpoint of this program",
 		Long: `Write a model as ONNX, with batch norms folded, and class names, stride and anchors
 in the metadata. The output is YOLOv5's: one tensor of decoded boxes; --heads gives
-the raw maps instead.`,
+the raw maps instead.
+
+With --include safetensors the checkpoint can be trained on, and with --half its weights
+are in half precision: half the size, to keep or to send.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
-	fl.StringSliceVar(&f.include, "include", []string{"onnx"}, "formats to write: onnx")
+	fl.StringSliceVar(&f.include, "include", []string{"onnx"}, "formats to write: onnx, safetensors")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.batch, "batch", 1, "pictures at a time")
 	fl.IntVar(&f.opset, "opset", onnx.DefaultOpset, "ONNX opset, 12 to 17")
 	fl.BoolVar(&f.dynamic, "dynamic", false, "leave batch, height and width open")
 	fl.BoolVar(&f.heads, "heads", false, "raw maps as outputs, without decoding")
-	fl.StringVarP(&f.out, "output", "o", "", "file to write (default: the model's name with .onnx)")
+	fl.StringVarP(&f.out, "output", "o", "", "file to write, of one format (default: the model's name with .onnx or .safetensors)")
+	fl.BoolVar(&f.half, "half", false, "write the weights of a checkpoint in half precision")
 	must(c.MarkFlagRequired("weights"))
 	return c
 }
 
 func (f *exportFlags) run(c *cobra.Command) error {
-	for _, format := range f.include {
-		if format != "onnx" {
-			return fmt.Errorf("--include %s: this program writes onnx", format)
-		}
-	}
-	if !slices.Contains(f.include, "onnx") {
-		return errors.New("--include names no format: this program writes onnx")
-	}
-	if f.batch < 1 || f.batch > 1024 {
+	switch {
+	case len(f.include) == 0:
+		return errors.New("--include names no format: want onnx, safetensors")
+	case len(f.include) > 1 && f.out != "":
+		return errors.New("--output: names one file, and --include several formats")
+	case f.half && slices.Contains(f.include, "onnx"):
+		return errors.New("--half: is for --include safetensors")
+	case f.batch < 1 || f.batch > 1024:
 		return fmt.Errorf("--batch %d: want 1 to 1024", f.batch)
 	}
 	w, h, err := parseSize(f.img)
 	if err != nil {
 		return err
 	}
-	out := f.out
-	if out == "" {
-		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + ".onnx"
-	}
-	if same, err := filepath.Abs(out); err != nil {
-		return err
-	} else if in, err := filepath.Abs(f.weights); err == nil && in == same {
-		return fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
-	}
-	if err := checkOutput(out); err != nil {
-		return err
+	outputs := make([]string, len(f.include))
+	for i, format := range f.include {
+		if outputs[i], err = f.output(format); err != nil {
+			return err
+		}
 	}
 	g, err := ultrafast.Load(f.weights)
 	if err != nil {
 		return err
 	}
+	for i, format := range f.include {
+		switch format {
+		case "onnx":
+			err = f.onnx(c, g, outputs[i], w, h)
+		case "safetensors":
+			err = f.checkpoint(c, g, outputs[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// output is the file of a format, which may be written.
+func (f *exportFlags) output(format string) (string, error) {
+	if format != "onnx" && format != "safetensors" {
+		return "", fmt.Errorf("--include %s: this program writes onnx and safetensors", format)
+	}
+	out := f.out
+	if out == "" {
+		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
+	}
+	same, err := filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	if in, err := filepath.Abs(f.weights); err == nil && in == same {
+		return "", fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+	}
+	return out, checkOutput(out)
+}
+
+func (f *exportFlags) onnx(c *cobra.Command, g *graph.Graph, out string, w, h int) error {
 	w, h, note := fitSize(g, w, h)
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
@@ -89,6 +123,18 @@ func (f *exportFlags) run(c *cobra.Command) error {
 		return err
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d parameters, %.2f MB, input %dx%d, opset %d\n", out, g.ParamCount(), float64(size)/1e6, w, h, f.opset)
+	return err
+}
+
+func (f *exportFlags) checkpoint(c *cobra.Command, g *graph.Graph, out string) error {
+	if err := safetensors.Save(out, &safetensors.File{Graph: g, Half: f.half}); err != nil {
+		return err
+	}
+	st, err := os.Stat(out)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d parameters, %.2f MB\n", out, g.ParamCount(), float64(st.Size())/1e6)
 	return err
 }
 
