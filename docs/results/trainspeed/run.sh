@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How fast training is, beside a plain PyTorch loop on the same libtorch (Debian's
-# python3-torch), on an idle machine:
+# python3-torch: apt-get install --no-install-recommends python3-torch), on an idle machine:
 #
 #	docs/results/trainspeed/run.sh data.yaml [rounds] >docs/results/trainspeed.md
 #
@@ -60,7 +60,7 @@ cat <<END
     docs/results/trainspeed/run.sh data.yaml $rounds
 
 Machine: $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $("$python" -c 'import torch; print("libtorch", torch.__version__)').
-YOLOv5 of depth 0.33 at 320x320, batch 16; pictures a second, medians of $rounds rounds. "ultrafast" is
+YOLOv5 of depth 0.33 at 320x320, batch 16; pictures a second, median of $rounds round(s). "ultrafast" is
 the whole loop on real pictures: decoding, mosaic and the rest of the augmentation, forward,
 loss, backward, SGD, moving average. "PyTorch" is [a plain loop](trainspeed/loop.py) with
 synthetic pictures and a loss without labels, so without all of that, in either order of memory.
