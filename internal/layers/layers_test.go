@@ -41,7 +41,7 @@ train             : box dataset graph picture safetensors tensor yolo
 train/torch       : dataset graph tensor train train/peers
 train/peers       :
 train/backendtest : dataset graph tensor train
-prune             : graph tensor
+prune             : graph pass tensor
 detect            : box engine engine/tuned graph picture tensor yolo
 report            : box dataset picture
 scene             : picture
