@@ -1,5 +1,6 @@
-// Package prune removes channels from a network: it finds which channels can only go
-// together, scores them, plans a cut and carries it out.
+// Package prune makes networks smaller. A Trim takes levels, anchors and classes out of the
+// head. The rest of the package removes channels: it finds which can only go together,
+// scores them, plans a cut and carries it out.
 //
 // Everything is decided per channel, not per layer. Each channel of each node's result
 // belongs to one class: the channels that are there or gone at the same time, because a

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/bits"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/dataset"
+	"ultrafast/engine"
+	"ultrafast/graph"
+	"ultrafast/safetensors"
+	"ultrafast/yolo"
+)
+
+type trimFlags struct {
+	weights, data, img, out  string
+	levels, classes, anchors string
+	threads                  int
+	force, asJSON            bool
+}
+
+// automatic is what a choice of trim is where the labels decide.
+const automatic = "auto"
+
+// idle is the share of matches below which a level is not worth its time.
+const idle = 0.02
+
+func trimCommand() *cobra.Command {
+	f := &trimFlags{}
+	c := &cobra.Command{
+		Use:   "trim --weights MODEL --data DATA -o FILE.safetensors",
+		Short: "Take out of a model's head what the data does not use",
+		Long: `Take out of a model's head what the training labels do not use: levels, classes,
+anchors. What is left computes what it did before; nothing is trained. Do it before
+pruning: it costs next to no accuracy.
+
+--levels auto drops the levels that have less than 2 % of all matches of a label and an
+anchor (by YOLOv5's rule, at the size of --img), with all layers that feed only them.
+A list names those to keep by their number: 3 is stride 8, 4 is 16, 5 is 32.
+--classes auto keeps the classes that have labels; a list has names or numbers.
+--anchors N keeps N anchors a level, those that lose the fewest labels, and auto as many
+as it takes to lose none; without it all stay. Fewer anchors mean fewer matches to learn
+from: train on after it.
+
+It prints what each step saves and how many labels still have an anchor that matches them,
+and refuses lists that take away what the labels use, but with --force.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
+	fl.StringVar(&f.data, "data", "", dataHelp+" (required)")
+	fl.StringVar(&f.img, "img", "640", "network input that the model is for: a side, or WIDTHxHEIGHT")
+	fl.StringVar(&f.levels, "levels", automatic, "levels to keep: "+automatic+", or numbers such as 3,4")
+	fl.StringVar(&f.classes, "classes", automatic, "classes to keep: "+automatic+", or names or numbers")
+	fl.StringVar(&f.anchors, "anchors", "", "anchors a level to keep: a number, or "+automatic+"; empty keeps all")
+	fl.IntVar(&f.threads, "threads", 0, "threads to measure with; 0 means all cores")
+	fl.BoolVar(&f.force, "force", false, "take away what the labels use too")
+	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
+	fl.StringVarP(&f.out, "output", "o", "", "file to write, a .safetensors (required)")
+	for _, name := range []string{"weights", "data", "output"} {
+		must(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
+// A trimStep is a line of the table: a model and what made it of the one before.
+type trimStep struct {
+	What       string  `json:"what"`
+	Parameters int     `json:"parameters"`
+	GFLOP      float64 `json:"gflop"`
+	Ms         float64 `json:"ms"`
+	Labels     float64 `json:"labels"` // share of the labels of its classes that an anchor matches: BPR
+}
+
+func (f *trimFlags) run(c *cobra.Command) error {
+	w, h, err := parseSize(f.img)
+	if err != nil {
+		return err
+	}
+	if filepath.Ext(f.out) != ".safetensors" {
+		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
+	}
+	if err := checkOutput(f.out); err != nil {
+		return err
+	}
+	g, err := ultrafast.Load(f.weights)
+	if err != nil {
+		return err
+	}
+	n := g.Detect()
+	if n == nil {
+		return fmt.Errorf("%s: the model has no detection head", f.weights)
+	}
+	w, h, note := fitSize(g, w, h)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	if err != nil {
+		return err
+	}
+	t := trimmer{flags: f, head: n.Op.(*graph.Detect), names: g.Names, data: data, sizes: dataset.Sizes(data.Train, w, h)}
+	trims, whats, err := t.choose()
+	if err != nil {
+		return err
+	}
+	var steps []trimStep
+	small := g
+	bar := newProgress(c.ErrOrStderr())
+	defer bar.clear()
+	for i, trim := range trims {
+		bar.set("measuring", i, len(trims))
+		if small, err = trim.Apply(g); err != nil {
+			return fmt.Errorf("%s: %w", f.weights, err)
+		}
+		s, err := f.measure(c, small, w, h)
+		if err != nil {
+			return err
+		}
+		s.What = whats[i]
+		s.Labels = yolo.ScoreAnchors(t.sizes, small.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR
+		steps = append(steps, *s)
+	}
+	bar.clear()
+	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
+		return err
+	}
+	if f.asJSON {
+		e := json.NewEncoder(c.OutOrStdout())
+		e.SetIndent("", " ")
+		return e.Encode(map[string]any{"width": w, "height": h, "labels": len(t.sizes), "steps": steps, "output": f.out})
+	}
+	return printTrim(c.OutOrStdout(), steps, len(t.sizes), f.out)
+}
+
+// measure says what a model costs.
+func (f *trimFlags) measure(c *cobra.Command, g *graph.Graph, w, h int) (*trimStep, error) {
+	summary, err := summarize(g, w, h)
+	if err != nil {
+		return nil, err
+	}
+	program, err := newProgramInfo(c.Context(), g, engine.Options{Batch: 1, Width: w, Height: h, Threads: f.threads})
+	if err != nil {
+		return nil, err
+	}
+	return &trimStep{Parameters: summary.Parameters, GFLOP: summary.GFLOP, Ms: program.Ms}, nil
+}
+
+func printTrim(out io.Writer, steps []trimStep, labels int, file string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\tparameters\tGFLOP\tms\tlabels with an anchor")
+	for _, s := range steps {
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f %%\n", s.What, s.Parameters, s.GFLOP, s.Ms, 100*s.Labels)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%d labels; ms of the engine in fp32\n%s\n", labels, file)
+	return err
+}
+
+// levelName is a level's number in YOLOv5's way: the logarithm of its stride.
+func levelName(stride int) string { return fmt.Sprint(bits.Len(uint(stride)) - 1) }
+
+func levelNames(strides []int, levels []int) string {
+	names := make([]string, len(levels))
+	for i, l := range levels {
+		names[i] = levelName(strides[l])
+	}
+	return strings.Join(names, ",")
+}
