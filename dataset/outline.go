@@ -69,7 +69,7 @@ func parseOutlines(r io.Reader, labels []Label) ([]outline, error) {
 		left[l] = append(left[l], i)
 	}
 	var out []outline
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(data), bom)) {
 		fields := strings.Fields(line)
 		if len(fields) < 7 {
 			continue

@@ -159,3 +159,15 @@ func TestPolygonsInMosaics(t *testing.T) {
 func nearRegion(a, b region) bool {
 	return a.class == b.class && max(math.Abs(a.x1-b.x1), math.Abs(a.y1-b.y1), math.Abs(a.x2-b.x2), math.Abs(a.y2-b.y2)) < 1e-4
 }
+
+// A byte order mark does not count, as it does not for labels.
+func TestOutlineBehindByteOrderMark(t *testing.T) {
+	const text = "\ufeff1 0.1 0.3 0.4 0.3 0.1 0.7\n"
+	labels, _, err := parseLabels("f.txt", strings.NewReader(text), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := parseOutlines(strings.NewReader(text), labels); err != nil || len(out) != 1 {
+		t.Errorf("outlines %+v, %v, want that of %v", out, err, labels)
+	}
+}

@@ -73,6 +73,9 @@ const memoryShare = 0.8
 
 // processRoom returns the bytes that batches may take in the process, and a picture's.
 func processRoom(step func(pictures int) error) (available, each float64, err error) {
+	// What the process had before, as when the data set was opened, is not the peak of a
+	// step. An old kernel cannot forget it.
+	os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	var peak [2]float64
 	for i, n := range []int{2, 4} {
 		if err := step(n); err != nil {
@@ -122,7 +125,8 @@ func fitBatch(available, each float64, limit int) int {
 	return 1 << int(math.Log2(max(n, 1)))
 }
 
-// peakMemory is the most memory that the process has had, in bytes.
+// peakMemory is the most memory that the process has had since that was forgotten last, in
+// bytes.
 func peakMemory() (float64, error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

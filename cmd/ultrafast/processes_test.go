@@ -287,3 +287,21 @@ func TestProcessesRefuse(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyOne(t *testing.T) {
+	for _, test := range []struct {
+		env map[string]string
+		ok  bool
+	}{
+		{nil, true},
+		{map[string]string{"WORLD_SIZE": "1"}, true},
+		{map[string]string{"LOCAL_RANK": "none"}, true}, // somebody else's, and of no use to one process
+		{map[string]string{"WORLD_SIZE": "2"}, false},
+		{map[string]string{"WORLD_SIZE": "many"}, false},
+	} {
+		err := onlyOne("evolve", func(name string) string { return test.env[name] })
+		if (err == nil) != test.ok {
+			t.Errorf("%v: %v", test.env, err)
+		}
+	}
+}

@@ -10,11 +10,11 @@ import (
 // Sum replaces numbers by their sums over the processes, which all get to the last bit:
 // process 0 adds in the order of ranks.
 func (p *Peers) Sum(numbers []float64) error {
-	timeout := p.o.Patience
+	until := time.Now().Add(p.o.Patience)
 	if p.o.Rank > 0 {
-		timeout += 10 * time.Second // process 0 knows who keeps all waiting, so it speaks first
+		until = until.Add(10 * time.Second) // process 0 knows who keeps all waiting, so it speaks first
 	}
-	all, err := p.exchange('s', floats(numbers), timeout, func(all [][]byte) ([]byte, error) {
+	all, err := p.exchange('s', floats(numbers), until, func(all [][]byte) ([]byte, error) {
 		sums := make([]float64, len(numbers))
 		for rank, data := range all {
 			if len(data) != 8*len(sums) {
@@ -48,7 +48,7 @@ func floats(numbers []float64) []byte {
 
 // Gather gives every process the data of all, by rank. It waits as long as it takes.
 func (p *Peers) Gather(data []byte) ([][]byte, error) {
-	joined, err := p.exchange('g', data, 0, func(all [][]byte) ([]byte, error) {
+	joined, err := p.exchange('g', data, time.Time{}, func(all [][]byte) ([]byte, error) {
 		var joined []byte
 		for _, d := range all {
 			joined = binary.LittleEndian.AppendUint32(joined, uint32(len(d)))
@@ -73,27 +73,29 @@ func (p *Peers) Gather(data []byte) ([][]byte, error) {
 // Broadcast gives every process the data of process 0. It waits as long as it takes.
 func (p *Peers) Broadcast(data []byte) ([]byte, error) {
 	if p.o.Rank > 0 {
-		return p.take(p.links[0], 'b', 0)
+		return p.take(p.links[0], 'b', time.Time{})
 	}
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	p.give('b', data)
-	return data, nil
+	return data, p.give('b', data, p.links[1:])
 }
 
-// exchange takes everyone's data to process 0, and what join makes of it to everyone.
-func (p *Peers) exchange(what byte, data []byte, timeout time.Duration, join func([][]byte) ([]byte, error)) ([]byte, error) {
+// exchange takes everyone's data to process 0, and what join makes of it to everyone. It
+// waits until a time, or where that is zero as long as it takes.
+func (p *Peers) exchange(what byte, data []byte, until time.Time, join func([][]byte) ([]byte, error)) ([]byte, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	if p.o.Rank > 0 {
-		p.links[0].send(frameData, append([]byte{what}, data...))
-		return p.take(p.links[0], what, timeout)
+		if err := p.give(what, data, p.links[:1]); err != nil {
+			return nil, err
+		}
+		return p.take(p.links[0], what, until)
 	}
 	all := [][]byte{data}
 	for _, l := range p.links[1:] {
-		d, err := p.take(l, what, timeout)
+		d, err := p.take(l, what, until)
 		if err != nil {
 			return nil, err
 		}
@@ -103,22 +105,25 @@ func (p *Peers) exchange(what byte, data []byte, timeout time.Duration, join fun
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
-	p.give(what, joined)
-	return joined, nil
+	return joined, p.give(what, joined, p.links[1:])
 }
 
-// give sends to all from process 0.
-func (p *Peers) give(what byte, data []byte) {
-	for _, l := range p.links[1:] {
+// give sends the data of an exchange.
+func (p *Peers) give(what byte, data []byte, to []*link) error {
+	if len(data) >= maxFrame {
+		return fmt.Errorf("group: a message of %d bytes, and there is room for %d", len(data), maxFrame-1)
+	}
+	for _, l := range to {
 		l.send(frameData, append([]byte{what}, data...))
 	}
+	return nil
 }
 
-// take waits for the data of an exchange from one process; a timeout of 0 is none.
-func (p *Peers) take(l *link, what byte, timeout time.Duration) ([]byte, error) {
+// take waits for the data of an exchange from one process.
+func (p *Peers) take(l *link, what byte, until time.Time) ([]byte, error) {
 	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		late = timer.C
 	}
@@ -142,7 +147,7 @@ func (p *Peers) take(l *link, what byte, timeout time.Duration) ([]byte, error) 
 		p.lose(&LostError{l.rank, p.o.Size, "has left before the end"}) // or it is lost already
 		return nil, p.Err()
 	case <-late:
-		p.lose(&LostError{l.rank, p.o.Size, fmt.Sprintf("hangs: it is alive, and the others have waited for it for %v", timeout)})
+		p.lose(&LostError{l.rank, p.o.Size, fmt.Sprintf("hangs: it is alive, and the others have waited for it for %v", p.o.Patience)})
 		return nil, p.Err()
 	}
 }

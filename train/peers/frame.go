@@ -29,6 +29,9 @@ const magic = "ultrafast group 1"
 // structure.
 const maxFrame = 64 << 20
 
+// errLong is a frame whose length is none that a process of this program sends.
+var errLong = errors.New("a message is too long")
+
 // beat is how often a process says that it is alive.
 const beat = time.Second
 
@@ -37,42 +40,57 @@ type link struct {
 	rank  int
 	conn  net.Conn
 	in    *bufio.Reader
+	most  time.Duration // that sending a frame may take
 	write sync.Mutex
 	data  chan []byte   // frames of data, in order
 	done  chan struct{} // closed when nothing more comes
 }
 
-func newLink(rank int, conn net.Conn) *link {
-	return &link{rank: rank, conn: conn, in: bufio.NewReader(conn), data: make(chan []byte, 8), done: make(chan struct{})}
+func newLink(rank int, conn net.Conn, most time.Duration) *link {
+	return &link{rank: rank, conn: conn, in: bufio.NewReader(conn), most: most, data: make(chan []byte, 8), done: make(chan struct{})}
 }
 
 // send writes a frame. An error need not be looked at: the reader of a broken connection
-// says what has become of it.
+// says what has become of it. One that takes nothing more is closed, for it would keep its
+// sender, and all that this one has to tell, for ever.
 func (l *link) send(kind byte, payload []byte) error {
 	head := append(make([]byte, 0, 5+len(payload)), kind)
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(payload)))
 	l.write.Lock()
 	defer l.write.Unlock()
+	if err := l.conn.SetWriteDeadline(time.Now().Add(l.most)); err != nil {
+		return err
+	}
 	_, err := l.conn.Write(append(head, payload...))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		l.conn.Close()
+	}
 	return err
 }
 
-// receive reads a frame, which has to begin within a time.
-func (l *link) receive(within time.Duration) (kind byte, payload []byte, err error) {
+// receive reads a frame of at most so many bytes, which has to be there within a time.
+func (l *link) receive(within time.Duration, most uint32) (kind byte, payload []byte, err error) {
 	if err := l.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return 0, nil, err
 	}
+	return readFrame(l.in, most)
+}
+
+// readFrame allocates no more than most bytes, whatever a frame says that it has.
+func readFrame(r io.Reader, most uint32) (kind byte, payload []byte, err error) {
 	var head [5]byte
-	if _, err := io.ReadFull(l.in, head[:]); err != nil {
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
 	n := binary.LittleEndian.Uint32(head[1:])
-	if n > maxFrame {
-		return 0, nil, fmt.Errorf("a message of %d bytes, more than %d", n, maxFrame)
+	if n > most {
+		return 0, nil, errLong
 	}
 	payload = make([]byte, n)
-	_, err = io.ReadFull(l.in, payload)
-	return head[0], payload, err
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return 0, nil, err
+	}
+	return head[0], payload, nil
 }
 
 // linger waits until the other end has said all it had to.
@@ -87,11 +105,16 @@ func (l *link) linger(most time.Duration) {
 func (p *Peers) listen(l *link) {
 	defer close(l.done)
 	for {
-		kind, payload, err := l.receive(p.o.Silence)
+		kind, payload, err := l.receive(p.o.Silence, maxFrame)
 		if err != nil {
 			reason := "has gone (its connection was closed)"
-			if errors.Is(err, os.ErrDeadlineExceeded) {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded):
 				reason = fmt.Sprintf("hangs: it has given no sign of life for %v", p.o.Silence)
+			case errors.Is(err, net.ErrClosed): // by send
+				reason = fmt.Sprintf("hangs: it has taken nothing that was sent to it for %v", p.o.Silence)
+			case errors.Is(err, errLong):
+				reason = "sends what is no message: do all run the same version?"
 			}
 			p.lose(&LostError{l.rank, p.o.Size, reason})
 			return

@@ -1,12 +1,15 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,46 +44,92 @@ func Join(ctx context.Context, o Options) (*Peers, error) {
 			p.wait.Go(func() { p.beats(l) })
 		}
 	}
-	context.AfterFunc(ctx, func() { p.lose(ctx.Err()) })
+	p.forget = context.AfterFunc(ctx, func() { p.lose(ctx.Err()) })
 	return p, nil
 }
 
 // gather waits for the others at process 0.
 func (p *Peers) gather(ctx context.Context) error {
-	var lc net.ListenConfig
 	_, port, err := net.SplitHostPort(p.o.Address)
 	if err != nil {
 		return err
 	}
 	// On all addresses: MASTER_ADDR may be a name that only the others can resolve.
+	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", ":"+port)
 	if err != nil {
 		return fmt.Errorf("process 0 cannot listen at port %s: %w; name a free one in MASTER_PORT", port, err)
 	}
+	var wait sync.WaitGroup
+	defer wait.Wait()
 	defer listener.Close()
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	hearing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	guests, failed := make(chan guest), make(chan error, 1)
+	wait.Go(func() { failed <- p.receiveAll(hearing, listener, guests) })
 	for missing := p.missing(); len(missing) > 0; missing = p.missing() {
-		conn, err := listener.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				conn.Close()
+		select {
+		case g := <-guests:
+			if err := p.greet(g); err != nil {
+				return err
 			}
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
 			return fmt.Errorf("%d of %d processes have come to %s within %v, missing: %s; start them with the same MASTER_ADDR and MASTER_PORT",
 				p.o.Size-len(missing), p.o.Size, p.o.Address, p.o.Start, strings.Join(missing, ", "))
 		}
+	}
+	for _, l := range p.links[1:] {
+		l.send(frameReady, nil)
+	}
+	return nil
+}
+
+// A guest is a connection whose first word was that of a process of this program.
+type guest struct {
+	*link
+	rank, size int
+}
+
+const (
+	maxGuests = 256             // who may have connected and not said their first word
+	firstWord = 5 * time.Second // to say it
+)
+
+// receiveAll takes in who connects until ctx ends. All are heard at once, so that a stranger
+// who says nothing keeps nobody waiting.
+func (p *Peers) receiveAll(ctx context.Context, listener net.Listener, guests chan<- guest) error {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	room := make(chan struct{}, maxGuests)
+	for {
+		room <- struct{}{}
+		conn, err := listener.Accept()
 		if err != nil {
 			return err
 		}
-		if err := p.greet(conn); err != nil {
-			return err
+		wait.Go(func() {
+			p.hear(ctx, conn, guests)
+			<-room
+		})
+	}
+}
+
+// hear passes a guest on, and sends a stranger away.
+func (p *Peers) hear(ctx context.Context, conn net.Conn, guests chan<- guest) {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	l := newLink(0, conn, p.o.Silence)
+	kind, hello, err := l.receive(firstWord, helloBytes)
+	rank, size, ok := readHello(hello)
+	if stop() && err == nil && kind == frameHello && ok {
+		select {
+		case guests <- guest{l, rank, size}:
+			return
+		case <-ctx.Done():
 		}
 	}
-	for _, l := range p.links[1:] {
-		if err := l.send(frameReady, nil); err != nil {
-			return &LostError{l.rank, p.o.Size, "has gone while the others were coming"}
-		}
-	}
-	return nil
+	conn.Close()
 }
 
 // missing lists who has not come.
@@ -94,30 +143,21 @@ func (p *Peers) missing() []string {
 	return ranks
 }
 
-// greet takes a process in. A stranger is sent away; a process that cannot belong here is
-// an error.
-func (p *Peers) greet(conn net.Conn) error {
-	l := newLink(0, conn)
-	kind, hello, err := l.receive(5 * time.Second)
-	if err != nil || kind != frameHello || len(hello) != len(magic)+8 || string(hello[:len(magic)]) != magic {
-		conn.Close()
-		return nil
-	}
-	rank := int(binary.LittleEndian.Uint32(hello[len(magic):]))
-	size := int(binary.LittleEndian.Uint32(hello[len(magic)+4:]))
+// greet takes a process in. One that cannot belong here is an error.
+func (p *Peers) greet(g guest) error {
+	rank, size := g.rank, g.size
 	refuse := ""
 	switch {
 	case size != p.o.Size:
 		refuse = fmt.Sprintf("process %d has WORLD_SIZE %d and process 0 has %d", rank, size, p.o.Size)
 	case rank < 1 || rank >= size:
 		refuse = fmt.Sprintf("a process came with RANK %d of %d", rank, size)
-	case p.links[rank] != nil:
+	case p.links[rank] != nil && !p.links[rank].gone():
 		refuse = fmt.Sprintf("two processes have RANK %d", rank)
 	}
 	if refuse != "" {
-		l.send(frameLost, lostText(0, "refused: "+refuse))
-		conn.Close()
-		p.links[0] = nil
+		g.send(frameLost, lostText(0, "refused: "+refuse))
+		g.conn.Close()
 		for _, other := range p.links[1:] {
 			if other != nil {
 				other.send(frameLost, lostText(0, "stopped: "+refuse))
@@ -125,10 +165,40 @@ func (p *Peers) greet(conn net.Conn) error {
 		}
 		return errors.New(refuse)
 	}
-	l.rank = rank
-	p.links[rank] = l
+	if before := p.links[rank]; before != nil { // it was started again
+		before.conn.Close()
+	}
+	g.link.rank = rank
+	p.links[rank] = g.link
 	return nil
 }
+
+// gone reports whether a process has left that waits for the others, and so says nothing.
+func (l *link) gone() bool {
+	l.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := l.in.Peek(1)
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// helloBytes is the length of a hello: magic, rank, size.
+const helloBytes = uint32(len(magic) + 8)
+
+func helloText(rank, size int) []byte {
+	text := binary.LittleEndian.AppendUint32([]byte(magic), uint32(rank))
+	return binary.LittleEndian.AppendUint32(text, uint32(size))
+}
+
+func readHello(hello []byte) (rank, size int, ok bool) {
+	numbers, ok := bytes.CutPrefix(hello, []byte(magic))
+	if !ok || len(numbers) != 8 {
+		return 0, 0, false
+	}
+	return int(binary.LittleEndian.Uint32(numbers)), int(binary.LittleEndian.Uint32(numbers[4:])), true
+}
+
+// maxWelcome bounds what the first answer of process 0 may have us allocate: it is a few
+// words, or a stranger's who has the port.
+const maxWelcome = 64 << 10
 
 // dial comes to process 0, which may start later.
 func (p *Peers) dial(ctx context.Context) error {
@@ -145,23 +215,22 @@ func (p *Peers) dial(ctx context.Context) error {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	l := newLink(0, conn)
+	l := newLink(0, conn, p.o.Silence)
 	p.links[0] = l
-	hello := binary.LittleEndian.AppendUint32([]byte(magic), uint32(p.o.Rank))
-	if err := l.send(frameHello, binary.LittleEndian.AppendUint32(hello, uint32(p.o.Size))); err != nil {
+	if err := l.send(frameHello, helloText(p.o.Rank, p.o.Size)); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	kind, payload, err := l.receive(p.o.Start)
+	kind, payload, err := l.receive(p.o.Start, maxWelcome)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("not all of %d processes came to %s within %v: process 0 says who is missing", p.o.Size, p.o.Address, p.o.Start)
-	case err != nil:
+	case err != nil && !errors.Is(err, errLong):
 		return &LostError{0, p.o.Size, "has gone while the others were coming"}
 	case kind == frameLost:
 		rank, reason := readLost(payload)
 		return &LostError{rank, p.o.Size, reason}
-	case kind != frameReady:
+	case err != nil || kind != frameReady:
 		return fmt.Errorf("what answers at %s is no process of this training: MASTER_PORT is in use", p.o.Address)
 	}
 	return nil

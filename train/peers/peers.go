@@ -49,6 +49,8 @@ type Peers struct {
 	wait sync.WaitGroup
 	left sync.Once
 	end  chan struct{} // closed by Close
+
+	forget func() bool // the context
 }
 
 // A LostError says who ended a group, and why.
@@ -124,6 +126,7 @@ func (p *Peers) Host() string {
 func (p *Peers) Close(reason error) { p.left.Do(func() { p.close(reason) }) }
 
 func (p *Peers) close(reason error) {
+	p.forget()
 	lost := p.Err() != nil
 	p.once.Do(func() { p.err = net.ErrClosed; close(p.lost) }) // what comes now is no news
 	close(p.end)

@@ -154,13 +154,16 @@ func TestHung(t *testing.T) {
 // Waiting for a Broadcast takes as long as it takes, and Ctrl-C ends it.
 func TestWaitIsPatient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan struct{})
 	errs := together(ctx, 2, Options{Address: freeAddress(t), Silence: 300 * time.Millisecond, Patience: 100 * time.Millisecond}, func(p *Peers) error {
 		if p.Rank() == 0 {
 			time.Sleep(time.Second)
 			p.Broadcast(nil)
 			cancel()
+			<-left // else process 1 may see it leave before its own context ends
 			return nil
 		}
+		defer close(left)
 		if _, err := p.Broadcast(nil); err != nil {
 			return err
 		}

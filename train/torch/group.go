@@ -3,6 +3,7 @@ package torch
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"ultrafast/train/peers"
@@ -27,6 +28,7 @@ type group struct {
 	peers  *peers.Peers
 	handle groupHandle
 	closed chan struct{}
+	watch  sync.WaitGroup
 }
 
 // connect brings the processes together in libtorch. Its calls cannot be stopped, so where
@@ -49,14 +51,19 @@ func connect(lib *library, p *peers.Peers, device int64) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	go func() {
+	g.giveUpWithPeers()
+	return g, nil
+}
+
+// giveUpWithPeers ends the waiting in libtorch once the peers are lost.
+func (g *group) giveUpWithPeers() {
+	g.watch.Go(func() {
 		select {
-		case <-p.Lost():
-			lib.groupLose(g.handle)
+		case <-g.peers.Lost():
+			g.lib.groupLose(g.handle)
 		case <-g.closed:
 		}
-	}()
-	return g, nil
+	})
 }
 
 // meet opens a store at a free port of process 0, since the port that the peers met at is
@@ -101,6 +108,7 @@ func (g *group) cause(err error) error {
 
 func (g *group) close() {
 	close(g.closed)
+	g.watch.Wait() // or the handle could be told of a loss after it was freed
 	g.lib.groupClose(g.handle)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -319,4 +320,34 @@ func BenchmarkGroupSum(b *testing.B) {
 		})
 	})
 	b.ReportMetric(float64(g.ParamCount()), "numbers")
+}
+
+// A group that is closed while its peers are lost is told of it before it is freed or not at
+// all.
+func TestCloseWhileLost(t *testing.T) {
+	all := make([]*peers.Peers, 2)
+	address := freeAddress(t)
+	allOf(t, 2, func(rank int) (err error) {
+		all[rank], err = peers.Join(t.Context(), peers.Options{Rank: rank, Size: 2, Address: address})
+		return err
+	})
+	telling := make(chan struct{})
+	var freed, late atomic.Bool
+	lib := &library{
+		groupLose: func(groupHandle) {
+			close(telling)
+			time.Sleep(50 * time.Millisecond) // what a thread may be kept from running for
+			late.Store(freed.Load())
+		},
+		groupClose: func(groupHandle) { freed.Store(true) },
+	}
+	g := &group{lib: lib, peers: all[0], closed: make(chan struct{})}
+	g.giveUpWithPeers()
+	allOf(t, 2, func(rank int) error { all[rank].Close(nil); return nil })
+	<-telling
+	g.close()
+	time.Sleep(100 * time.Millisecond)
+	if late.Load() || !freed.Load() {
+		t.Errorf("told after it was freed: %v; freed: %v", late.Load(), freed.Load())
+	}
 }

@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -30,18 +31,26 @@ func (s *lossScale) by() float64 {
 	return s.scale
 }
 
+// leastScale is the smallest number of half precision. Where gradients are not finite even
+// so, no scale helps, and a run would skip every update from then on without a word.
+const leastScale = 1.0 / (1 << 24)
+
 // note takes in whether an update's gradients were finite.
-func (s *lossScale) note(finite bool) {
+func (s *lossScale) note(finite bool) error {
 	if !finite {
 		s.scale /= 2
 		s.good = 0
 		s.skipped++
-		return
+		if s.scale < leastScale {
+			return errors.New("gradients are not finite at any scale of the loss: lower the learning rate, check the labels, or train in bf16 or fp32")
+		}
+		return nil
 	}
 	if s.good++; s.good == scaleInterval {
 		s.scale *= 2
 		s.good = 0
 	}
+	return nil
 }
 
 // state is what a run keeps; lossScaleOf is its inverse.
@@ -71,7 +80,9 @@ func (n *network) unscale() (finite bool, err error) {
 	if err := n.b.lib.err(n.b.lib.unscale(&leaves[0], int64(len(leaves)), n.scale.scale, &all)); err != nil {
 		return false, err
 	}
-	n.scale.note(all != 0)
+	if err := n.scale.note(all != 0); err != nil {
+		return false, err
+	}
 	if all == 0 {
 		return false, n.b.lib.err(n.b.lib.clear(&leaves[0], int64(len(leaves))))
 	}

@@ -11,20 +11,26 @@ import (
 
 func TestLossScaleRule(t *testing.T) {
 	s := newLossScale()
-	s.note(false)
-	s.note(false)
+	note := func(finite bool) {
+		t.Helper()
+		if err := s.note(finite); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(false)
+	note(false)
 	for range scaleInterval - 1 {
-		s.note(true)
+		note(true)
 	}
 	if s.scale != 16384 || s.skipped != 2 {
 		t.Errorf("after two bad updates and 1999 good ones: %+v", *s)
 	}
-	s.note(true)
+	note(true)
 	if s.scale != 32768 || s.good != 0 {
 		t.Errorf("after one more: %+v", *s)
 	}
-	s.note(true)
-	s.note(false)
+	note(true)
+	note(false)
 	if s.scale != 16384 || s.good != 0 {
 		t.Errorf("a bad update does not begin the count anew: %+v", *s)
 	}
@@ -35,6 +41,22 @@ func TestLossScaleRule(t *testing.T) {
 		if _, err := lossScaleOf(bad); err == nil {
 			t.Errorf("%v is no error", bad)
 		}
+	}
+}
+
+// Gradients that no scale makes finite end the run.
+func TestLossScaleEnds(t *testing.T) {
+	s := newLossScale()
+	for range 40 { // from 2^16 to 2^-24
+		if err := s.note(false); err != nil {
+			t.Fatalf("after %d: %v", s.skipped, err)
+		}
+	}
+	if back, err := lossScaleOf(s.state()); err != nil || back != *s {
+		t.Errorf("state gives %+v, %v, want %+v", back, err, *s)
+	}
+	if err := s.note(false); err == nil {
+		t.Errorf("no error at %+v", *s)
 	}
 }
 
