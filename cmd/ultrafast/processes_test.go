@@ -182,6 +182,9 @@ func sameText(t *testing.T, got, want string) {
 // each sum has two terms, wherever they come from. With --sync-bn it does not matter either
 // how many workers there are, but for rounding.
 func TestTwoProcessesTrainAsOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs without -short; train/peers and train/torch look for races")
+	}
 	dir, train := tinyTask(t)
 	start(t, 1, nil, train("one", 3)...).good()
 	start(t, 2, nil, train("two", 3)...).good()
@@ -217,6 +220,9 @@ func untilEpoch(t *testing.T, dir string, epoch int) {
 // run stands; resumed, it ends in the same bytes as one that nobody disturbed. Process 1
 // needs no folder for that.
 func TestKilledProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs without -short; train/peers and train/torch look for races")
+	}
 	dir, train := tinyTask(t)
 	const epochs = 6
 	whole := filepath.Join(dir, "whole")
