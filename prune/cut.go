@@ -2,6 +2,7 @@ package prune
 
 import (
 	"fmt"
+	"slices"
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -157,11 +158,11 @@ func (f *flow) shift(op *graph.Slice, in []int, gone []bool) {
 	}
 }
 
-// take selects indices along one axis. A tensor without data stays without.
+// take selects different indices along one axis, in any order. A tensor without data stays without.
 func take(t *tensor.Tensor, axis int, keep []int) *tensor.Tensor {
 	s := &tensor.Tensor{Shape: append([]int{}, t.Shape...)}
 	s.Shape[axis] = len(keep)
-	if t.Data == nil || len(keep) == t.Shape[axis] {
+	if t.Data == nil || len(keep) == t.Shape[axis] && slices.IsSorted(keep) {
 		s.Data = t.Data
 		return s
 	}

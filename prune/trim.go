@@ -6,7 +6,6 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/pass"
-	"ultrafast/tensor"
 )
 
 // A Trim says what of a detection head stays. The zero value keeps all.
@@ -119,24 +118,9 @@ func keepRows(n *graph.Node, users, anchors, classes int, keepAnchors, keepClass
 	if !ok || conv.Groups != 1 || users != 1 || conv.Weight.Shape[0] != anchors*per {
 		return fmt.Errorf("prune: %s, which the head takes, is no convolution of its own with %d outputs: it cannot be trimmed", n.Name, anchors*per)
 	}
-	conv.Weight = takeRows(conv.Weight, rows)
+	conv.Weight = take(conv.Weight, 0, rows)
 	if conv.Bias != nil {
-		conv.Bias = takeRows(conv.Bias, rows)
+		conv.Bias = take(conv.Bias, 0, rows)
 	}
 	return nil
-}
-
-// takeRows copies rows along the first axis; a tensor without numbers stays without.
-func takeRows(t *tensor.Tensor, rows []int) *tensor.Tensor {
-	shape := slices.Clone(t.Shape)
-	shape[0] = len(rows)
-	if t.Data == nil {
-		return &tensor.Tensor{Shape: shape}
-	}
-	size := t.Len() / t.Shape[0]
-	out := tensor.New(shape...)
-	for i, r := range rows {
-		copy(out.Data[i*size:(i+1)*size], t.Data[r*size:])
-	}
-	return out
 }

@@ -59,6 +59,7 @@ func TestTrim(t *testing.T) {
 		{"yolov5n", prune.Trim{Levels: []int{0}}, []string{"model.18.", "model.20.", "model.21.", "model.23."}},
 		{"yolov5n", prune.Trim{Levels: []int{2}}, []string{"model.24.m.0", "model.24.m.1"}},
 		{"yolov5n", prune.Trim{Classes: []int{2, 0}}, nil},
+		{"yolov5n", prune.Trim{Classes: []int{2, 0, 1}}, nil},
 		{"yolov5n", prune.Trim{Anchors: [][]int{{0}, {1, 2}, nil}}, nil},
 		{"yolov5n", prune.Trim{Levels: []int{1, 2}, Anchors: [][]int{{2}, {0}, {0, 2}}, Classes: []int{1}}, []string{"model.24.m.0"}},
 		{"thin", prune.Trim{Levels: []int{0, 1}, Classes: []int{1, 2}}, []string{"model.23."}},
