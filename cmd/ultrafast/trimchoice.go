@@ -39,7 +39,7 @@ func (t *trimmer) choose() (trims []prune.Trim, whats []string, err error) {
 	if trim.Classes, err = t.classes(); err != nil {
 		return nil, nil, err
 	}
-	if len(trim.Classes) < t.head.Classes {
+	if len(trim.Classes) < t.head.Classes || !slices.IsSorted(trim.Classes) {
 		names := make([]string, len(trim.Classes))
 		for i, c := range trim.Classes {
 			names[i] = detect.Name(t.names, c)
