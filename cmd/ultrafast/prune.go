@@ -104,30 +104,17 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	before, after := g.ParamCount(), small.ParamCount()
-	gb, err := gflop(g, side, side)
+	gb, err := g.GFLOP(side, side)
 	if err != nil {
 		return err
 	}
-	ga, err := gflop(small, side, side)
+	ga, err := small.GFLOP(side, side)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
 		100*float64(after)/float64(before), side, gb, ga, f.out)
 	return err
-}
-
-// gflop is what a model needs for one picture.
-func gflop(g *graph.Graph, w, h int) (float64, error) {
-	shapes, err := g.Shapes(1, h, w)
-	if err != nil {
-		return 0, err
-	}
-	sum := int64(0)
-	for _, n := range g.Nodes {
-		sum += n.MACs(shapes)
-	}
-	return 2 * float64(sum) / 1e9, nil
 }
 
 // recalibrate measures the statistics of the batch norms anew, telling out how far it is.
