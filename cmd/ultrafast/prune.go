@@ -35,6 +35,9 @@ func pruneCommand() *cobra.Command {
 parameters is left. Channels that shortcuts and joins tie together leave together.
 The statistics of the batch norms are then measured anew on training pictures.
 
+What a channel's importance is --score says: l2 and gamma look at the weights alone, taylor
+and fisher at how the loss on training pictures would change without the channel.
+
 What comes out is a smaller model, not a sparse one: train it on to win back accuracy
 (ultrafast train --weights small.safetensors).`,
 		Args: noArgs,
@@ -45,12 +48,12 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.StringVar(&f.data, "data", "", dataHelp+"; its training pictures renew the statistics (required)")
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
-	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
+	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "what a channel's importance is: l2, gamma, taylor or fisher")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 1, "round kept channels up to a multiple, such as 8")
 	fl.StringVar(&f.img, "img", "640", "side of the network's input while statistics are measured")
 	fl.IntVar(&f.batch, "batch", 16, "pictures at a time")
-	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on")
+	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on, and gradients where the score needs them")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
 		must(c.MarkFlagRequired(name))
@@ -64,6 +67,8 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
+	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
 	side, other, err := parseSize(f.img)
 	switch {
@@ -83,14 +88,6 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	plan, err := prune.New(g, prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)})
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
-	}
-	small, err := plan.Apply(g)
-	if err != nil {
-		return err
-	}
 	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {
 		return err
@@ -100,6 +97,20 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
+	if target.Score.NeedsEvidence() {
+		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
+			return fmt.Errorf("%s: %w", f.weights, err)
+		}
+	}
+	plan, err := prune.New(g, target)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	small, err := plan.Apply(g)
+	if err != nil {
+		return err
+	}
 	if small, err = recalibrate(c.Context(), be, small, data, side, f.batch, f.pictures, c.ErrOrStderr()); err != nil {
 		return err
 	}
@@ -133,15 +144,32 @@ func gflop(g *graph.Graph, w, h int) (float64, error) {
 	return 2 * float64(sum) / 1e9, nil
 }
 
+// gather collects what the gradients of training pictures say about the channels of g.
+func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, pictures int, progress io.Writer) (*prune.Evidence, error) {
+	e, err := prune.NewEvidence(g)
+	if err != nil {
+		return nil, err
+	}
+	bar := newProgress(progress)
+	defer bar.clear()
+	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
+	return e, train.PictureGradients(ctx, be, g, sample(data.Train, pictures), o, e.Add)
+}
+
+// sample picks n items, or all, spread evenly over the set.
+func sample(items []dataset.Item, n int) []dataset.Item {
+	n = min(n, len(items))
+	some := make([]dataset.Item, n)
+	for i := range some {
+		some[i] = items[i*len(items)/n]
+	}
+	return some
+}
+
 // recalibrate measures the statistics of the batch norms anew, on training pictures spread
 // evenly over the set, as they will be seen at work: letterboxed, not augmented.
 func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, progress io.Writer) (*graph.Graph, error) {
-	step := max(len(data.Train)/pictures, 1)
-	var items []dataset.Item
-	for i := 0; i < len(data.Train) && len(items) < pictures; i += step {
-		items = append(items, data.Train[i])
-	}
-	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
+	loader, err := dataset.NewLoader(sample(data.Train, pictures), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
 	if err != nil {
 		return nil, err
 	}
