@@ -29,6 +29,8 @@ type Target struct {
 	Floor int     // channels that every group keeps at least; 0 means a tenth, and at least 4
 	Round int     // what a group keeps is rounded up to a multiple of it; 0 means 1
 	Score Score
+
+	Evidence *Evidence // for a Score that needs it: of this network
 }
 
 // New plans a cut of whole channels, those with the lowest score per parameter that goes
@@ -53,7 +55,7 @@ func New(g *graph.Graph, t Target) (*Plan, error) {
 	}
 	groups := f.groups()
 	f.fill(groups)
-	scores, err := Scores(groups, t.Score)
+	scores, err := Scores(groups, t.Score, t.Evidence)
 	if err != nil {
 		return nil, err
 	}

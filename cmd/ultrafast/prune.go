@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ func pruneCommand() *cobra.Command {
 parameters is left. Channels that shortcuts and joins tie together leave together.
 The statistics of the batch norms are then measured anew on training pictures.
 
+What a channel's importance is --score says: l2 and gamma look at the weights alone, taylor
+and fisher at how the loss on training pictures would change without the channel.
+
 What comes out is a smaller model, not a sparse one: train it on to win back accuracy
 (ultrafast train --weights small.safetensors).`,
 		Args: noArgs,
@@ -42,12 +46,12 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.StringVar(&f.data, "data", "", dataHelp+"; its training pictures renew the statistics (required)")
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
-	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
+	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "what a channel's importance is: l2, gamma, taylor or fisher")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 1, "round kept channels up to a multiple, such as 8")
 	fl.StringVar(&f.img, "img", "640", "side of the network's input while statistics are measured")
 	fl.IntVar(&f.batch, "batch", 16, "pictures at a time")
-	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on")
+	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on, and gradients where the score needs them")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
 		must(c.MarkFlagRequired(name))
@@ -61,6 +65,8 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
+	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
 	side, other, err := parseSize(f.img)
 	switch {
@@ -80,14 +86,6 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	plan, err := prune.New(g, prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)})
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
-	}
-	small, err := plan.Apply(g)
-	if err != nil {
-		return err
-	}
 	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {
 		return err
@@ -97,6 +95,20 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
+	if target.Score.NeedsEvidence() {
+		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
+			return fmt.Errorf("%s: %w", f.weights, err)
+		}
+	}
+	plan, err := prune.New(g, target)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	small, err := plan.Apply(g)
+	if err != nil {
+		return err
+	}
 	if small, err = recalibrate(c.Context(), be, small, data, side, f.batch, f.pictures, c.ErrOrStderr()); err != nil {
 		return err
 	}
@@ -115,6 +127,18 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
 		100*float64(after)/float64(before), side, gb, ga, f.out)
 	return err
+}
+
+// gather collects what the gradients of training pictures say about the channels of g.
+func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, pictures int, progress io.Writer) (*prune.Evidence, error) {
+	e, err := prune.NewEvidence(g)
+	if err != nil {
+		return nil, err
+	}
+	bar := newProgress(progress)
+	defer bar.clear()
+	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
+	return e, train.PictureGradients(ctx, be, g, dataset.Spread(data.Train, pictures), o, e.Add)
 }
 
 // recalibrate measures the statistics of the batch norms anew, telling out how far it is.
