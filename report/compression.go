@@ -14,12 +14,13 @@ const CompressionVersion = 1
 // A Compression is what one compression did and found. As JSON it is report.json, whose
 // contract the comments of these types are: average precision, precision, recall and
 // confidence are 0..1, times are medians in milliseconds unless they say seconds, sizes are
-// bytes, and null is a number that is not known. Lists keep their order on the page. What is
-// left empty is left out there, with the reason that Missing gives.
+// bytes. A number that is not known is null; so is what cannot be 0 and is, a time, a count of
+// parameters or FLOP, the size of a file. Lists keep their order on the page. What is left
+// empty is left out there, with the reason that Missing gives.
 type Compression struct {
 	Version  int               `json:"version"` // CompressionVersion, set when it is written
 	Title    string            `json:"title"`   // "faces and masks"
-	Verdict  string            `json:"verdict"` // what it came to, in a sentence; empty means Sum's
+	Verdict  string            `json:"verdict"` // what it came to, in a sentence; empty means Outcome's
 	Created  string            `json:"created"` // RFC 3339
 	Machine  Machine           `json:"machine"`
 	Data     Data              `json:"data"`
@@ -32,10 +33,10 @@ type Compression struct {
 	Pictures []Example         `json:"pictures"` // the page shows the first twelve
 	Commands []string          `json:"commands"` // that make it again, in order
 	Notes    []string          `json:"notes"`    // what a reader has to know: "the control was better and is what is handed out"
-	Missing  map[string]string `json:"missing"`  // why a part is not there, by the name of its Part
+	Missing  map[string]string `json:"missing"`  // why a part is not there, by the name of the part
 }
 
-// A Part is a section of the page that may be missing.
+// Parts of the page that may be missing.
 const (
 	PartTimes    = "times"    // milliseconds of whole networks
 	PartRuntime  = "runtime"  // of another runtime, which is to be compared with
