@@ -101,7 +101,6 @@ func (d *distiller) prepare(maps, gradients []*tensor.Tensor) error {
 		if err := fits(f.student, f.teacher, true); err != nil {
 			return err
 		}
-		clear(d.gradients[f.student].Data)
 	}
 	for _, o := range d.outputs {
 		if err := fits(o.student, o.teacher, false); err != nil {
@@ -168,6 +167,9 @@ func (d *distiller) addFeatures(maps []*tensor.Tensor, strength, batch float64) 
 			gain := share * d.terms.CWD / batch
 			if gain == 0 {
 				return
+			}
+			if d.terms.PKD == 0 {
+				combine(s, t, g, c, 0, 0, 0)
 			}
 			p, q := make([]float64, area), make([]float64, area)
 			for at := c * area; at < len(s.Data); at += channels * area {

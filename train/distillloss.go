@@ -61,9 +61,10 @@ const temperature = 1
 func cwd(s, t, g []float32, p, q []float64, T, gain float64) float64 {
 	logS, logT := softmax(p, s, T), softmax(q, t, T)
 	loss := 0.0
+	gain *= T
 	for i, w := range q {
 		loss += w * (float64(t[i]) - float64(s[i]))
-		g[i] += float32(gain * T * (p[i] - w))
+		g[i] += float32(gain * (p[i] - w))
 	}
 	return T * T * (loss/T - (logT - logS))
 }
@@ -79,8 +80,9 @@ func softmax(p []float64, x []float32, T float64) float64 {
 		p[i] = math.Exp((float64(v) - top) / T)
 		sum += p[i]
 	}
+	share := 1 / sum
 	for i := range p {
-		p[i] /= sum
+		p[i] *= share
 	}
 	return top/T + math.Log(sum)
 }
