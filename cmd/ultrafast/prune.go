@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +14,6 @@ import (
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
-	"ultrafast/tensor"
 	"ultrafast/train"
 )
 
@@ -133,40 +130,10 @@ func gflop(g *graph.Graph, w, h int) (float64, error) {
 	return 2 * float64(sum) / 1e9, nil
 }
 
-// recalibrate measures the statistics of the batch norms anew, on training pictures spread
-// evenly over the set, as they will be seen at work: letterboxed, not augmented.
-func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, progress io.Writer) (*graph.Graph, error) {
-	step := max(len(data.Train)/pictures, 1)
-	var items []dataset.Item
-	for i := 0; i < len(data.Train) && len(items) < pictures; i += step {
-		items = append(items, data.Train[i])
-	}
-	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
-	if err != nil {
-		return nil, err
-	}
-	net, err := be.Load(g, train.LoadOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer net.Close()
-	bar, done := newProgress(progress), 0
+// recalibrate measures the statistics of the batch norms anew, telling out how far it is.
+func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, out io.Writer) (*graph.Graph, error) {
+	bar := newProgress(out)
 	defer bar.clear()
-	batches := func(yield func(*tensor.Tensor, error) bool) {
-		for b, err := range loader.Epoch(ctx, 0) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(b.X, nil) {
-				return
-			}
-			done++
-			bar.set("statistics", done, loader.Batches())
-		}
-	}
-	if err := net.Recalibrate(iter.Seq2[*tensor.Tensor, error](batches)); err != nil {
-		return nil, err
-	}
-	return net.Graph(train.Live)
+	return train.Recalibrate(ctx, be, g, data.Train, train.RecalibrateOptions{Size: side, Batch: batch, Pictures: pictures,
+		Progress: func(done, batches int) { bar.set("statistics", done, batches) }})
 }

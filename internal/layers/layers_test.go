@@ -24,7 +24,7 @@ picture/jpeg      : internal/bands
 graph             : tensor
 pass              : graph tensor
 pt                : tensor
-onnx              : graph tensor
+onnx              : graph pass tensor
 safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
