@@ -19,7 +19,7 @@ type Target struct {
 	Score Score
 
 	Width, Height int    // of the network's input; 0 is as the graph's input says
-	Clock         Clock  // knows milliseconds; needed for Latency only
+	Clock         Clock  // knows milliseconds; needed for Milliseconds only
 	Table         *Table // what cuts were measured to cost in accuracy; nil goes by Score alone
 	Blocks        bool   // whole blocks may leave too; with a Table, those that it has
 }
@@ -155,9 +155,9 @@ func allocate(g *graph.Graph, t Target) (*allocator, error) {
 	case !(t.Keep > 0 && t.Keep <= 1):
 		return nil, fmt.Errorf("prune: keep is %v, want a share above 0 and at most 1", t.Keep)
 	default:
-		a.Limit = Limit{Quantity: Params, Share: t.Keep}
+		a.Limit = Limit{Quantity: Parameters, Share: t.Keep}
 	}
-	if a.Limit.Quantity == Latency && t.Clock == nil {
+	if a.Limit.Quantity == Milliseconds && t.Clock == nil {
 		return nil, errors.New("prune: a target in milliseconds needs a table of latencies")
 	}
 	most, start := a.Limit.of(a.before), a.state
@@ -214,7 +214,7 @@ func (a *allocator) plan(s state) *Plan {
 
 // spent is what a state costs of the limited quantity.
 func (a *allocator) spent(s state) (float64, error) {
-	c, err := a.cost(a.plan(s), a.Limit.Quantity == Latency)
+	c, err := a.cost(a.plan(s), a.Limit.Quantity == Milliseconds)
 	return a.Limit.Quantity.Of(c), err
 }
 

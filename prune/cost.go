@@ -57,20 +57,20 @@ func description(g *graph.Graph) *graph.Graph {
 type Quantity string
 
 const (
-	Params  Quantity = "params"
-	Size    Quantity = "size"
-	FLOPs   Quantity = "flops"
-	Latency Quantity = "latency"
+	Parameters   Quantity = "params"
+	Bytes        Quantity = "size"
+	Operations   Quantity = "flops"
+	Milliseconds Quantity = "latency"
 )
 
 // Of returns the quantity: a number, bytes, FLOP or milliseconds.
 func (q Quantity) Of(c Cost) float64 {
 	switch q {
-	case Params:
+	case Parameters:
 		return float64(c.Params)
-	case Size:
+	case Bytes:
 		return float64(c.Bytes)
-	case FLOPs:
+	case Operations:
 		return 1e9 * c.GFLOP
 	}
 	return c.Ms
@@ -79,11 +79,11 @@ func (q Quantity) Of(c Cost) float64 {
 // Format writes a value of the quantity for people.
 func (q Quantity) Format(v float64) string {
 	switch q {
-	case Params:
+	case Parameters:
 		return fmt.Sprintf("%.0f parameters", v)
-	case Size:
+	case Bytes:
 		return fmt.Sprintf("%.4g MB", v/1e6)
-	case FLOPs:
+	case Operations:
 		return fmt.Sprintf("%.4g GFLOP", v/1e9)
 	}
 	return fmt.Sprintf("%.4g ms", v)
@@ -121,7 +121,7 @@ func ParseLimit(s string) (Limit, error) {
 		if v < 1 {
 			return Limit{}, errors.New("target speedup: want 1x or more")
 		}
-		return Limit{Quantity: Latency, Share: 1 / v}, nil
+		return Limit{Quantity: Milliseconds, Share: 1 / v}, nil
 	}
 	return Limit{Quantity: Quantity(name), Most: v * unit}, nil
 }
