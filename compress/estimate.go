@@ -16,11 +16,11 @@ import (
 
 // An Estimate is the plan of a run before it, the contents of estimate.json.
 type Estimate struct {
-	Parent  Cost    `json:"parent"`
-	Child   Cost    `json:"child"` // cut to the target at once; the rounds may end elsewhere
-	Steps   []Step  `json:"steps"` // trainings, in order
-	Seconds float64 `json:"seconds"`
-	Pace    Pace    `json:"pace"`
+	Parent  prune.Cost `json:"parent"`
+	Child   prune.Cost `json:"child"` // cut to the target at once; the rounds may end elsewhere
+	Steps   []Step     `json:"steps"` // trainings, in order
+	Seconds float64    `json:"seconds"`
+	Pace    Pace       `json:"pace"`
 }
 
 // A Step is one training.
@@ -43,6 +43,11 @@ func Plan(ctx context.Context, job Job, data *dataset.Data, o Options) (*Estimat
 	if err != nil {
 		return nil, err
 	}
+	if r.limit.Quantity == prune.Milliseconds {
+		if err := r.measureLatency(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return r.estimated(ctx)
 }
 
@@ -53,7 +58,7 @@ func (r *run) estimate(ctx context.Context) error {
 	}
 	r.plan = e
 	r.state.Left = e.Seconds
-	r.log("the plan", "now", e.Parent.String(), "to be", e.Child.String(), "trainings", len(e.Steps), "about", seconds(e.Seconds))
+	r.log("the plan", "now", say(e.Parent), "to be", say(e.Child), "trainings", len(e.Steps), "about", seconds(e.Seconds))
 	return r.writeJSON("estimate.json", e)
 }
 
@@ -67,7 +72,7 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 		return nil, err
 	}
 	e := &Estimate{}
-	if e.Parent, err = r.cost(ctx, g); err != nil {
+	if e.Parent, err = r.cost(g); err != nil {
 		return nil, err
 	}
 	trim := g
@@ -76,17 +81,23 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 			return nil, err
 		}
 	}
-	trimCost, err := r.cost(ctx, trim)
+	trimCost, err := r.cost(trim)
 	if err != nil {
 		return nil, err
 	}
-	at, goal := r.target.of(trimCost), r.target.goal(e.Parent)
+	at, goal := r.spent(trimCost), r.goal(e.Parent)
 	small, rounds := trim, 0
-	if e.Child = trimCost; at > goal*r.target.slack() {
+	if e.Child = trimCost; !r.met(trimCost, goal) {
 		rounds = roundsTo(at, goal)
-		if small, e.Child, err = r.cutTo(ctx, trim, goal, prune.L2); err != nil {
+		if small, e.Child, err = r.cutTo(trim, goal/at, prune.Target{Blocks: goal < blocksBelow*r.spent(e.Parent)}); err != nil {
 			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
 		}
+	}
+	if e.Parent.Ms, err = r.shown(e.Parent, g); err != nil {
+		return nil, err
+	}
+	if e.Child.Ms, err = r.shown(e.Child, small); err != nil {
+		return nil, err
 	}
 	if e.Pace.Parent, err = r.pace(ctx, g); err != nil {
 		return nil, err
@@ -98,33 +109,44 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	return e, nil
 }
 
+// shown are the milliseconds of a network, predicted or, without a table, measured.
+func (r *run) shown(c prune.Cost, g *graph.Graph) (float64, error) {
+	if c.Ms > 0 {
+		return c.Ms, nil
+	}
+	return r.clocked(g)
+}
+
 // schedule lists the trainings. What a picture takes is taken for linear in the GFLOP of
 // its network, between the two that were measured; one of the validation, which only goes
-// forward, counts a third.
+// forward, counts a third, and so does a picture of the teacher.
 func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures float64) {
-	add := func(name string, epochs int, gflop float64) {
+	add := func(name string, epochs int, gflop float64, taught bool) {
 		share := 1.0
 		if e.Parent.GFLOP > e.Child.GFLOP {
 			share = (gflop - e.Child.GFLOP) / (e.Parent.GFLOP - e.Child.GFLOP)
 		}
 		each := e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
+		if taught {
+			each += e.Pace.Parent / 3
+		}
 		s := Step{name, epochs, gflop, each * float64(epochs) * pictures}
 		e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds
 	}
 	all := epochs
 	if baseline {
-		add("baseline", epochs, e.Parent.GFLOP)
+		add("baseline", epochs, e.Parent.GFLOP, false)
 		all += epochs
 	}
 	for n := 1; n <= rounds; n++ {
 		each := roundEpochs(epochs)
 		all += each
 		v := Round{Number: n, Attempt: 1}
-		add(v.Name(), each, trim*math.Pow(e.Child.GFLOP/trim, float64(n)/float64(rounds)))
+		add(v.Name(), each, trim*math.Pow(e.Child.GFLOP/trim, float64(n)/float64(rounds)), true)
 	}
-	add("final training", epochs, e.Child.GFLOP)
-	add("control: from scratch", all, e.Child.GFLOP)
-	add("control: thin YOLOv5", all, e.Child.GFLOP)
+	add("final training", epochs, e.Child.GFLOP, true)
+	add("control: from scratch", all, e.Child.GFLOP, false)
+	add("control: thin YOLOv5", all, e.Child.GFLOP, false)
 }
 
 // left is how many seconds a run has to go, by the plan and the pace of the training at

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -48,6 +49,9 @@ func (r *run) lines() []string {
 	if r.hyp != train.DefaultHyp() {
 		made += " --hyp " + quote(r.path("hyp.yaml"))
 	}
+	if runtime := cmp.Or(j.Table, j.Runtime); runtime != "native" {
+		made += " --runtime " + quote(runtime)
+	}
 	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
 	return []string{
 		made + " -o " + quote(r.dir),
@@ -92,10 +96,11 @@ func (r *run) report(ctx context.Context) error {
 		if m.Model == nil || m.Accuracy == nil {
 			continue
 		}
+		time := r.o.Runtime
+		time.Milliseconds, time.Q1, time.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
 		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: m.Bytes,
-			Parameters: m.Parameters, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
-			Times: []report.Time{{Runtime: "native", Threads: runtime.GOMAXPROCS(0), Precision: "fp32", Milliseconds: report.Number(m.Milliseconds),
-				Q1: report.Unknown(), Q3: report.Unknown()}}})
+			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
+			Times: []report.Time{time}})
 	}
 	c.Rounds = reportRounds(found)
 	if c.Plan, err = r.widths(found); err != nil {
@@ -104,7 +109,7 @@ func (r *run) report(ctx context.Context) error {
 	if c.Curves, err = r.curves(found); err != nil {
 		return err
 	}
-	return r.writeJSON("report.json", c)
+	return report.WriteCompression(r.dir, c)
 }
 
 // notes is what a reader has to know.
@@ -132,9 +137,12 @@ func reportRounds(found *Result) []report.Round {
 			Epochs: v.Epochs, RolledBack: !v.Kept, Why: v.Why, Seconds: report.Number(v.Seconds),
 			GFLOP: report.Unknown(), Milliseconds: report.Unknown(), AfterTraining: report.Unknown()}
 		if v.Model != nil {
+			if v.Model.Ms > 0 {
+				row.Predicted = report.Number(v.Model.Ms)
+			}
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.Score, v.Epochs)
-			row.Parameters, row.GFLOP = v.Model.Parameters, report.Number(v.Model.GFLOP)
-			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds), v.Model.Accuracy.MAP5095
+			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
+			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds()), v.Model.Accuracy.MAP5095
 		}
 		all = append(all, row)
 	}
