@@ -126,15 +126,17 @@ func (t *Table) blockPrice(block string, guard float64) (float64, bool) {
 	return 0, false
 }
 
-// An Estimate is what a plan is thought to leave, before it is carried out.
+// An Estimate is what a network costs and is worth, as far as is known before it is there.
 type Estimate struct {
 	Cost `yaml:",inline"`
-	// MAP is the mAP50-95 after the cut, with statistics measured anew and before anything is
-	// trained, on the pictures of the table; Low and High are the band that it is in with the
-	// table's own joint cuts. All are 0 without a table.
-	MAP  float64 `yaml:"map50_95,omitempty"`
-	Low  float64 `yaml:"low,omitempty"`
-	High float64 `yaml:"high,omitempty"`
+	// MAP is the mAP50-95 with statistics measured anew and before anything is trained, on
+	// Pictures validation pictures at Size; it is thought to lie between Low and High. All are
+	// 0 without a table.
+	MAP      float64 `json:"map50_95,omitempty" yaml:"map50_95,omitempty"`
+	Low      float64 `json:"low,omitempty" yaml:"low,omitempty"`
+	High     float64 `json:"high,omitempty" yaml:"high,omitempty"`
+	Size     int     `json:"img,omitempty" yaml:"img,omitempty"`
+	Pictures int     `json:"pictures,omitempty" yaml:"pictures,omitempty"`
 }
 
 // leastShare is of mAP: below it nothing is told apart.

@@ -26,7 +26,7 @@ type File struct {
 	Height   int               `yaml:"height"`
 	Score    Score             `yaml:"score"`
 	Guard    float64           `yaml:"guard,omitempty"` // share by which no group alone makes a loss grow
-	Before   Cost              `yaml:"before"`
+	Before   Estimate          `yaml:"before"`          // the uncut network
 	Estimate Estimate          `yaml:"estimate"`
 	Groups   []FileGroup       `yaml:"groups"`
 	Blocks   []FileBlock       `yaml:"blocks,omitempty"`
@@ -104,13 +104,14 @@ func (f *File) assess(a *allocator) error {
 	if err != nil {
 		return err
 	}
-	f.Before = a.before
+	f.Before, f.Estimate = Estimate{Cost: a.before}, Estimate{}
 	if f.Estimate.Cost, err = a.cost(plan, true); err != nil {
 		return err
 	}
-	f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = 0, 0, 0
-	if a.Table != nil {
-		f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = a.Table.predict(plan)
+	if t := a.Table; t != nil {
+		f.Before.MAP, f.Before.Size, f.Before.Pictures = t.Base.MAP, t.Size, t.Pictures
+		f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = t.predict(plan)
+		f.Estimate.Size, f.Estimate.Pictures = t.Size, t.Pictures
 	}
 	saves := func(edit func(p *Plan)) (FileSaves, error) {
 		p := &Plan{Cuts: slices.Clone(plan.Cuts), Blocks: slices.Clone(plan.Blocks)}
@@ -303,6 +304,8 @@ func ReadFile(r io.Reader) (f *File, err error) {
 	switch {
 	case f.Version != fileVersion:
 		return nil, fmt.Errorf("plan: begins with ultrafast: %.20q, want %q", f.Version, fileVersion)
+	case f.Estimate.Size < 0 || f.Estimate.Size > 1<<14 || f.Estimate.Pictures < 0:
+		return nil, fmt.Errorf("plan: an estimate for %d pictures of %d pixels", f.Estimate.Pictures, f.Estimate.Size)
 	case f.Width < 1 || f.Height < 1 || f.Width > 1<<14 || f.Height > 1<<14:
 		return nil, fmt.Errorf("plan: input of %d x %d pixels", f.Width, f.Height)
 	}

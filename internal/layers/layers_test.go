@@ -43,7 +43,7 @@ train/peers       :
 train/backendtest : dataset graph tensor train
 prune             : graph pass tensor
 detect            : box engine engine/tuned graph picture tensor yolo
-report            : box dataset picture
+report            : box dataset picture prune
 scene             : picture
 internal/cpuinfo  :
 internal/emulator :
