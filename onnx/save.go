@@ -3,6 +3,7 @@ package onnx
 import (
 	"bufio"
 	"fmt"
+	"io"
 
 	"github.com/google/renameio/v2"
 
@@ -14,28 +15,46 @@ import (
 // that name is replaced once the new one is whole and on the disk. g is not changed. Errors
 // name the path.
 func Save(path string, g *graph.Graph, o WriteOptions) (int64, error) {
-	g = g.Clone()
-	if err := pass.Run(g, pass.Inference...); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
-	}
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
 	defer file.Cleanup()
 	b := bufio.NewWriter(file)
-	if err := Write(b, g, o); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+	size, err := writeFolded(b, g, o)
+	if err == nil {
+		err = b.Flush()
 	}
-	if err := b.Flush(); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+	if err == nil {
+		err = file.CloseAtomicallyReplace()
 	}
-	st, err := file.Stat()
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+	return size, nil
+}
+
+// Size returns how many bytes Save writes.
+func Size(g *graph.Graph, o WriteOptions) (int64, error) { return writeFolded(io.Discard, g, o) }
+
+func writeFolded(w io.Writer, g *graph.Graph, o WriteOptions) (int64, error) {
+	g = g.Clone()
+	if err := pass.Run(g, pass.Inference...); err != nil {
+		return 0, err
 	}
-	return st.Size(), nil
+	c := counter{w: w}
+	err := Write(&c, g, o)
+	return c.n, err
+}
+
+// A counter counts what is written through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }

@@ -18,6 +18,8 @@ type Target struct {
 	Round int     // what a group keeps is rounded up to a multiple of it; 0 means 1
 	Score Score
 
+	Evidence *Evidence // for a Score that needs it: of this network
+
 	Width, Height int    // of the network's input; 0 is as the graph's input says
 	Clock         Clock  // knows milliseconds; needed for Milliseconds only
 	Table         *Table // what cuts were measured to cost in accuracy; nil goes by Score alone
@@ -116,7 +118,7 @@ func newAllocator(g *graph.Graph, t Target) (*allocator, error) {
 	if a.accountant, err = newAccountant(f, groups, t.Clock, t.Width, t.Height); err != nil {
 		return nil, err
 	}
-	if a.scores, err = Scores(groups, t.Score); err != nil {
+	if a.scores, err = Scores(groups, t.Score, t.Evidence); err != nil {
 		return nil, err
 	}
 	if t.Table != nil {

@@ -81,20 +81,17 @@ func (t *Table) growth(r Row) float64 {
 }
 
 // reprice makes the prices of channels the damage that their leaving was measured to do.
-// Scores decide among those that do none.
+// Scores, made a thousandth of that, decide among those that do none.
 func (t *Table) reprice(a *allocator) {
-	mean, n := 0.0, 0.0
+	mean, score := 0.0, 0.0
 	for i, g := range a.groups {
 		c := t.curve(g.Name, t.damage).convex()
 		for k := range a.prices[i] {
 			p := max(0, c.at(float64(k+1))-c.at(float64(k)))
-			a.prices[i][k], mean, n = p, mean+p, n+1
+			a.prices[i][k], mean, score = p, mean+p, score+a.scores[i][a.orders[i][k]]
 		}
 	}
-	small := 1e-3 * mean / max(1, n)
-	if small == 0 {
-		small = 1e-9
-	}
+	small := 1e-3 * max(1e-9, mean) / max(1e-300, score)
 	for i := range a.groups {
 		for k, c := range a.orders[i] {
 			a.prices[i][k] += small * a.scores[i][c]

@@ -39,7 +39,7 @@ type FileGroup struct {
 	Group string    `yaml:"group"`
 	From  int       `yaml:"from"`
 	To    int       `yaml:"to"`
-	Kept  float64   `yaml:"kept"` // share of the group's importance, by Score
+	Kept  float64   `yaml:"kept,omitempty"` // share of the group's importance, by Score
 	Saves FileSaves `yaml:"saves,flow"`
 	MAP   float64   `yaml:"map50_95,omitempty"`
 }
@@ -66,7 +66,7 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 		return nil, err
 	}
 	f := &File{Version: fileVersion, Model: Fingerprint(g), Target: target, Width: a.Width, Height: a.Height,
-		Score: cmp.Or(t.Score, L2), Order: map[string]string{}}
+		Score: cmp.Or(t.Score, DefaultScore), Order: map[string]string{}}
 	if a.guard > 0 && !math.IsInf(a.guard, 1) {
 		f.Guard = a.guard
 	}
@@ -85,17 +85,30 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 	return f, f.assess(a)
 }
 
-// Assess estimates again what the plan leaves, as after an edit. Of t the clock and the table
-// are used.
+// Assess estimates again what the plan leaves, as after an edit. Of t the clock, the
+// table and the evidence are used; without evidence for a Score that needs it, the groups'
+// Kept is 0.
 func (f *File) Assess(g *graph.Graph, t Target) error {
 	if _, err := f.Plan(g); err != nil {
 		return err
 	}
-	a, err := newAllocator(g, Target{Score: f.Score, Width: f.Width, Height: f.Height, Clock: t.Clock, Table: t.Table})
+	score := f.Score
+	if score.NeedsEvidence() && t.Evidence == nil {
+		score = DefaultScore
+	}
+	a, err := newAllocator(g, Target{Score: score, Evidence: t.Evidence, Width: f.Width, Height: f.Height, Clock: t.Clock, Table: t.Table})
 	if err != nil {
 		return err
 	}
-	return f.assess(a)
+	if err := f.assess(a); err != nil {
+		return err
+	}
+	if score != f.Score {
+		for i := range f.Groups {
+			f.Groups[i].Kept = 0
+		}
+	}
+	return nil
 }
 
 // assess fills in what the file says of its groups and blocks, and the estimate.

@@ -44,7 +44,7 @@ func TestScores(t *testing.T) {
 		prune.L2:    {{a0 * 2 / (a0 + a1), a1 * 2 / (a0 + a1)}, {b0 * 2 / (b0 + b1), b1 * 2 / (b0 + b1)}},
 		prune.Gamma: {{1.5, 0.5}, {b0 * 2 / (b0 + b1), b1 * 2 / (b0 + b1)}}, // b has no batch norm
 	} {
-		got, err := prune.Scores(groups, score)
+		got, err := prune.Scores(groups, score, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,11 +56,11 @@ func TestScores(t *testing.T) {
 			}
 		}
 	}
-	if _, err := prune.Scores(groups, "l3"); err == nil || !strings.Contains(err.Error(), "only l2 and gamma") {
+	if _, err := prune.Scores(groups, "l3", nil); err == nil || !strings.Contains(err.Error(), "only [l2 gamma taylor fisher]") {
 		t.Errorf("unknown score: %v", err)
 	}
 	set("a.weight", float32(math.NaN()))
-	if _, err := prune.Scores(groups, prune.L2); err == nil || !strings.Contains(err.Error(), "around a hold") {
+	if _, err := prune.Scores(groups, prune.L2, nil); err == nil || !strings.Contains(err.Error(), "around a hold") {
 		t.Errorf("NaN: %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestNewTakesTheLowest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scores, err := prune.Scores(groups, prune.L2)
+	scores, err := prune.Scores(groups, prune.L2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestNewRefuses(t *testing.T) {
 		{g, prune.Target{Keep: math.NaN()}, "keep is NaN"},
 		{g, prune.Target{Keep: 0.5, Floor: -1}, "floor -1"},
 		{g, prune.Target{Keep: 0.5, Round: -8}, "round -8"},
-		{g, prune.Target{Keep: 0.5, Score: "taylor"}, `no score "taylor"`},
+		{g, prune.Target{Keep: 0.5, Score: "l3"}, `no score "l3"`},
 		{empty, prune.Target{Keep: 0.5}, "a.weight has no numbers"},
 		{&graph.Graph{}, prune.Target{Keep: 0.5}, "0 inputs"},
 	} {

@@ -20,7 +20,7 @@ var sensitivityPage = template.Must(template.New("sensitivity").Parse(sensitivit
 // Sensitivity writes a pruning table as one HTML page that needs nothing else: a heat map of
 // groups and ratios, and a curve for each group. model is what it calls the network.
 func Sensitivity(w io.Writer, model string, t *prune.Table) error {
-	p := page{Model: model, Table: t}
+	p := tablePage{Model: model, Table: t}
 	for _, r := range prune.Ratios {
 		p.Ratios = append(p.Ratios, fmt.Sprintf("%.0f %%", 100*r))
 	}
@@ -30,7 +30,7 @@ func Sensitivity(w io.Writer, model string, t *prune.Table) error {
 		if !ok {
 			i = len(p.Groups)
 			at[r.Group] = i
-			p.Groups = append(p.Groups, pageGroup{Name: r.Group, Order: i, Width: r.From, Block: r.Ratio == 1, Cells: make([]pageCell, len(prune.Ratios))})
+			p.Groups = append(p.Groups, tableGroup{Name: r.Group, Order: i, Width: r.From, Block: r.Ratio == 1, Cells: make([]tableCell, len(prune.Ratios))})
 		}
 		g := &p.Groups[i]
 		k := slices.IndexFunc(prune.Ratios, func(v float64) bool { return math.Abs(v-r.Ratio) < 1e-9 })
@@ -41,7 +41,7 @@ func Sensitivity(w io.Writer, model string, t *prune.Table) error {
 		if t.Base.MAP > 0 {
 			loss = max(0, min(1, -r.Change.MAP/t.Base.MAP))
 		}
-		g.Cells[k] = pageCell{Known: true, Row: r, Text: fmt.Sprintf("%.1f", 100*r.Change.MAP), Loss: loss,
+		g.Cells[k] = tableCell{Known: true, Row: r, Text: fmt.Sprintf("%.1f", 100*r.Change.MAP), Loss: loss,
 			Colour: template.CSS(fmt.Sprintf("--heat:%.0f%%", 100*math.Sqrt(loss)))}
 		if g.Worst = max(g.Worst, loss); r.Ratio == 1 || r.Ratio == 0.5 {
 			g.Half = loss
@@ -61,19 +61,19 @@ func Sensitivity(w io.Writer, model string, t *prune.Table) error {
 	return sensitivityPage.Execute(w, p)
 }
 
-type page struct {
+type tablePage struct {
 	Model  string
 	Table  *prune.Table
 	Ratios []string
-	Groups []pageGroup
+	Groups []tableGroup
 }
 
-type pageGroup struct {
+type tableGroup struct {
 	Name     string
 	Order    int
 	Width    int
 	Block    bool
-	Cells    []pageCell
+	Cells    []tableCell
 	Half     float64 // share of mAP that is lost with half of it, or all of a block
 	HalfText string
 	Worst    float64
@@ -82,7 +82,7 @@ type pageGroup struct {
 	Losses   []template.HTML // box, objectness, class
 }
 
-type pageCell struct {
+type tableCell struct {
 	Known  bool
 	Row    prune.Row
 	Text   string
@@ -91,7 +91,7 @@ type pageCell struct {
 }
 
 // Tip is what a cell tells when it is pointed at.
-func (c pageCell) Tip() string {
+func (c tableCell) Tip() string {
 	r := c.Row
 	s := fmt.Sprintf("%d of %d stay: mAP50-95 %+.4f; loss of boxes %+.4f, objectness %+.4f, classes %+.4f; %d parameters, %.3f GFLOP",
 		r.To, r.From, r.Change.MAP, r.Change.Box, r.Change.Obj, r.Change.Cls, r.Params, r.GFLOP)
@@ -102,7 +102,7 @@ func (c pageCell) Tip() string {
 }
 
 // spark draws values, a change each, from 0 at the top to minus all at the bottom.
-func spark(cells []pageCell, value func(prune.Row) float64, all float64) template.HTML {
+func spark(cells []tableCell, value func(prune.Row) float64, all float64) template.HTML {
 	const w, h = 150.0, 44.0
 	points := []string{"2,2"}
 	for k, c := range cells {

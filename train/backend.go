@@ -2,6 +2,7 @@ package train
 
 import (
 	"iter"
+	"slices"
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -28,6 +29,7 @@ type LoadOptions struct {
 	Alone     bool      // other processes have no part in it, where the Backend shares its work with some
 	Optimizer Optimizer
 	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
+	FrozenBN  bool  // batch norms use their running statistics in Step too, which do not move; scale and shift learn
 }
 
 // Weights selects one of the two sets that a Network holds.
@@ -38,27 +40,53 @@ const (
 	Averaged                // their exponential moving average, which is what gets saved
 )
 
-// A Loss takes the raw maps of the whole batch, one per detection level in the order of
-// the Detect node's inputs, each [N, anchors*(5+classes), h, w], and returns the gradient
-// of the loss with respect to each, of the same shapes.
+// MapsOf returns the nodes whose values a Network gives: the inputs of the Detect node,
+// which are raw maps, then every further output of the graph, in order. One node may be
+// among them twice.
+func MapsOf(g *graph.Graph) []*graph.Node {
+	d := g.Detect()
+	if d == nil {
+		return g.Outputs
+	}
+	maps := slices.Clone(d.In)
+	for _, o := range g.Outputs {
+		if o != d {
+			maps = append(maps, o)
+		}
+	}
+	return maps
+}
+
+// A Loss takes the maps of the whole batch, in the order of MapsOf: one raw map per
+// detection level, each [N, anchors*(5+classes), h, w], and then those of further outputs,
+// [N,C,h,w]. It returns the gradient of the loss with respect to each, of the same shapes.
 type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
 
 // A Network is a graph's weights, their average, gradients and optimizer state on a
 // device. Its methods are called from one goroutine at a time.
 //
 // Where the Backend shares its work with other processes, each calls Load, Step with its own
-// part of the batch, Update and SetState as the others do. Load and SetState give all of them
+// part of the batch, Update, Gradients and SetState as the others do. Load and SetState give all of them
 // the numbers of process 0, Step averages running statistics by pictures over all, and Update
 // moves by the sum of all gradients, so that the networks stay the same.
 type Network interface {
 	// Step runs x [N,3,H,W] forward in training mode (batch statistics, running
-	// statistics updated), calls loss once, runs its gradients backward and adds the
+	// statistics updated; not so with FrozenBN), calls loss once, runs its gradients backward and adds the
 	// result to the accumulated gradients.
 	Step(x *tensor.Tensor, loss Loss) error
 	// Update moves the live weights by the accumulated gradients, clears these, and
 	// moves the average.
 	Update(u Update) error
-	// Predict runs x forward in evaluation mode and returns the raw maps.
+	// Gradients returns the gradients accumulated since the last Update, by the names of the
+	// parameters that learn, and clears them. Those of a group are the sum over its
+	// processes; the factor of scaled losses is taken out again.
+	Gradients() (map[string]*tensor.Tensor, error)
+	// Penalize makes every Update from now on add p, instead of what it added before. What p
+	// holds for parameters that do not learn is left aside. The error names one that the
+	// graph has not got, or has in another shape.
+	Penalize(p Penalty) error
+	// Predict runs x forward in evaluation mode and returns the maps that a Loss gets.
+	// Other processes have no part in it.
 	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)
 	// Recalibrate replaces the running statistics of every batch norm, live and averaged,
 	// by the mean over the batches, the live weights being as they are. A batch is valid

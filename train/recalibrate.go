@@ -23,12 +23,7 @@ func Recalibrate(ctx context.Context, be Backend, g *graph.Graph, items []datase
 	if o.Pictures == 0 {
 		o.Pictures = 3200
 	}
-	step := max(len(items)/o.Pictures, 1)
-	var chosen []dataset.Item
-	for i := 0; i < len(items) && len(chosen) < o.Pictures; i += step {
-		chosen = append(chosen, items[i])
-	}
-	loader, err := dataset.NewLoader(chosen, dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1})
+	loader, err := dataset.NewLoader(dataset.Spread(items, o.Pictures), dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ const validationPictures = 300
 // newValidation is a judge of networks whose statistics are right, by so many validation
 // pictures, spread evenly over the set.
 func newValidation(data *dataset.Data, size, pictures int) *judge {
-	return &judge{val: evenly(data.Val, pictures), size: size, precision: engine.FP32}
+	return &judge{val: dataset.Spread(data.Val, pictures), size: size, precision: engine.FP32}
 }
 
 // newJudge keeps pictures: some for training, and as many for validation as given.
@@ -50,7 +50,7 @@ func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, p
 	if j.loader, err = dataset.NewLoader(j.val, dataset.LoaderOptions{Size: size}); err != nil {
 		return nil, err
 	}
-	loader, err := dataset.NewLoader(evenly(data.Train, judgeStatistics), dataset.LoaderOptions{Size: size, CacheBytes: -1})
+	loader, err := dataset.NewLoader(dataset.Spread(data.Train, judgeStatistics), dataset.LoaderOptions{Size: size, CacheBytes: -1})
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +64,6 @@ func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, p
 		bar.set("pictures", len(j.statistics), loader.Batches())
 	}
 	return j, nil
-}
-
-// evenly chooses n items, or all where there are no more, from all over the list.
-func evenly(items []dataset.Item, n int) []dataset.Item {
-	if len(items) <= n {
-		return items
-	}
-	var chosen []dataset.Item
-	for i := range n {
-		chosen = append(chosen, items[i*len(items)/n])
-	}
-	return chosen
 }
 
 // canBF16 reports whether the engine computes in bfloat16 on this machine.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,12 +15,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"ultrafast"
+	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/prune"
 )
 
 type planFlags struct {
-	weights, table, latency, target, img, score, out string
+	weights, table, latency, data, target, img, score, out string
 	floor, round                                     int
 	asJSON                                           bool
 }
@@ -49,7 +51,8 @@ given, this machine is measured, and the table lies beside the plan.`,
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 8, "round kept channels up to a multiple: 8 or 16 suit kernels, 1 is exact")
-	fl.StringVar(&f.score, "score", "", "what a channel's importance is: l2 or gamma (default: the table's, or l2)")
+	fl.StringVar(&f.score, "score", "", "what a channel's importance is: l2, gamma, taylor or fisher (default: the table's, or l2)")
+	fl.StringVar(&f.data, "data", "", dataHelp+"; --score taylor and fisher need its training pictures")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .yaml (required)")
 	must(c.MarkFlagRequired("target"))
 	must(c.MarkFlagRequired("output"))
@@ -109,6 +112,11 @@ func (f *planFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
+	if t.Score.NeedsEvidence() {
+		if t.Evidence, err = f.gather(c, g, w, h); err != nil {
+			return err
+		}
+	}
 	t.Limit, t.Floor, t.Round, t.Width, t.Height, t.Blocks = limit, f.floor, f.round, w, h, true
 	plan, err := prune.Draft(g, t, f.target)
 	if err != nil {
@@ -139,6 +147,23 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 		}
 	}
 	return g, t, nil
+}
+
+// gather collects what a score of gradients needs.
+func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.Evidence, error) {
+	if f.data == "" {
+		return nil, errors.New("--score taylor and fisher look at training pictures: give --data")
+	}
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	if err != nil {
+		return nil, err
+	}
+	be, err := openBackend("cpu", 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer be.Close()
+	return gather(c.Context(), be, g, data, max(w, h), evidencePictures, c.ErrOrStderr())
 }
 
 // measureClock makes a latency table of this machine beside the plan.

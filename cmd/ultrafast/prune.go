@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,9 @@ The statistics of the batch norms are then measured anew on training pictures.
 With --plan the plan of ultrafast plan is carried out instead, and what came out is compared
 with what the plan had estimated.
 
+What a channel's importance is --score says: l2 and gamma look at the weights alone, taylor
+and fisher at how the loss on training pictures would change without the channel.
+
 What comes out is a smaller model, not a sparse one: train it on to win back accuracy
 (ultrafast train --weights small.safetensors).`,
 		Args: noArgs,
@@ -49,12 +53,12 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
 	fl.StringVar(&f.plan, "plan", "", "plan to carry out, of ultrafast plan")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
-	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
+	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "what a channel's importance is: l2, gamma, taylor or fisher")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 1, "round kept channels up to a multiple, such as 8")
 	fl.StringVar(&f.img, "img", "640", "side of the network's input while statistics are measured")
 	fl.IntVar(&f.batch, "batch", 16, "pictures at a time")
-	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on")
+	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on, and gradients where the score needs them")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
 		must(c.MarkFlagRequired(name))
@@ -71,6 +75,8 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
+	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
 	if err := checkOutput(f.out); err != nil {
 		return err
@@ -83,9 +89,15 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	plan, file, err := f.decide(g)
-	if err != nil {
-		return err
+	var file *prune.File
+	var plan *prune.Plan
+	if f.plan != "" {
+		if file, err = readPlan(f.plan); err != nil {
+			return err
+		}
+		if plan, err = file.Plan(g); err != nil {
+			return fmt.Errorf("%s: %w", f.plan, err)
+		}
 	}
 	splits := []string{"train"}
 	if file != nil {
@@ -96,10 +108,6 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 			}
 		}
 	}
-	small, err := plan.Apply(g)
-	if err != nil {
-		return err
-	}
 	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: splits})
 	if err != nil {
 		return err
@@ -109,6 +117,15 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	if plan == nil {
+		if plan, err = f.decide(c, be, g, data, side); err != nil {
+			return err
+		}
+	}
+	small, err := plan.Apply(g)
+	if err != nil {
+		return err
+	}
 	if small, err = recalibrate(c.Context(), be, small, data, side, f.batch, f.pictures, c.ErrOrStderr()); err != nil {
 		return err
 	}
@@ -134,24 +151,20 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	return err
 }
 
-// decide makes the plan, or reads it: then the file is returned too.
-func (f *pruneFlags) decide(g *graph.Graph) (*prune.Plan, *prune.File, error) {
-	if f.plan == "" {
-		plan, err := prune.New(g, prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)})
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", f.weights, err)
+// decide makes a plan, where there is no file of one.
+func (f *pruneFlags) decide(c *cobra.Command, be train.Backend, g *graph.Graph, data *dataset.Data, side int) (*prune.Plan, error) {
+	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
+	var err error
+	if target.Score.NeedsEvidence() {
+		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.weights, err)
 		}
-		return plan, nil, nil
 	}
-	file, err := readPlan(f.plan)
+	plan, err := prune.New(g, target)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("%s: %w", f.weights, err)
 	}
-	plan, err := file.Plan(g)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.plan, err)
-	}
-	return plan, file, nil
+	return plan, nil
 }
 
 // compare measures what a plan has left and says how far its estimate was off.
@@ -209,17 +222,16 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	return err
 }
 
-// gflop is what a model needs for one picture.
-func gflop(g *graph.Graph, w, h int) (float64, error) {
-	shapes, err := g.Shapes(1, h, w)
+// gather collects what the gradients of training pictures say about the channels of g.
+func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, pictures int, progress io.Writer) (*prune.Evidence, error) {
+	e, err := prune.NewEvidence(g)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sum := int64(0)
-	for _, n := range g.Nodes {
-		sum += n.MACs(shapes)
-	}
-	return 2 * float64(sum) / 1e9, nil
+	bar := newProgress(progress)
+	defer bar.clear()
+	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
+	return e, train.PictureGradients(ctx, be, g, dataset.Spread(data.Train, pictures), o, e.Add)
 }
 
 // recalibrate measures the statistics of the batch norms anew, telling out how far it is.

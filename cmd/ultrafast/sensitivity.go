@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ ultrafast latency --weights MODEL -o latency.csv measures one.`,
 	fl.StringVar(&f.img, "img", "640", "side of the network's input")
 	fl.StringVarP(&f.out, "output", "o", "", "folder of the table, made if need be (required)")
 	fl.IntVar(&f.pictures, "pictures", validationPictures, "validation pictures to measure on, spread over the set")
-	fl.StringVar(&f.score, "score", string(prune.L2), "by which importance channels leave: l2 or gamma")
+	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "by which importance channels leave: l2, gamma, taylor or fisher")
 	fl.StringVar(&f.latency, "latency", "", "latency table of the device, for milliseconds")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
@@ -58,6 +59,9 @@ ultrafast latency --weights MODEL -o latency.csv measures one.`,
 	return c
 }
 
+// evidencePictures is how many training pictures' gradients make a score, as in ultrafast prune.
+const evidencePictures = 800
+
 // tableFile and pageFile are what a folder of a table holds.
 const (
 	tableFile = "sensitivity.csv"
@@ -65,8 +69,11 @@ const (
 )
 
 func (f *sensitivityFlags) run(c *cobra.Command) error {
-	if f.pictures < 1 {
+	switch {
+	case f.pictures < 1:
 		return errors.New("--pictures: want at least 1")
+	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
 	g, err := ultrafast.Load(f.weights)
 	if err != nil {
@@ -130,9 +137,15 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 	if err != nil {
 		return err
 	}
+	var evidence *prune.Evidence
+	if t.Score.NeedsEvidence() {
+		if evidence, err = gather(ctx, be, g, data, t.Size, evidencePictures, out); err != nil {
+			return err
+		}
+	}
 	bar := newProgress(out)
 	defer bar.clear()
-	err = t.Measure(ctx, g, clock, j.worth, func(judged, all int) error {
+	err = t.Measure(ctx, g, clock, evidence, j.worth, func(judged, all int) error {
 		bar.set("cuts", judged, all)
 		return f.save(t, judged%20 == 0 || judged == all)
 	})

@@ -3,7 +3,9 @@ package backendtest
 
 import (
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"ultrafast/graph"
@@ -13,8 +15,8 @@ import (
 
 const network = `ultrafast graph 1
 x = input shape=1,3,16,16
-c0 = conv x w=f32[4,3,3,3] stride=2 pad=1
-b0 = batchnorm c0 c=4 eps=0.001 momentum=0.03
+model.0.c = conv x w=f32[4,3,3,3] stride=2 pad=1
+b0 = batchnorm model.0.c c=4 eps=0.001 momentum=0.03
 a0 = silu b0
 c1 = conv a0 w=f32[4,4,3,3] stride=2 pad=1
 a1 = silu c1
@@ -22,6 +24,12 @@ m0 = conv a0 w=f32[12,4,1,1] bias
 m1 = conv a1 w=f32[6,4,1,1] bias
 y = detect m0 m1 classes=1 strides=2,4 anchors=10,13,16,30;30,61
 output y
+`
+
+// further are outputs beside the head: a value of its middle, and a convolution of theirs.
+const further = `e = conv a1 w=f32[5,4,1,1]
+output a0
+output e
 `
 
 // Suite runs the tests on backends that open returns, with networks that compute in p.
@@ -33,20 +41,39 @@ func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 		"resumes":     resumes,
 		"recalibrate": recalibrates,
 		"errors":      fails,
+		"gradients":   gradients,
+		"penalties":   penalties,
 	} {
 		t.Run(name, func(t *testing.T) {
-			with(t, open, train.LoadOptions{Precision: p}, test)
+			with(t, open, filled(t, network), train.LoadOptions{Precision: p}, test)
 		})
 	}
+	for name, test := range map[string]func(*testing.T, train.Network){
+		"steps": func(t *testing.T, n train.Network) {
+			gives(t, n, []int{12, 8, 8}, []int{6, 4, 4}, []int{4, 8, 8}, []int{5, 4, 4})
+		},
+		"updates": updates,
+		"resumes": resumes,
+	} {
+		t.Run("further outputs/"+name, func(t *testing.T) {
+			with(t, open, filled(t, network+further), train.LoadOptions{Precision: p}, test)
+		})
+	}
+	t.Run("frozen norms", func(t *testing.T) {
+		with(t, open, filled(t, network), train.LoadOptions{Precision: p, FrozenBN: true}, frozenNorms)
+	})
+	t.Run("frozen layers", func(t *testing.T) {
+		with(t, open, filled(t, network), train.LoadOptions{Precision: p, Freeze: []int{0}}, frozenLayers)
+	})
 	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
 		t.Run("resumes "+string(o), func(t *testing.T) {
-			with(t, open, train.LoadOptions{Optimizer: o, Precision: p}, resumes)
+			with(t, open, filled(t, network), train.LoadOptions{Optimizer: o, Precision: p}, resumes)
 		})
 	}
 }
 
 // with runs a test on a network that is loaded with o.
-func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test func(*testing.T, train.Network)) {
+func with(t *testing.T, open func() train.Backend, g *graph.Graph, o train.LoadOptions, test func(*testing.T, train.Network)) {
 	b := open()
 	if b.String() == "" {
 		t.Error("the backend has no name")
@@ -56,7 +83,7 @@ func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test fun
 	if p == "" || o.Precision != "" && p != o.Precision {
 		t.Errorf("Precision of %q is %q", o.Precision, p)
 	}
-	n, err := b.Load(filled(t), o)
+	n, err := b.Load(g, o)
 	must(t, err)
 	if s := stateOf(t, n); s.momentum[train.LossScale] != nil {
 		s.momentum[train.LossScale].Data[0] = 256 // with the first one it skips some updates
@@ -74,10 +101,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// filled is the network with numbers in it.
-func filled(t *testing.T) *graph.Graph {
+// filled is a network with numbers in it.
+func filled(t *testing.T, text string) *graph.Graph {
 	t.Helper()
-	g, err := graph.Parse(network)
+	g, err := graph.Parse(text)
 	must(t, err)
 	for i, p := range g.Params() {
 		x := p.Tensor()
@@ -148,7 +175,7 @@ func same(a, b *graph.Graph) bool {
 }
 
 func loads(t *testing.T, n train.Network) {
-	want := filled(t)
+	want := filled(t, network)
 	s := stateOf(t, n)
 	if s.live.String() != want.String() || !same(s.live, want) || !same(s.averaged, want) {
 		t.Error("Graph is not what was loaded")
@@ -167,15 +194,18 @@ func loads(t *testing.T, n train.Network) {
 	}
 }
 
-// steps checks the maps' shapes for batches of one, few and more pictures, and that the
+func steps(t *testing.T, n train.Network) { gives(t, n, []int{12, 8, 8}, []int{6, 4, 4}) }
+
+// gives checks the maps' shapes for batches of one, few and more pictures, and that the
 // loss is called once.
-func steps(t *testing.T, n train.Network) {
+func gives(t *testing.T, n train.Network, want ...[]int) {
 	for _, pictures := range []int{1, 3, 8} {
-		shapes := [][]int{{pictures, 12, 8, 8}, {pictures, 6, 4, 4}}
 		check := func(what string, maps []*tensor.Tensor) {
 			t.Helper()
-			if len(maps) != 2 || !slices.Equal(maps[0].Shape, shapes[0]) || !slices.Equal(maps[1].Shape, shapes[1]) {
-				t.Fatalf("%s gives maps %v, want %v", what, maps, shapes)
+			if !slices.EqualFunc(maps, want, func(m *tensor.Tensor, w []int) bool {
+				return m.Shape[0] == pictures && slices.Equal(m.Shape[1:], w)
+			}) {
+				t.Fatalf("%s gives maps %v, want %d pictures of %v", what, maps, pictures, want)
 			}
 		}
 		calls := 0
@@ -278,4 +308,162 @@ func fails(t *testing.T, n train.Network) {
 		t.Errorf("error %v, want the reader's", err)
 	}
 	advance(t, n) // errors do no lasting harm
+}
+
+// gradients checks that they add up over steps, are there for what learns, and are gone
+// once they were asked for or used.
+func gradients(t *testing.T, n train.Network) {
+	take := func(pictures ...int) map[string]*tensor.Tensor {
+		t.Helper()
+		for _, size := range pictures {
+			must(t, n.Step(batch(size), half))
+		}
+		g, err := n.Gradients()
+		must(t, err)
+		return g
+	}
+	none := func(what string) {
+		t.Helper()
+		for name, g := range take() {
+			if slices.Max(g.Data) != 0 || slices.Min(g.Data) != 0 {
+				t.Errorf("%s: there are gradients of %s", what, name)
+			}
+		}
+	}
+	none("before a step")
+	few, more := take(3), take(5)
+	for _, p := range filled(t, network).Params() {
+		switch g := few[p.Name]; {
+		case p.Trainable != (g != nil):
+			t.Errorf("gradient of %s is %v", p.Name, g)
+		case g == nil:
+		case !slices.Equal(g.Shape, p.Tensor().Shape):
+			t.Errorf("gradient of %s is %v, want %v", p.Name, g, p.Tensor())
+		case slices.Max(g.Data) == 0 && slices.Min(g.Data) == 0:
+			t.Errorf("no gradient of %s", p.Name)
+		}
+	}
+	for name, g := range take(3, 5) {
+		size := max(slices.Max(g.Data), -slices.Min(g.Data))
+		for k, v := range g.Data {
+			if d := v - few[name].Data[k] - more[name].Data[k]; d > 1e-5*size || d < -1e-5*size {
+				t.Errorf("gradient of %s over two steps is %g, the single ones %g and %g", name, v, few[name].Data[k], more[name].Data[k])
+				break
+			}
+		}
+	}
+	none("after they were taken")
+	advance(t, n)
+	none("after an update")
+}
+
+// penalties checks by how far more a penalized update goes, and that it does so until the
+// penalty is taken back.
+func penalties(t *testing.T, n train.Network) {
+	start := stateOf(t, n)
+	u := train.Update{Rate: [3]float64{1e-3, 1e-3, 1e-3}, MaxNorm: 1, Average: 0.9}
+	move := func(p train.Penalty) []graph.Param {
+		t.Helper()
+		must(t, n.SetState(start.live, start.averaged, start.momentum))
+		must(t, n.Penalize(p))
+		must(t, n.Step(batch(3), half))
+		must(t, n.Update(u))
+		return stateOf(t, n).live.Params()
+	}
+	factors := func(g *graph.Graph, names ...string) map[string]*tensor.Tensor {
+		m := map[string]*tensor.Tensor{}
+		for i, p := range g.Params() {
+			if slices.Contains(names, p.Name) {
+				m[p.Name] = tensor.New(p.Tensor().Shape...)
+				for k, v := range numbers(i+50, p.Tensor().Len()) {
+					m[p.Name].Data[k] = 20 + 10*v
+				}
+			}
+		}
+		return m
+	}
+	p := train.Penalty{
+		L2: factors(start.live, "c1.weight", "b0.weight", "m1.bias"),
+		L1: factors(start.live, "b0.weight", "m0.weight"),
+	}
+	plain, pushed := move(train.Penalty{}), move(p)
+	for i, q := range start.live.Params() {
+		for k, w := range q.Tensor().Data {
+			want := 0.0
+			if f := p.L2[q.Name]; f != nil {
+				want += float64(f.Data[k]) * float64(w)
+			}
+			if f := p.L1[q.Name]; f != nil && w > 0 {
+				want += float64(f.Data[k])
+			} else if f != nil && w < 0 {
+				want -= float64(f.Data[k])
+			}
+			got := float64(plain[i].Tensor().Data[k]) - float64(pushed[i].Tensor().Data[k])
+			if math.Abs(got-1e-3*want) > 1e-5 {
+				t.Errorf("%s[%d] of %g moves %g further, want %g", q.Name, k, w, got, 1e-3*want)
+				break
+			}
+		}
+	}
+	again := move(train.Penalty{})
+	for i, q := range plain {
+		if !slices.Equal(again[i].Tensor().Data, q.Tensor().Data) {
+			t.Errorf("a penalty that was taken back still moves %s", q.Name)
+		}
+	}
+	for name, f := range map[string]*tensor.Tensor{"c9.weight": tensor.New(4, 3, 3, 3), "c1.weight": tensor.New(4), "m0.bias": nil, "b0.running_mean": tensor.New(4)} {
+		if err := n.Penalize(train.Penalty{L1: map[string]*tensor.Tensor{name: f}}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a penalty of %s with %v: error %v", name, f, err)
+		}
+	}
+}
+
+// frozenNorms checks that Step sees what Predict sees and moves no statistics.
+func frozenNorms(t *testing.T, n train.Network) {
+	want, err := n.Predict(batch(5), train.Live)
+	must(t, err)
+	must(t, n.Step(batch(5), func(maps []*tensor.Tensor) ([]*tensor.Tensor, error) {
+		for i, m := range maps {
+			for k, v := range m.Data {
+				if d := v - want[i].Data[k]; d > 0.02 || d < -0.02 { // of rounding, with 16 bits
+					t.Errorf("Step gives %g in map %d, Predict %g", v, i, want[i].Data[k])
+					break
+				}
+			}
+		}
+		return half(maps)
+	}))
+	before := stateOf(t, n)
+	must(t, n.Update(usual))
+	after := stateOf(t, n)
+	for i, p := range filled(t, network).Params() {
+		loaded, stepped, updated := p.Tensor().Data, before.live.Params()[i].Tensor().Data, after.live.Params()[i].Tensor().Data
+		if !slices.Equal(stepped, loaded) {
+			t.Errorf("Step moved %s", p.Name)
+		}
+		if slices.Equal(updated, loaded) == p.Trainable {
+			t.Errorf("Update: %s was %v and is %v", p.Name, loaded, updated)
+		}
+	}
+}
+
+// frozenLayers checks that what does not learn has no gradient and feels no penalty.
+func frozenLayers(t *testing.T, n train.Network) {
+	start := stateOf(t, n).live
+	p := start.Params()[0]
+	f := tensor.New(p.Tensor().Shape...)
+	for k := range f.Data {
+		f.Data[k] = 1
+	}
+	must(t, n.Penalize(train.Penalty{L2: map[string]*tensor.Tensor{p.Name: f}}))
+	must(t, n.Step(batch(3), half))
+	g, err := n.Gradients()
+	must(t, err)
+	if g[p.Name] != nil || g["m0.weight"] == nil {
+		t.Errorf("there are gradients of %s or none of m0.weight: %v", p.Name, g)
+	}
+	advance(t, n)
+	if got := stateOf(t, n).live.Params()[0]; !slices.Equal(got.Tensor().Data, p.Tensor().Data) {
+		t.Errorf("%s moved", p.Name)
+	}
 }

@@ -6,13 +6,14 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
+	"ultrafast/train"
 )
 
 // A plan is a graph as a list of calls. Values are numbered as the graph's nodes are.
 type plan struct {
 	calls []call
 	input int   // the value that is the picture
-	maps  []int // the values that are the raw maps
+	maps  []int // the values of train.MapsOf
 
 	precision int64 // of the shim's enum
 }
@@ -33,6 +34,7 @@ const (
 	evaluate mode = iota // use the running statistics
 	learn                // use those of the batch, move the running ones, record the way back
 	measure              // use those of the batch and make them the running ones
+	frozen               // use the running statistics, record the way back
 )
 
 // norms says what the batch norms of one pass do, and with whom.
@@ -42,20 +44,16 @@ type norms struct {
 	member int
 }
 
-// newPlan orders a graph into calls; params are g.Params(). Detect is the end: its inputs
-// are the maps. A graph without one gives its outputs.
+// newPlan orders a graph into calls; params are g.Params(). Detect is not computed: its
+// inputs are maps.
 func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 	number := make(map[*graph.Node]int, len(g.Nodes))
 	for i, n := range g.Nodes {
 		number[n] = i
 	}
-	ends := g.Outputs
-	if d := g.Detect(); d != nil {
-		ends = d.In
-	}
 	p := &plan{input: number[g.Input()]}
 	isMap := map[*graph.Node]bool{}
-	for _, n := range ends {
+	for _, n := range train.MapsOf(g) {
 		p.maps = append(p.maps, number[n])
 		isMap[n] = true
 	}
@@ -146,7 +144,7 @@ func (p *plan) findLast() {
 
 // run computes the maps of x, a tensor of s. Everything it makes belongs to s.
 func (p *plan) run(s *scope, weights []handle, x handle, m norms) ([]handle, error) {
-	if err := s.lib.err(s.lib.gradMode(flag(m.mode == learn))); err != nil {
+	if err := s.lib.err(s.lib.gradMode(flag(m.mode == learn || m.mode == frozen))); err != nil {
 		return nil, err
 	}
 	values := map[int]handle{p.input: x}
@@ -228,5 +226,5 @@ func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNor
 	if m.sync != 0 {
 		return l.syncNorm(out, x, &w[0], flag(silu), momentum, op.Eps, m.sync, int64(m.member))
 	}
-	return l.batchNorm(out, x, &w[0], flag(m.mode != evaluate), flag(silu), momentum, op.Eps)
+	return l.batchNorm(out, x, &w[0], flag(m.mode == learn || m.mode == measure), flag(silu), momentum, op.Eps)
 }
