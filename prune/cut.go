@@ -8,12 +8,16 @@ import (
 	"ultrafast/tensor"
 )
 
-// Apply returns the smaller network: every tensor without what leaves, names, blocks and
-// order of nodes as they were. g is untouched and shares nothing with the result; it may
+// Apply returns the smaller network: every tensor without what leaves, the nodes of blocks
+// that leave taken out, names and order of the others as they were. g is untouched and shares nothing with the result; it may
 // have no data. The error names the first group in which plan and network differ, or a
 // node that would be left without channels.
 func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	f, _, gone, err := p.on(g)
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := p.blocks(f.g)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +55,9 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 			}
 		}
 	}
+	for _, b := range blocks {
+		b.remove(f.g)
+	}
 	if err := f.g.Verify(); err != nil {
 		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
 	}
@@ -68,6 +75,17 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	f, groups, _, err := p.on(g)
 	if err != nil {
 		return nil, err
+	}
+	blocks, err := p.blocks(f.g)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range blocks {
+		for _, in := range b.add.In {
+			if b.branch[in] {
+				b.silence(in, true)
+			}
+		}
 	}
 	f.fill(groups)
 	for i, gr := range groups {

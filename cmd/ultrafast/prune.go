@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"path/filepath"
 	"slices"
 
@@ -16,7 +15,6 @@ import (
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
-	"ultrafast/tensor"
 	"ultrafast/train"
 )
 
@@ -118,30 +116,17 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	before, after := g.ParamCount(), small.ParamCount()
-	gb, err := gflop(g, side, side)
+	gb, err := g.GFLOP(side, side)
 	if err != nil {
 		return err
 	}
-	ga, err := gflop(small, side, side)
+	ga, err := small.GFLOP(side, side)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
 		100*float64(after)/float64(before), side, gb, ga, f.out)
 	return err
-}
-
-// gflop is what a model needs for one picture.
-func gflop(g *graph.Graph, w, h int) (float64, error) {
-	shapes, err := g.Shapes(1, h, w)
-	if err != nil {
-		return 0, err
-	}
-	sum := int64(0)
-	for _, n := range g.Nodes {
-		sum += n.MACs(shapes)
-	}
-	return 2 * float64(sum) / 1e9, nil
 }
 
 // gather collects what the gradients of training pictures say about the channels of g.
@@ -153,48 +138,13 @@ func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset
 	bar := newProgress(progress)
 	defer bar.clear()
 	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
-	return e, train.PictureGradients(ctx, be, g, sample(data.Train, pictures), o, e.Add)
+	return e, train.PictureGradients(ctx, be, g, dataset.Spread(data.Train, pictures), o, e.Add)
 }
 
-// sample picks n items, or all, spread evenly over the set.
-func sample(items []dataset.Item, n int) []dataset.Item {
-	n = min(n, len(items))
-	some := make([]dataset.Item, n)
-	for i := range some {
-		some[i] = items[i*len(items)/n]
-	}
-	return some
-}
-
-// recalibrate measures the statistics of the batch norms anew, on training pictures spread
-// evenly over the set, as they will be seen at work: letterboxed, not augmented.
-func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, progress io.Writer) (*graph.Graph, error) {
-	loader, err := dataset.NewLoader(sample(data.Train, pictures), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
-	if err != nil {
-		return nil, err
-	}
-	net, err := be.Load(g, train.LoadOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer net.Close()
-	bar, done := newProgress(progress), 0
+// recalibrate measures the statistics of the batch norms anew, telling out how far it is.
+func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, out io.Writer) (*graph.Graph, error) {
+	bar := newProgress(out)
 	defer bar.clear()
-	batches := func(yield func(*tensor.Tensor, error) bool) {
-		for b, err := range loader.Epoch(ctx, 0) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(b.X, nil) {
-				return
-			}
-			done++
-			bar.set("statistics", done, loader.Batches())
-		}
-	}
-	if err := net.Recalibrate(iter.Seq2[*tensor.Tensor, error](batches)); err != nil {
-		return nil, err
-	}
-	return net.Graph(train.Live)
+	return train.Recalibrate(ctx, be, g, data.Train, train.RecalibrateOptions{Size: side, Batch: batch, Pictures: pictures,
+		Progress: func(done, batches int) { bar.set("statistics", done, batches) }})
 }

@@ -1,0 +1,211 @@
+package prune
+
+import (
+	"math"
+	"slices"
+)
+
+// A curve is a function of how many channels of a group have left, by its corners; it begins
+// at 0, 0.
+type curve []struct{ out, value float64 }
+
+// at interpolates, and goes on as steeply as at the end beyond the last corner.
+func (c curve) at(out float64) float64 {
+	if len(c) < 2 {
+		return 0
+	}
+	i := 1
+	for i < len(c)-1 && out > c[i].out {
+		i++
+	}
+	a, b := c[i-1], c[i]
+	return a.value + (b.value-a.value)*(out-a.out)/(b.out-a.out)
+}
+
+// convex is the greatest convex function below: its slopes are prices in a fair order, and
+// the noise of single points is gone.
+func (c curve) convex() curve {
+	var hull curve
+	for _, p := range c {
+		for len(hull) > 1 {
+			a, b := hull[len(hull)-2], hull[len(hull)-1]
+			if (b.value-a.value)*(p.out-b.out) < (p.value-b.value)*(b.out-a.out) {
+				break
+			}
+			hull = hull[:len(hull)-1]
+		}
+		hull = append(hull, p)
+	}
+	return hull
+}
+
+// curve gathers a function of the rows of a group.
+func (t *Table) curve(group string, value func(Row) float64) curve {
+	c := make(curve, 1)
+	for _, r := range t.Rows {
+		if r.Group == group {
+			c = append(c, struct{ out, value float64 }{float64(r.From - r.To), value(r)})
+		}
+	}
+	slices.SortFunc(c, func(a, b struct{ out, value float64 }) int {
+		if d := a.out - b.out; d != 0 {
+			return int(math.Copysign(1, d))
+		}
+		return 0
+	})
+	return slices.CompactFunc(c, func(a, b struct{ out, value float64 }) bool { return a.out == b.out })
+}
+
+// damage is what a cut costs: the share of mAP50-95 that it loses and the share by which the
+// losses grow. What a cut gains is noise and counts 0.
+func (t *Table) damage(r Row) float64 {
+	d := 0.0
+	if t.Base.MAP > 0 {
+		d -= r.Change.MAP / t.Base.MAP
+	}
+	if sum := t.Base.Box + t.Base.Obj + t.Base.Cls; sum > 0 {
+		d += (r.Change.Box + r.Change.Obj + r.Change.Cls) / sum
+	}
+	return max(0, d)
+}
+
+// growth is by what share the loss grows that grows most.
+func (t *Table) growth(r Row) float64 {
+	worst := 0.0
+	for _, l := range [][2]float64{{r.Change.Box, t.Base.Box}, {r.Change.Obj, t.Base.Obj}, {r.Change.Cls, t.Base.Cls}} {
+		if l[1] > 0 {
+			worst = max(worst, l[0]/l[1])
+		}
+	}
+	return worst
+}
+
+// reprice makes the prices of channels the damage that their leaving was measured to do.
+// Scores decide among those that do none.
+func (t *Table) reprice(a *allocator) {
+	mean, n := 0.0, 0.0
+	for i, g := range a.groups {
+		c := t.curve(g.Name, t.damage).convex()
+		for k := range a.prices[i] {
+			p := max(0, c.at(float64(k+1))-c.at(float64(k)))
+			a.prices[i][k], mean, n = p, mean+p, n+1
+		}
+	}
+	small := 1e-3 * mean / max(1, n)
+	if small == 0 {
+		small = 1e-9
+	}
+	for i := range a.groups {
+		for k, c := range a.orders[i] {
+			a.prices[i][k] += small * a.scores[i][c]
+		}
+	}
+}
+
+// allowed says how many of a group's channels, of at most so many, may leave under a guard.
+// A group that was not measured stays, but for the last guard.
+func (t *Table) allowed(g *Group, most int, guard float64) int {
+	if math.IsInf(guard, 1) {
+		return most
+	}
+	c := t.curve(g.Name, t.growth)
+	n := 0
+	for n < most && len(c) > 1 && c.at(float64(n+1)) <= guard {
+		n++
+	}
+	return n
+}
+
+// blockPrice is the damage of a block's leaving, if it was measured and the guard lets it go.
+func (t *Table) blockPrice(block string, guard float64) (float64, bool) {
+	for _, r := range t.Rows {
+		if r.Group == block && r.Ratio == 1 {
+			return t.damage(r), t.growth(r) <= guard
+		}
+	}
+	return 0, false
+}
+
+// An Estimate is what a plan is thought to leave, before it is carried out.
+type Estimate struct {
+	Cost `yaml:",inline"`
+	// MAP is the mAP50-95 after the cut, with statistics measured anew and before anything is
+	// trained, on the pictures of the table; Low and High are the band that it is in with the
+	// table's own joint cuts. All are 0 without a table.
+	MAP  float64 `yaml:"map50_95,omitempty"`
+	Low  float64 `yaml:"low,omitempty"`
+	High float64 `yaml:"high,omitempty"`
+}
+
+// leastShare is of mAP: below it nothing is told apart.
+const leastShare = 0.01
+
+// worn is the logarithm of the share of mAP that a cut leaves.
+func (t *Table) worn(r Row) float64 {
+	return math.Log(max(leastShare, min(1, 1+r.Change.MAP/max(1e-9, t.Base.MAP))))
+}
+
+// worn sums over groups and blocks what a plan does to the logarithm of mAP, as though each
+// cut multiplied it by a share of its own.
+func (t *Table) wornBy(p *Plan) float64 {
+	sum := 0.0
+	for _, c := range p.Cuts {
+		sum += t.curve(c.Group, t.worn).at(float64(len(c.Drop)))
+	}
+	for _, b := range p.Blocks {
+		for _, r := range t.Rows {
+			if r.Group == b && r.Ratio == 1 {
+				sum += t.worn(r)
+			}
+		}
+	}
+	return sum
+}
+
+// predict says what mAP a plan leaves, and a band. The sum over groups is scaled by what the
+// rows of all groups at once show: cuts together do more or less harm than each by itself.
+func (t *Table) predict(p *Plan) (mid, low, high float64) {
+	factor, spread := t.calibrate()
+	x := factor * t.wornBy(p)
+	mid = t.Base.MAP * math.Exp(x)
+	low = t.Base.MAP * max(0, math.Exp(x*(1+spread))-leastShare)
+	high = t.Base.MAP * math.Exp(x/(1+spread))
+	return mid, low, high
+}
+
+// calibrate fits measured = factor * predicted, in logarithms, to the rows of all groups, and
+// gives the relative spread that is left. Without such rows it is 1, ±50 %.
+func (t *Table) calibrate() (factor, spread float64) {
+	var x, y []float64
+	for _, r := range t.Rows {
+		if r.Group != AllGroups || r.Ratio == 1 {
+			continue
+		}
+		p := &Plan{}
+		seen := map[string]bool{}
+		for _, q := range t.Rows {
+			if q.Group != AllGroups && q.Ratio == r.Ratio && q.Ratio < 1 && !seen[q.Group] {
+				seen[q.Group] = true
+				p.Cuts = append(p.Cuts, Cut{Group: q.Group, From: q.From, Drop: make([]int, q.From-q.To)})
+			}
+		}
+		if w := t.worn(r); w > math.Log(2*leastShare) && t.wornBy(p) < 0 {
+			x, y = append(x, t.wornBy(p)), append(y, w)
+		}
+	}
+	factor, spread = 1, 0.5
+	if len(x) == 0 {
+		return factor, spread
+	}
+	sum := 0.0
+	for i := range x {
+		sum += math.Log(max(1e-3, y[i]/x[i])) / float64(len(x))
+	}
+	factor = math.Exp(sum)
+	for i := range x {
+		if r := y[i] / x[i] / factor; r > 0 {
+			spread = max(spread, max(r, 1/r)-1)
+		}
+	}
+	return factor, spread
+}
