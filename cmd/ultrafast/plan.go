@@ -22,8 +22,8 @@ import (
 
 type planFlags struct {
 	weights, table, latency, data, target, img, score, out string
-	floor, round                                     int
-	asJSON                                           bool
+	floor, round                                           int
+	asJSON                                                 bool
 }
 
 func planCommand() *cobra.Command {
