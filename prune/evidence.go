@@ -41,12 +41,7 @@ func NewEvidence(g *graph.Graph) (*Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Evidence{groups: groups, names: map[*tensor.Tensor]string{}, gates: gates(g)}
-	for _, p := range g.Params() {
-		if p.Trainable {
-			e.names[p.Tensor()] = p.Name
-		}
-	}
+	e := &Evidence{groups: groups, names: namesOf(g), gates: gates(g)}
 	for _, gr := range groups {
 		e.absolute = append(e.absolute, make([]float64, gr.Width()))
 		e.squared = append(e.squared, make([]float64, gr.Width()))

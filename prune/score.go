@@ -99,24 +99,26 @@ func l2(g *Group) []float64 {
 	v := make([]float64, g.Width())
 	for c, ch := range g.Channels {
 		for _, m := range ch.Members {
-			switch op := m.Node.Op.(type) {
-			case *graph.Conv:
-				if m.Tensor == op.Weight {
-					v[c] += m.squares()
-				}
-			case *graph.ConvTranspose:
-				if m.Tensor == op.Weight {
-					v[c] += m.squares()
-				}
-			case *graph.BatchNorm:
-				if m.Tensor == op.Gamma {
-					v[c] += m.squares()
-				}
+			if m.weighs() {
+				v[c] += m.squares()
 			}
 		}
 		v[c] = math.Sqrt(v[c])
 	}
 	return v
+}
+
+// weighs reports whether the member is weights of a convolution or the scale of a batch norm.
+func (m Member) weighs() bool {
+	switch op := m.Node.Op.(type) {
+	case *graph.Conv:
+		return m.Tensor == op.Weight
+	case *graph.ConvTranspose:
+		return m.Tensor == op.Weight
+	case *graph.BatchNorm:
+		return m.Tensor == op.Gamma
+	}
+	return false
 }
 
 // gamma is L2 where a channel has no batch norm.

@@ -38,3 +38,19 @@ func (p Penalty) Check(g *graph.Graph) error {
 	}
 	return nil
 }
+
+// penalize makes the epoch's penalty and hands it to the network.
+func (r *run) penalize() error {
+	if r.c.Penalty == nil {
+		return nil
+	}
+	live, err := r.net.Graph(Live)
+	if err != nil {
+		return err
+	}
+	p, err := r.c.Penalty(r.at.epochs, live)
+	if err != nil {
+		return fmt.Errorf("penalty: %w", err)
+	}
+	return r.net.Penalize(p)
+}

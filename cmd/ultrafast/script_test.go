@@ -16,7 +16,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ultrafast/engine"
-	"ultrafast/graph"
 	"ultrafast/ort"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
@@ -134,14 +133,4 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
-}
-
-// canBF16 reports whether the engine computes in bfloat16 on this machine.
-func canBF16() bool {
-	g, err := graph.Parse("ultrafast graph 1\nx = input shape=1,1,1,1\noutput x\n")
-	if err != nil {
-		panic(err)
-	}
-	_, err = engine.Compile(g, engine.Options{Precision: engine.BF16})
-	return err == nil
 }
