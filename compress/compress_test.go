@@ -1,0 +1,424 @@
+package compress
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/report"
+	"ultrafast/scene"
+	"ultrafast/tensor"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+// drawn is a data set of few pictures.
+func drawn(t testing.TB) *dataset.Data {
+	t.Helper()
+	path, err := scene.Write(t.TempDir(), scene.Set{Train: 6, Val: 3, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := dataset.Open(path, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// task is a compression on a backend that learns nothing: baseline, rounds, controls.
+func task(data *dataset.Data) (Job, Options) {
+	job := Job{Cfg: "thin", Data: "data.yaml", DataHash: HashData(data), Target: "params=0.2M", MaxDrop: 1, Width: 64, Height: 64,
+		Runtime: "fake", Epochs: 2, Batch: 3, Precision: "fp32", Hyp: train.DefaultHyp().String()}
+	return job, Options{Backend: train.Drift(), Version: "test", Processor: "none",
+		Model: func() (*graph.Graph, error) {
+			cfg, err := yolo.Standard("yolov5n")
+			if err != nil {
+				return nil, err
+			}
+			cfg.Width = 0.125
+			return yolo.New(cfg, data.Names, 1)
+		},
+		Predictor: func(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil },
+		Profile: func(g *graph.Graph) (prune.Profile, error) {
+			return prune.Profile{Ms: float64(g.ParamCount()) / 1e5}, nil
+		},
+		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
+}
+
+// constant predicts one logit everywhere: boxes like the anchors in every cell, or none.
+func constant(g *graph.Graph, logit float32) train.Predict {
+	d := g.Detect()
+	return func(x *tensor.Tensor) ([]*tensor.Tensor, error) {
+		shapes, err := g.Shapes(x.Shape[0], x.Shape[2], x.Shape[3])
+		if err != nil {
+			return nil, err
+		}
+		var maps []*tensor.Tensor
+		outputs := 5 + d.Op.(*graph.Detect).Classes
+		for _, in := range d.In {
+			m := tensor.New(shapes[in]...)
+			area := shapes[in][2] * shapes[in][3]
+			for i := range m.Data {
+				if i/area%outputs >= 4 { // objectness and classes
+					m.Data[i] = logit
+				}
+			}
+			maps = append(maps, m)
+		}
+		return maps, nil
+	}
+}
+
+// results are the files that say what a run came to: all but those with times in them.
+func results(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		switch filepath.Base(name) {
+		case "state.json", "log.txt", "estimate.json", "report.json", "report.html", "commands.txt", lockFile, "opt.yaml":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if filepath.Base(name) == "verdict.json" || name == "rounds.json" {
+			text = withoutSeconds(t, text)
+		}
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func withoutSeconds(t *testing.T, text []byte) []byte {
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, `"seconds"`) {
+			lines = append(lines, line)
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s differs", name)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is there and was not", name)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	dir := filepath.Join(t.TempDir(), "run")
+	e, err := Plan(t.Context(), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range e.Steps {
+		names = append(names, s.Name)
+	}
+	want := []string{"baseline", "round 1", "round 2", "round 3", "final training", "control: from scratch", "control: thin YOLOv5"}
+	if !slices.Equal(names, want) || e.Child.Params > 200_000 || e.Steps[5].Epochs != 7 || !(e.Seconds > 0) || !(e.Child.Ms > 0) {
+		t.Errorf("the plan is %+v", e)
+	}
+
+	var told []string
+	o.Progress = func(p Progress) {
+		if p.Training != nil && p.Training.Validated != nil {
+			told = append(told, p.Doing)
+		}
+	}
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.AtWork || r.Choice.Name != contestants[0].name || !r.Choice.Reached || !r.Choice.Within || r.Handed() == nil {
+		t.Errorf("it came to %+v", r.Choice)
+	}
+	if len(r.Rounds) != 3 || r.Final.Params > 200_000 || r.Final.Epochs != 7 || r.Scratch.Params != r.Final.Params || r.Thin.Params > r.Final.Params {
+		t.Errorf("rounds %+v\nfinal %+v scratch %+v thin %+v", r.Rounds, r.Final, r.Scratch, r.Thin)
+	}
+	if !slices.Equal(slices.Compact(told), want) {
+		t.Errorf("trained were %v", told)
+	}
+	for _, s := range r.State.Stages {
+		if !s.Done {
+			t.Errorf("stage %s is not done", s.Name)
+		}
+	}
+	for _, name := range []string{"child.safetensors", "child.onnx", "report.json", "report.html", "commands.txt", "log.txt"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+
+	// Once finished it stays as it is.
+	before := results(t, dir)
+	if _, err := Run(t.Context(), dir, job, data, o); err != nil {
+		t.Fatal(err)
+	}
+	same(t, results(t, dir), before)
+
+	// Another job is refused, and the differences are named.
+	for want, change := range map[string]func(*Job){
+		"epochs is 5 and was 2":                 func(j *Job) { j.Epochs = 5 },
+		"the pictures or labels of data.yaml":   func(j *Job) { j.DataHash = "other" },
+		"hyp has other numbers: lr0: 0.5":       func(j *Job) { h := train.DefaultHyp(); h.LR0 = 0.5; j.Hyp = h.String() },
+		"weights is other.pt and was none":      func(j *Job) { j.Weights = "other.pt" },
+		"target is params=1M and was params=0.": func(j *Job) { j.Target = "params=1M" },
+	} {
+		other := job
+		change(&other)
+		if _, err := Run(t.Context(), dir, other, data, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A run that is stopped again and again ends as one that is not.
+func TestStops(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	whole := filepath.Join(t.TempDir(), "whole")
+	steps := 0
+	o.Progress = func(Progress) { steps++ }
+	if _, err := Run(t.Context(), whole, job, data, o); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	dir, stops := filepath.Join(t.TempDir(), "stopped"), 0
+	for {
+		ctx, cancel := context.WithCancel(t.Context())
+		left := 1 + rng.IntN(steps/4)
+		o.Progress = func(Progress) {
+			if left--; left == 0 {
+				cancel()
+			}
+		}
+		_, err := Run(ctx, dir, job, data, o)
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if r, err := ReadResult(dir); err != nil || r.Finished || r.AtWork {
+			t.Fatalf("status of a stopped run: %+v, %v", r, err)
+		}
+		if stops++; stops > 200 {
+			t.Fatal("it does not come to an end")
+		}
+	}
+	if stops < 3 {
+		t.Errorf("stopped only %d times", stops)
+	}
+	same(t, results(t, dir), results(t, whole))
+}
+
+// What finds less than the budget allows is tried again with half the cut, and rolled back.
+func TestRollBack(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.MaxDrop = 0
+	const cliff = 300_000 // parameters, below which nothing is found
+	o.Predictor = func(g *graph.Graph) (train.Predict, error) {
+		if g.ParamCount() < cliff {
+			return constant(g, -20), nil
+		}
+		return constant(g, 1), nil
+	}
+	r, err := Run(t.Context(), filepath.Join(t.TempDir(), "run"), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Parent.points() == 0 {
+		t.Fatal("the parent finds nothing, so nothing can be lost")
+	}
+	last, n := r.Rounds[len(r.Rounds)-1], len(r.Rounds)
+	if last.Kept || last.Attempt != 2 || r.Rounds[n-2].Number != last.Number || last.Goal <= r.Rounds[n-2].Goal || last.Epochs != 2*r.Rounds[n-2].Epochs {
+		t.Errorf("the last rounds are %+v and %+v", r.Rounds[n-2], last)
+	}
+	if r.End.Reached || r.Choice.Reached || r.Final.Params < cliff || !strings.Contains(r.End.Why, "the best reachable within 0 points is") {
+		t.Errorf("it ended with %d parameters, %+v", r.Final.Params, r.End)
+	}
+}
+
+// Floors end the rounds too.
+func TestFloors(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Target = "params=100"
+	if _, err := Plan(t.Context(), job, data, o); err == nil || !strings.Contains(err.Error(), "out of reach") {
+		t.Errorf("the plan for 100 parameters: %v", err)
+	}
+}
+
+// Milliseconds are steered by a table that promises too much, and come out right.
+func TestMilliseconds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a dozen networks")
+	}
+	data := drawn(t)
+	job, o := task(data)
+	job.Target = "speedup=1.5x"
+	o.Profile = func(g *graph.Graph) (prune.Profile, error) { return layerTimes(g), nil }
+	r, err := Run(t.Context(), filepath.Join(t.TempDir(), "run"), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Choice.Reached || r.Final.Measured > nearly*r.Parent.Measured/1.5 {
+		t.Errorf("%.2f of %.2f ms: %+v", r.Final.Measured, r.Parent.Measured, r.End)
+	}
+}
+
+// layerTimes takes every convolution for as long as its multiplications, and each picture for a while.
+func layerTimes(g *graph.Graph) prune.Profile {
+	shapes, err := g.Shapes(1, 64, 64)
+	if err != nil {
+		panic(err)
+	}
+	p := prune.Profile{}
+	for _, n := range g.Nodes {
+		if macs := n.MACs(shapes); macs > 0 {
+			p.Steps = append(p.Steps, prune.StepMs{Node: n.Name, Ms: float64(macs) / 1e6})
+			p.Ms += float64(macs) / 1e6
+		}
+	}
+	p.Ms += 0.05
+	return p
+}
+
+func TestFolders(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Errorf("a folder with something else in it: %v", err)
+	}
+	dir = t.TempDir()
+	release, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "at work in another process") {
+		t.Errorf("a run that is at work: %v", err)
+	}
+	if _, err := ReadResult(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty folder: %v", err)
+	}
+}
+
+// Every field of a job is compared.
+func TestDifferences(t *testing.T) {
+	var a, b Job
+	v := reflect.ValueOf(&a).Elem()
+	for i := range v.NumField() {
+		a = Job{}
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Float64:
+			f.SetFloat(1)
+		case reflect.Uint64:
+			f.SetUint(1)
+		default:
+			f.SetInt(1)
+		}
+		if d := a.Differences(b); len(d) != 1 {
+			t.Errorf("%s: %v", v.Type().Field(i).Name, d)
+		}
+	}
+}
+
+func TestRecipes(t *testing.T) {
+	h := train.DefaultHyp()
+	h.Mixup, h.CopyPaste = 0.4, 0.2
+	l := lighter(h, 0.5)
+	if l.Mixup != 0.2 || l.CopyPaste != 0.1 || l.Mosaic != 0.75 || lighter(h, 1) != h || lighter(h, 2) != h {
+		t.Errorf("lighter: %+v", l)
+	}
+	g := gentle(h, 0.1)
+	if g.LR0 != h.LR0*0.1 || g.WarmupBiasLR != g.LR0 {
+		t.Errorf("gentle: %+v", g)
+	}
+	for _, c := range []struct {
+		at, goal float64
+		rounds   int
+	}{{100, 99, 1}, {100, 70, 1}, {100, 69, 2}, {100, 49, 2}, {100, 5, 9}} {
+		if n := roundsTo(c.at, c.goal); n != c.rounds {
+			t.Errorf("from %v to %v in %d rounds, want %d", c.at, c.goal, n, c.rounds)
+		}
+		at := c.at
+		for range c.rounds {
+			at = next(at, c.goal)
+		}
+		if d := at/c.goal - 1; d > 1e-9 || d < -1e-9 {
+			t.Errorf("rounds from %v end at %v, want %v", c.at, at, c.goal)
+		}
+	}
+}
+
+// Whatever is in a run's files, reading it is an error or a result that can be shown.
+func FuzzReadResult(f *testing.F) {
+	state, err := json.Marshal(newState(Job{Target: "params=1k"}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(state, []byte(`{"file":"a","accuracy":{}}`))
+	f.Add(state, []byte(`{"all":[{"model":null}],"reached":true}`))
+	f.Add(state, []byte(`null`))
+	f.Fuzz(func(t *testing.T, state, other []byte) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "round-1"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "final.json", "scratch.json", "thin.json", "choice.json", "round-1/verdict.json"} {
+			if err := os.WriteFile(filepath.Join(dir, name), other, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "state.json"), state, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ReadResult(dir); err == nil {
+			r.Handed()
+			for _, v := range r.Rounds {
+				v.Name()
+			}
+		}
+	})
+}
