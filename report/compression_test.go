@@ -25,7 +25,7 @@ import (
 func sample(t *testing.T) *Compression {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
-	names := scene.Names
+	names := slices.Clone(scene.Names) // tests change them
 	accuracy := func(level float64) *Accuracy {
 		r := box.Report{Pictures: 383, Labels: 1402, Precision: level + 0.1, Recall: level, MAP50: level, MAP5095: level * 0.45, Confidence: 0.31}
 		for c := range names {
@@ -140,7 +140,7 @@ func written(t *testing.T, dir string, c *Compression) (page, data string, eleme
 	if err := json.Unmarshal([]byte(files[1]), &again); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := json.MarshalIndent(&again, "", "\t"); err != nil || string(b)+"\n" != files[1] {
+	if b, err := json.MarshalIndent(&again, "", "\t"); err != nil || string(b)+"\n" != strings.ReplaceAll(files[1], `\ufffd`, "\uFFFD") {
 		t.Errorf("report.json is another after it was read (%v)", err)
 	}
 	// The page is written as XHTML could be, so a strict parser tells whether it is whole.
@@ -176,7 +176,7 @@ func written(t *testing.T, dir string, c *Compression) (page, data string, eleme
 				case a.Name.Local == "href" && !strings.HasPrefix(a.Value, "data:image/jpeg;base64,"):
 					t.Errorf("<%s> refers to %q", e.Name.Local, a.Value)
 				}
-				if e.Name.Local != "meta" && (strings.Contains(a.Value, "NaN") || strings.Contains(a.Value, "Inf") || strings.Contains(a.Value, "ZgotmplZ")) {
+				if !strings.HasPrefix(a.Value, "data:") && (strings.Contains(a.Value, "NaN") || strings.Contains(a.Value, "Inf") || strings.Contains(a.Value, "ZgotmplZ")) {
 					t.Errorf("<%s> has %s=%q", e.Name.Local, a.Name.Local, a.Value)
 				}
 			}
@@ -200,8 +200,8 @@ func TestCompressionPage(t *testing.T) {
 	c := sample(t)
 	page, _, elements := written(t, t.ArtifactDir(), c)
 	for _, want := range []string{
-		"17.3×", "9.91×", "−0.6", "11.2 ms", "1.13 ms", // in large print
-		"17.3 times smaller (7.09 MB to 413 kB) and 9.91 times faster (11.2 ms to 1.13 ms, native, 1 thread, fp32); mAP50-95 went from 0.308 to 0.302.",
+		"17.2×", "9.91×", "−0.6", "11.2 ms", "1.13 ms", // in large print
+		"17.2 times smaller (7.09 MB to 413 kB) and 9.91 times faster (11.2 ms to 1.13 ms, native, 1 thread, fp32); mAP50-95 went from 0.308 to 0.302. The best control, child&#39;s shape from scratch, reached 0.298.",
 		"One seed:", "AMD EPYC 9R14", "1,766,623", "model.18.cv3.conv", "rolled back: lost 4.0 points", "street 11.jpg", "ultrafast compress",
 	} {
 		if !strings.Contains(page, want) {
@@ -325,10 +325,10 @@ func TestCompressionLarge(t *testing.T) {
 	}
 	c.Pictures = append(c.Pictures, c.Pictures...)
 	c.Plan, c.Layers.Rows, c.Rounds = slices.Repeat(c.Plan, 30), slices.Repeat(c.Layers.Rows, 30), slices.Repeat(c.Rounds, 100)
-	c.Models = append(c.Models, slices.Repeat(c.Models[2:], 20)...)
 	for i := range c.Models {
 		c.Models[i].Accuracy.Classes = slices.Repeat(c.Models[i].Accuracy.Classes, 500)
 	}
+	c.Models = append(c.Models, slices.Repeat(c.Models[2:], 20)...)
 	page, _, _ := written(t, t.TempDir(), c)
 	for _, want := range []string{"12 more pictures are in report.json", "1310 more rows are in report.json"} {
 		if !strings.Contains(page, want) {

@@ -86,7 +86,7 @@ const (
 	maxText    = 2000
 	maxShown   = 12 // pictures
 	maxBoxes   = 60 // in a picture, of one model
-	jpegBudget = 140_000
+	jpegBudget = 110_000
 )
 
 // clip shortens a text to n runes.

@@ -29,6 +29,11 @@ type bar struct {
 	Y, Width, H float64
 }
 
+// TextColumn tells whether column i holds words, which begin at the left.
+func (t table) TextColumn(i int) bool {
+	return i > 0 && len(t.Rows) > 0 && i <= len(t.Rows[0].Cells) && t.Rows[0].Cells[i-1].Class == "text"
+}
+
 // add appends a row, or counts it where the table is long enough.
 func (t *table) add(head string, cells ...cell) {
 	if len(t.Rows) >= maxRows {
@@ -100,7 +105,7 @@ func (c *Compression) plan() section {
 		s.Missing = []string{c.missing(PartPlan, "There is no plan: no channels were cut.")}
 		return s
 	}
-	s.Text = "Channels in network order: solid what was kept, outlined what was cut."
+	s.Text = "Channels in network order: outlined the parent, solid what was kept."
 	s.Charts = []chart{c.outline()}
 	widest := 1
 	for _, p := range c.Plan {
@@ -129,7 +134,7 @@ func (c *Compression) layers() section {
 		s.Missing = []string{c.missing(PartLayers, "Layers were not timed one by one.")}
 		return s
 	}
-	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: above the parent's, outlined, below the result's, solid.", timed{c.Layers.Runtime, c.Layers.Threads, ""})
+	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: outlined the parent, solid the result.", timed{c.Layers.Runtime, c.Layers.Threads, ""})
 	var parent, child, slowest Number
 	for _, l := range c.Layers.Rows {
 		for _, v := range []Number{positive(l.Parent), positive(l.Child)} {
@@ -151,7 +156,7 @@ func (c *Compression) layers() section {
 		}
 		return float64(100 * v / slowest)
 	}
-	t.add("all", cell{}, cell{Text: digits(parent)}, cell{Text: digits(child)}, cell{Text: times(parent, child)}, cell{}, cell{})
+	t.add("all", cell{}, cell{Text: digits(parent)}, cell{Text: digits(child)}, cell{Text: times(parent, child)}, cell{Class: "text"}, cell{Class: "text"})
 	for _, l := range c.Layers.Rows {
 		t.add(l.Name,
 			cell{Class: "bars", Bars: []bar{{"before", 0, width(l.Parent), 5}, {"after", 7, width(l.Child), 5}}},
