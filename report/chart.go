@@ -224,7 +224,7 @@ func columns(title, says, unit string, pairs []pair) chart {
 	gap := min(wide*0.2, 4)
 	for i, p := range pairs {
 		a.column("before", p, p.before, float64(i)*wide+gap/2, wide-gap)
-		a.column("after", p, p.after, float64(i)*wide+wide/4, wide/2) // narrower, so that both are seen
+		a.column("after", p, p.after, float64(i)*wide+wide*0.2, wide*0.6) // narrower, so that both are seen
 	}
 	a.Legend = []key{{Class: "before", Name: "parent"}, {Class: "after", Name: "result"}}
 	return a.chart

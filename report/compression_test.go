@@ -21,8 +21,8 @@ import (
 	"ultrafast/scene"
 )
 
-// sample is a compression with everything that a page can show.
-func sample(t *testing.T) *Compression {
+// sample is a compression with everything that a page can show, and so many pictures.
+func sample(t *testing.T, pictures int) *Compression {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	names := slices.Clone(scene.Names) // tests change them
@@ -98,7 +98,7 @@ func sample(t *testing.T) *Compression {
 		c.Curves = append(c.Curves, l)
 	}
 	dir := t.TempDir()
-	for i := range 12 {
+	for i := range pictures {
 		img, faces := scene.Draw(rng, 640, 360+40*(i%4))
 		e := Example{File: filepath.Join(dir, fmt.Sprintf("street %02d.jpg", i))}
 		if err := img.SaveJPEG(e.File, 90); err != nil {
@@ -197,7 +197,7 @@ func written(t *testing.T, dir string, c *Compression) (page, data string, eleme
 
 // With -artifacts the sample page stays, to be looked at.
 func TestCompressionPage(t *testing.T) {
-	c := sample(t)
+	c := sample(t, 12)
 	page, _, elements := written(t, t.ArtifactDir(), c)
 	for _, want := range []string{
 		"17.2×", "9.91×", "−0.6", "11.2 ms", "1.13 ms", // in large print
@@ -232,7 +232,7 @@ func TestCompressionEmpty(t *testing.T) {
 
 // A machine without ONNX Runtime and a compression without controls say so.
 func TestCompressionMissing(t *testing.T) {
-	c := sample(t)
+	c := sample(t, 0)
 	c.Models = c.Models[:2]
 	for i := range c.Models {
 		c.Models[i].Times = c.Models[i].Times[:2]
@@ -267,14 +267,12 @@ func each[T any](v reflect.Value, f func(reflect.Value)) {
 
 func TestCompressionNumbers(t *testing.T) {
 	for _, n := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, -1, 1, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1 + 1e-15} {
-		c := sample(t)
-		c.Pictures = c.Pictures[:1]
+		c := sample(t, 1)
 		each[Number](reflect.ValueOf(c), func(v reflect.Value) { v.SetFloat(n) })
 		written(t, t.TempDir(), c)
 	}
 	for _, n := range []int64{0, -1, math.MaxInt, math.MinInt} {
-		c := sample(t)
-		c.Pictures = c.Pictures[:1]
+		c := sample(t, 1)
 		each[int](reflect.ValueOf(c), func(v reflect.Value) { v.SetInt(n) })
 		each[int64](reflect.ValueOf(c), func(v reflect.Value) { v.SetInt(n) })
 		written(t, t.TempDir(), c)
@@ -286,8 +284,7 @@ func TestCompressionHostile(t *testing.T) {
 		"</title></style></svg><script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "' onmouseover='alert(1)", "{{.Title}}<!-- -->", "]]>&amp;&#0;",
 		"javascript:alert(1)", "a\x00b\x1b[31m\u202egnp.exe", "\xff\xfe", "", strings.Repeat("long ", 4000),
 	} {
-		c := sample(t)
-		c.Pictures = c.Pictures[:1]
+		c := sample(t, 1)
 		file := c.Pictures[0].File
 		each[string](reflect.ValueOf(c), func(v reflect.Value) { v.SetString(name) })
 		c.Pictures[0].File = file
@@ -315,22 +312,22 @@ func noise(t *testing.T, path string) {
 }
 
 func TestCompressionLarge(t *testing.T) {
-	c := sample(t)
+	c := sample(t, 12)
 	path := filepath.Join(t.TempDir(), "noise.jpg")
 	noise(t, path)
 	for i := range c.Pictures {
 		e := &c.Pictures[i]
 		e.File = path
-		e.Parent = slices.Repeat(e.Parent, 300)
+		e.Parent = slices.Repeat(e.Parent, 40)
 	}
 	c.Pictures = append(c.Pictures, c.Pictures...)
-	c.Plan, c.Layers.Rows, c.Rounds = slices.Repeat(c.Plan, 30), slices.Repeat(c.Layers.Rows, 30), slices.Repeat(c.Rounds, 100)
+	c.Plan, c.Layers.Rows, c.Rounds = slices.Repeat(c.Plan, 8), slices.Repeat(c.Layers.Rows, 8), slices.Repeat(c.Rounds, 60)
 	for i := range c.Models {
-		c.Models[i].Accuracy.Classes = slices.Repeat(c.Models[i].Accuracy.Classes, 500)
+		c.Models[i].Accuracy.Classes = slices.Repeat(c.Models[i].Accuracy.Classes, 220)
 	}
-	c.Models = append(c.Models, slices.Repeat(c.Models[2:], 20)...)
+	c.Models = append(c.Models, slices.Repeat(c.Models[2:], 4)...)
 	page, _, _ := written(t, t.TempDir(), c)
-	for _, want := range []string{"12 more pictures are in report.json", "1310 more rows are in report.json"} {
+	for _, want := range []string{"12 more pictures are in report.json", "56 more rows are in report.json", "40 more rows are in report.json"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

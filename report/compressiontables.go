@@ -29,9 +29,13 @@ type bar struct {
 	Y, Width, H float64
 }
 
-// TextColumn tells whether column i holds words, which begin at the left.
-func (t table) TextColumn(i int) bool {
-	return i > 0 && len(t.Rows) > 0 && i <= len(t.Rows[0].Cells) && t.Rows[0].Cells[i-1].Class == "text"
+// Left tells whether column i begins at the left: words and bars.
+func (t table) Left(i int) bool {
+	if i == 0 || len(t.Rows) == 0 || i > len(t.Rows[len(t.Rows)-1].Cells) {
+		return false
+	}
+	class := t.Rows[len(t.Rows)-1].Cells[i-1].Class
+	return class == "text" || class == "bars"
 }
 
 // add appends a row, or counts it where the table is long enough.
@@ -107,21 +111,17 @@ func (c *Compression) plan() section {
 	}
 	s.Text = "Channels in network order: outlined the parent, solid what was kept."
 	s.Charts = []chart{c.outline()}
-	widest := 1
-	for _, p := range c.Plan {
-		widest = max(widest, p.From)
-	}
-	t := table{Caption: "Groups of channels", Head: []string{"group", "channels", "before", "after", "kept", "ms saved", "mAP50-95, predicted cost"}, Folded: len(c.Plan) > 20}
+	t := table{Caption: "Groups of channels", Head: []string{"group", "kept and cut", "before", "after", "kept", "ms saved", "mAP50-95, predicted cost"}, Folded: len(c.Plan) > 20}
 	for _, p := range c.Plan {
 		from, to := max(p.From, 0), min(max(p.To, 0), max(p.From, 0))
-		kept := unknown
+		kept, share := cell{Text: unknown}, 0.0
 		if from > 0 {
-			kept = fmt.Sprintf("%.0f %%", 100*float64(to)/float64(from))
+			share = tenth(100 * float64(to) / float64(from))
+			kept.Text = fmt.Sprintf("%.0f %%", share)
 		}
-		width := func(v int) float64 { return 100 * float64(v) / float64(widest) }
 		t.add(p.Group,
-			cell{Class: "bars", Bars: []bar{{"gone", 2, width(from), 8}, {"kept", 2, width(to), 8}}},
-			cell{Text: thousands(int64(p.From))}, cell{Text: thousands(int64(p.To))}, cell{Text: kept}, cell{Text: digits(p.Saved)}, cell{Text: signed(-p.Cost, "%.4f")})
+			cell{Class: "bars", Bars: []bar{{"gone", 2, 100, 8}, {"kept", 2, share, 8}}},
+			cell{Text: thousands(int64(p.From))}, cell{Text: thousands(int64(p.To))}, kept, cell{Text: digits(p.Saved)}, cell{Text: signed(-p.Cost, "%.4f")})
 	}
 	s.Tables = []table{t}
 	return s
@@ -154,9 +154,9 @@ func (c *Compression) layers() section {
 		if v = positive(v); !v.Known() {
 			return 0
 		}
-		return float64(100 * v / slowest)
+		return tenth(float64(100 * v / slowest))
 	}
-	t.add("all", cell{}, cell{Text: digits(parent)}, cell{Text: digits(child)}, cell{Text: times(parent, child)}, cell{Class: "text"}, cell{Class: "text"})
+	t.add("all", cell{}, cell{Text: digits(parent)}, cell{Text: digits(child)}, cell{Text: times(parent, child)}, cell{}, cell{})
 	for _, l := range c.Layers.Rows {
 		t.add(l.Name,
 			cell{Class: "bars", Bars: []bar{{"before", 0, width(l.Parent), 5}, {"after", 7, width(l.Child), 5}}},

@@ -63,13 +63,13 @@ func Tradeoff(path, y string, points []TradeoffPoint) error {
 		if err != nil {
 			return err
 		}
-		names.Offset = vg.Point{X: vg.Points(7), Y: vg.Points(-3)}
+		names.Offset = vg.Point{X: vg.Points(5), Y: vg.Points(-13)} // under lines that rise
 		p.Add(line, dots, names)
 		if name != "" {
 			p.Legend.Add(clip(name, maxName), line, dots)
 		}
 	}
-	p.X.Min, p.X.Max = p.X.Min/1.2, p.X.Max*1.5 // names stand on the right of their points
+	p.X.Min, p.X.Max = p.X.Min/1.2, p.X.Max*2 // names stand on the right of their points
 	margin := max((p.Y.Max-p.Y.Min)/12, 1e-3)
 	p.Y.Min, p.Y.Max = p.Y.Min-margin, p.Y.Max+margin
 	return beside(path, p, 9*vg.Inch, 5*vg.Inch)

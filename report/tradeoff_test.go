@@ -18,7 +18,7 @@ func TestTradeoff(t *testing.T) {
 	if s := size(t, path); s.X != 1080 || s.Y != 600 {
 		t.Errorf("the picture is %v", s)
 	}
-	if err := Tradeoff(path, "mAP50-95", points[:1]); err != nil {
+	if err := Tradeoff(filepath.Join(t.TempDir(), "one.png"), "mAP50-95", points[:1]); err != nil {
 		t.Errorf("one point: %v", err)
 	}
 	for _, bad := range [][]TradeoffPoint{nil, {{MAP: 1}}, {{Milliseconds: math.NaN()}}, {{Milliseconds: math.Inf(1)}}, {{Milliseconds: 1, MAP: math.NaN()}}} {
