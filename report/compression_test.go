@@ -247,6 +247,29 @@ func TestCompressionMissing(t *testing.T) {
 	}
 }
 
+// The numbers are the control's where it is handed out, and columns of which nothing is known
+// are not there.
+func TestCompressionControl(t *testing.T) {
+	c := sample(t, 0)
+	c.Models[1].HandedOut, c.Models[3].HandedOut = false, true
+	for i := range c.Plan {
+		c.Plan[i].Cost = Unknown()
+	}
+	for i := range 20 {
+		c.Curves = append(c.Curves, LearningCurve{Name: fmt.Sprint("round ", i+1), MAP50: []Number{0.5, 0.6}})
+	}
+	c.Curves = append(c.Curves, c.Curves[2])
+	page, _, _ := written(t, t.TempDir(), c)
+	for _, want := range []string{"YOLOv5n (parent) to child&#39;s shape from scratch (control, handed out)", "0.298</span>", "ms saved", "17 others between"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "predicted cost") {
+		t.Error("the page has a column in which nothing is known")
+	}
+}
+
 // each calls f with every value of type T in v.
 func each[T any](v reflect.Value, f func(reflect.Value)) {
 	switch {

@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A table has a row for each thing and a column for each number of it.
 type table struct {
@@ -45,6 +48,24 @@ func (t *table) add(head string, cells ...cell) {
 		return
 	}
 	t.Rows = append(t.Rows, row{Head: clip(head, maxName), Cells: cells})
+}
+
+// known leaves out the columns in which nothing is known.
+func (t table) known() table {
+	for i := len(t.Head) - 1; i > 0; i-- {
+		some := false
+		for _, r := range t.Rows {
+			c := r.Cells[i-1]
+			some = some || c.Bars != nil || c.Text != "" && c.Text != unknown
+		}
+		if !some {
+			t.Head = slices.Delete(t.Head, i, i+1)
+			for k := range t.Rows {
+				t.Rows[k].Cells = slices.Delete(t.Rows[k].Cells, i-1, i)
+			}
+		}
+	}
+	return t
 }
 
 // accuracyTables are average precision by size of the boxes and by class.
@@ -123,7 +144,7 @@ func (c *Compression) plan() section {
 			cell{Class: "bars", Bars: []bar{{"gone", 2, 100, 8}, {"kept", 2, share, 8}}},
 			cell{Text: thousands(int64(p.From))}, cell{Text: thousands(int64(p.To))}, kept, cell{Text: digits(p.Saved)}, cell{Text: signed(-p.Cost, "%.4f")})
 	}
-	s.Tables = []table{t}
+	s.Tables = []table{t.known()}
 	return s
 }
 
@@ -163,7 +184,7 @@ func (c *Compression) layers() section {
 			cell{Text: digits(l.Parent)}, cell{Text: digits(l.Child)}, cell{Text: times(l.Parent, l.Child)},
 			cell{Text: clip(l.ParentKernel, maxName), Class: "text"}, cell{Text: clip(l.ChildKernel, maxName), Class: "text"})
 	}
-	s.Tables = []table{t}
+	s.Tables = []table{t.known()}
 	s.Charts = []chart{c.layerChart()}
 	return s
 }
