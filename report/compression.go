@@ -181,7 +181,7 @@ type LayerTime struct {
 
 // A LearningCurve is a training, one value an epoch.
 type LearningCurve struct {
-	Name    string   `json:"name"`
+	Name    string   `json:"name"` // that of a Model where it is its training: then both look alike
 	MAP50   []Number `json:"map50"`
 	MAP5095 []Number `json:"map50_95"`
 }
