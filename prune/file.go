@@ -210,6 +210,10 @@ func (f *File) cuts(groups []*Group) (*Plan, error) {
 		if i >= len(groups) {
 			break // check says so
 		}
+		if fg.Group != groups[i].Name || fg.From != groups[i].Width() {
+			p.Cuts = append(p.Cuts, Cut{Group: fg.Group, From: fg.From})
+			break // check says so
+		}
 		if fg.To < 1 || fg.To > fg.From {
 			return nil, fmt.Errorf("plan: group %s keeps %d of %d: want 1 to %d", fg.Group, fg.To, fg.From, fg.From)
 		}
