@@ -27,16 +27,13 @@ type Cost struct {
 
 // CostOf returns what g costs for a picture of w by h pixels; clock may be nil.
 func CostOf(g *graph.Graph, clock Clock, w, h int) (Cost, error) {
-	shapes, err := g.Shapes(1, h, w)
-	if err != nil {
+	c := Cost{Params: g.ParamCount()}
+	var err error
+	if c.GFLOP, err = g.GFLOP(w, h); err != nil {
 		return Cost{}, err
 	}
-	c := Cost{Params: g.ParamCount()}
 	for _, p := range g.Params() {
 		c.Bytes += 4 * int64(p.Tensor().Len())
-	}
-	for _, n := range g.Nodes {
-		c.GFLOP += 2e-9 * float64(n.MACs(shapes))
 	}
 	if clock != nil {
 		c.Ms, err = clock.Ms(g, w, h)
@@ -219,7 +216,7 @@ func (a *accountant) cost(p *Plan, timed bool) (Cost, error) {
 	}
 	c.Bytes = 4 * int64(c.Params+tensors)
 	if timed && a.clock != nil {
-		small, err := p.Apply(a.f.g)
+		small, err := a.f.sliced(gone, p)
 		if err != nil {
 			return Cost{}, err
 		}

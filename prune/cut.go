@@ -17,13 +17,26 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := p.blocks(f.g)
+	small, err := f.sliced(gone, p)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range f.g.Nodes {
+	if err := small.Verify(); err != nil {
+		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
+	}
+	return small, nil
+}
+
+// sliced copies the traced graph without the roots that go and without a plan's blocks.
+func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
+	small := f.g.Clone()
+	blocks, err := p.blocks(small)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)
-		switch op := n.Op.(type) {
+		switch op := small.Nodes[i].Op.(type) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
@@ -56,12 +69,9 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 		}
 	}
 	for _, b := range blocks {
-		b.remove(f.g)
+		b.remove(small)
 	}
-	if err := f.g.Verify(); err != nil {
-		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
-	}
-	return f.g, nil
+	return small, nil
 }
 
 // Mask returns the network at full width in which the channels that leave are zero from
@@ -72,7 +82,7 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	if err := checkData(g); err != nil {
 		return nil, err
 	}
-	f, groups, _, err := p.on(g)
+	f, groups, _, err := p.on(g.Clone())
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +113,10 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	return f.g, nil
 }
 
-// on traces a copy of g, checks that the plan was made for such a network, and marks the
+// on traces g, checks that the plan was made for such a network, and marks the
 // roots of what leaves.
 func (p *Plan) on(g *graph.Graph) (*flow, []*Group, []bool, error) {
-	f, err := trace(g.Clone())
+	f, err := trace(g)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -81,20 +81,17 @@ func (t *Table) growth(r Row) float64 {
 }
 
 // reprice makes the prices of channels the damage that their leaving was measured to do.
-// Scores decide among those that do none.
+// Scores, made a thousandth of that, decide among those that do none.
 func (t *Table) reprice(a *allocator) {
-	mean, n := 0.0, 0.0
+	mean, score := 0.0, 0.0
 	for i, g := range a.groups {
 		c := t.curve(g.Name, t.damage).convex()
 		for k := range a.prices[i] {
 			p := max(0, c.at(float64(k+1))-c.at(float64(k)))
-			a.prices[i][k], mean, n = p, mean+p, n+1
+			a.prices[i][k], mean, score = p, mean+p, score+a.scores[i][a.orders[i][k]]
 		}
 	}
-	small := 1e-3 * mean / max(1, n)
-	if small == 0 {
-		small = 1e-9
-	}
+	small := 1e-3 * max(1e-9, mean) / max(1e-300, score)
 	for i := range a.groups {
 		for k, c := range a.orders[i] {
 			a.prices[i][k] += small * a.scores[i][c]
@@ -126,15 +123,17 @@ func (t *Table) blockPrice(block string, guard float64) (float64, bool) {
 	return 0, false
 }
 
-// An Estimate is what a plan is thought to leave, before it is carried out.
+// An Estimate is what a network costs and is worth, as far as is known before it is there.
 type Estimate struct {
 	Cost `yaml:",inline"`
-	// MAP is the mAP50-95 after the cut, with statistics measured anew and before anything is
-	// trained, on the pictures of the table; Low and High are the band that it is in with the
-	// table's own joint cuts. All are 0 without a table.
-	MAP  float64 `yaml:"map50_95,omitempty"`
-	Low  float64 `yaml:"low,omitempty"`
-	High float64 `yaml:"high,omitempty"`
+	// MAP is the mAP50-95 with statistics measured anew and before anything is trained, on
+	// Pictures validation pictures at Size; it is thought to lie between Low and High. All are
+	// 0 without a table.
+	MAP      float64 `json:"map50_95,omitempty" yaml:"map50_95,omitempty"`
+	Low      float64 `json:"low,omitempty" yaml:"low,omitempty"`
+	High     float64 `json:"high,omitempty" yaml:"high,omitempty"`
+	Size     int     `json:"img,omitempty" yaml:"img,omitempty"`
+	Pictures int     `json:"pictures,omitempty" yaml:"pictures,omitempty"`
 }
 
 // leastShare is of mAP: below it nothing is told apart.

@@ -26,7 +26,7 @@ type File struct {
 	Height   int               `yaml:"height"`
 	Score    Score             `yaml:"score"`
 	Guard    float64           `yaml:"guard,omitempty"` // share by which no group alone makes a loss grow
-	Before   Cost              `yaml:"before"`
+	Before   Estimate          `yaml:"before"`          // the uncut network
 	Estimate Estimate          `yaml:"estimate"`
 	Groups   []FileGroup       `yaml:"groups"`
 	Blocks   []FileBlock       `yaml:"blocks,omitempty"`
@@ -39,7 +39,7 @@ type FileGroup struct {
 	Group string    `yaml:"group"`
 	From  int       `yaml:"from"`
 	To    int       `yaml:"to"`
-	Kept  float64   `yaml:"kept"` // share of the group's importance, by Score
+	Kept  float64   `yaml:"kept,omitempty"` // share of the group's importance, by Score
 	Saves FileSaves `yaml:"saves,flow"`
 	MAP   float64   `yaml:"map50_95,omitempty"`
 }
@@ -66,7 +66,7 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 		return nil, err
 	}
 	f := &File{Version: fileVersion, Model: Fingerprint(g), Target: target, Width: a.Width, Height: a.Height,
-		Score: cmp.Or(t.Score, L2), Order: map[string]string{}}
+		Score: cmp.Or(t.Score, DefaultScore), Order: map[string]string{}}
 	if a.guard > 0 && !math.IsInf(a.guard, 1) {
 		f.Guard = a.guard
 	}
@@ -85,17 +85,30 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 	return f, f.assess(a)
 }
 
-// Assess estimates again what the plan leaves, as after an edit. Of t the clock and the table
-// are used.
+// Assess estimates again what the plan leaves, as after an edit. Of t the clock, the
+// table and the evidence are used; without evidence for a Score that needs it, the groups'
+// Kept is 0.
 func (f *File) Assess(g *graph.Graph, t Target) error {
 	if _, err := f.Plan(g); err != nil {
 		return err
 	}
-	a, err := newAllocator(g, Target{Score: f.Score, Width: f.Width, Height: f.Height, Clock: t.Clock, Table: t.Table})
+	score := f.Score
+	if score.NeedsEvidence() && t.Evidence == nil {
+		score = DefaultScore
+	}
+	a, err := newAllocator(g, Target{Score: score, Evidence: t.Evidence, Width: f.Width, Height: f.Height, Clock: t.Clock, Table: t.Table})
 	if err != nil {
 		return err
 	}
-	return f.assess(a)
+	if err := f.assess(a); err != nil {
+		return err
+	}
+	if score != f.Score {
+		for i := range f.Groups {
+			f.Groups[i].Kept = 0
+		}
+	}
+	return nil
 }
 
 // assess fills in what the file says of its groups and blocks, and the estimate.
@@ -104,13 +117,14 @@ func (f *File) assess(a *allocator) error {
 	if err != nil {
 		return err
 	}
-	f.Before = a.before
+	f.Before, f.Estimate = Estimate{Cost: a.before}, Estimate{}
 	if f.Estimate.Cost, err = a.cost(plan, true); err != nil {
 		return err
 	}
-	f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = 0, 0, 0
-	if a.Table != nil {
-		f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = a.Table.predict(plan)
+	if t := a.Table; t != nil {
+		f.Before.MAP, f.Before.Size, f.Before.Pictures = t.Base.MAP, t.Size, t.Pictures
+		f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = t.predict(plan)
+		f.Estimate.Size, f.Estimate.Pictures = t.Size, t.Pictures
 	}
 	saves := func(edit func(p *Plan)) (FileSaves, error) {
 		p := &Plan{Cuts: slices.Clone(plan.Cuts), Blocks: slices.Clone(plan.Blocks)}
@@ -194,6 +208,10 @@ func (f *File) cuts(groups []*Group) (*Plan, error) {
 	p := &Plan{}
 	for i, fg := range f.Groups {
 		if i >= len(groups) {
+			break // check says so
+		}
+		if fg.Group != groups[i].Name || fg.From != groups[i].Width() {
+			p.Cuts = append(p.Cuts, Cut{Group: fg.Group, From: fg.From})
 			break // check says so
 		}
 		if fg.To < 1 || fg.To > fg.From {
@@ -303,6 +321,8 @@ func ReadFile(r io.Reader) (f *File, err error) {
 	switch {
 	case f.Version != fileVersion:
 		return nil, fmt.Errorf("plan: begins with ultrafast: %.20q, want %q", f.Version, fileVersion)
+	case f.Estimate.Size < 0 || f.Estimate.Size > 1<<14 || f.Estimate.Pictures < 0:
+		return nil, fmt.Errorf("plan: an estimate for %d pictures of %d pixels", f.Estimate.Pictures, f.Estimate.Size)
 	case f.Width < 1 || f.Height < 1 || f.Width > 1<<14 || f.Height > 1<<14:
 		return nil, fmt.Errorf("plan: input of %d x %d pixels", f.Width, f.Height)
 	}

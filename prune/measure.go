@@ -20,10 +20,10 @@ var Ratios = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9}
 // and every cut that has no row yet, coarse ratios first. Of t Model, Size, Pictures and
 // Score must be set. Cuts of a group that leave as many channels are judged once. clock may
 // be nil. done is told after every judgement, with how many there were and will be; it may
-// write the table, and its error ends the work.
+// write the table, and its error ends the work. evidence is for a Score that needs it.
 //
 // A cut is made with Apply, which computes what Mask does in less time.
-func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, judge Judge, done func(judged, all int) error) error {
+func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, evidence *Evidence, judge Judge, done func(judged, all int) error) error {
 	groups, err := Groups(g)
 	if err != nil {
 		return err

@@ -1,17 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"ultrafast"
 	"ultrafast/dataset"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
@@ -19,19 +23,22 @@ import (
 )
 
 type pruneFlags struct {
-	weights, data, img, out, score, device string
-	keep                                   float64
-	floor, round, batch, pictures          int
+	weights, data, img, out, score, device, plan string
+	keep                                         float64
+	floor, round, batch, pictures                int
 }
 
 func pruneCommand() *cobra.Command {
 	f := &pruneFlags{}
 	c := &cobra.Command{
-		Use:   "prune --weights MODEL --data DATA --keep 0.5 -o small.safetensors",
+		Use:   "prune --weights MODEL --data DATA --keep 0.5|--plan plan.yaml -o small.safetensors",
 		Short: "Cut the least important channels out of a model",
 		Long: `Cut whole channels, those that matter least, until the given share of the
 parameters is left. Channels that shortcuts and joins tie together leave together.
 The statistics of the batch norms are then measured anew on training pictures.
+
+With --plan the plan of ultrafast plan is carried out instead, and what came out is compared
+with what the plan had estimated.
 
 What a channel's importance is --score says: l2 and gamma look at the weights alone, taylor
 and fisher at how the loss on training pictures would change without the channel.
@@ -45,6 +52,7 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx with batch norms (required)")
 	fl.StringVar(&f.data, "data", "", dataHelp+"; its training pictures renew the statistics (required)")
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
+	fl.StringVar(&f.plan, "plan", "", "plan to carry out, of ultrafast plan")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
 	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "what a channel's importance is: l2, gamma, taylor or fisher")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
@@ -55,6 +63,9 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
 		must(c.MarkFlagRequired(name))
+	}
+	for _, name := range []string{"keep", "score", "floor", "round"} {
+		c.MarkFlagsMutuallyExclusive("plan", name)
 	}
 	return c
 }
@@ -68,13 +79,6 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
 		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
-	side, other, err := parseSize(f.img)
-	switch {
-	case err != nil:
-		return err
-	case side != other:
-		return fmt.Errorf("--img %s: statistics are measured on squares, want one side", f.img)
-	}
 	if err := checkOutput(f.out); err != nil {
 		return err
 	}
@@ -82,11 +86,30 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	side, _, note := fitSize(g, side, side)
-	if note != "" {
-		fmt.Fprintln(c.ErrOrStderr(), note)
+	side, err := squareSide(g, f.img, c.ErrOrStderr())
+	if err != nil {
+		return err
 	}
-	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	var file *prune.File
+	var plan *prune.Plan
+	if f.plan != "" {
+		if file, err = readPlan(f.plan); err != nil {
+			return err
+		}
+		if plan, err = file.Plan(g); err != nil {
+			return fmt.Errorf("%s: %w", f.plan, err)
+		}
+	}
+	splits := []string{"train"}
+	if file != nil {
+		splits = append(splits, "val")
+		if !c.Flags().Changed("img") {
+			if side, err = squareSide(g, fmt.Sprint(cmp.Or(file.Estimate.Size, max(file.Width, file.Height))), c.ErrOrStderr()); err != nil {
+				return err
+			}
+		}
+	}
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: splits})
 	if err != nil {
 		return err
 	}
@@ -95,15 +118,10 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
-	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
-	if target.Score.NeedsEvidence() {
-		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
-			return fmt.Errorf("%s: %w", f.weights, err)
+	if plan == nil {
+		if plan, err = f.decide(c, be, g, data, side); err != nil {
+			return err
 		}
-	}
-	plan, err := prune.New(g, target)
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
 	}
 	small, err := plan.Apply(g)
 	if err != nil {
@@ -115,17 +133,93 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
 		return err
 	}
-	before, after := g.ParamCount(), small.ParamCount()
-	gb, err := g.GFLOP(side, side)
+	a, err := prune.CostOf(g, nil, side, side)
 	if err != nil {
 		return err
 	}
-	ga, err := small.GFLOP(side, side)
+	b, err := prune.CostOf(small, nil, side, side)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
-		100*float64(after)/float64(before), side, gb, ga, f.out)
+	fmt.Fprintln(c.OutOrStdout(), plan)
+	printCosts(c.OutOrStdout(), a, b)
+	if file != nil {
+		if err := f.compare(c, file, g, small, data, side); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), f.out)
+	return err
+}
+
+// decide makes a plan, where there is no file of one.
+func (f *pruneFlags) decide(c *cobra.Command, be train.Backend, g *graph.Graph, data *dataset.Data, side int) (*prune.Plan, error) {
+	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
+	var err error
+	if target.Score.NeedsEvidence() {
+		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.weights, err)
+		}
+	}
+	plan, err := prune.New(g, target)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.weights, err)
+	}
+	return plan, nil
+}
+
+// compare measures what a plan has left and says how far its estimate was off.
+func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph.Graph, data *dataset.Data, side int) error {
+	got, err := prune.CostOf(small, nil, file.Width, file.Height)
+	if err != nil {
+		return err
+	}
+	options := engine.Options{Batch: 1, Width: file.Width, Height: file.Height}
+	uncut, err := newProgramInfo(c.Context(), g, options)
+	if err != nil {
+		return err
+	}
+	program, err := newProgramInfo(c.Context(), small, options)
+	if err != nil {
+		return err
+	}
+	j := newValidation(data, side, cmp.Or(file.Estimate.Pictures, validationPictures))
+	worth, err := j.validate(c.Context(), small)
+	if err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	if got.Params != file.Estimate.Params {
+		fmt.Fprintln(out, "the plan was edited after its estimate: ultrafast plan check renews it")
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "\tbefore\testimate\tmeasured\toff\t\n")
+	row := func(name, format string, before, estimate, measured float64) {
+		cell := func(v float64) string {
+			if v == 0 {
+				return ""
+			}
+			return fmt.Sprintf(format, v)
+		}
+		off := ""
+		if estimate > 0 {
+			off = fmt.Sprintf("%+.1f %%", math.Round(1000*(measured/estimate-1))/10+0) // no -0.0
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", name, cell(before), cell(estimate), fmt.Sprintf(format, measured), off)
+	}
+	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
+	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
+	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut.Ms), file.Estimate.Ms, program.Ms)
+	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.MAP)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "measured in the engine in fp32 at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
+		file.Width, file.Height, uncut.Ms, len(j.val), side)
+	if e := file.Estimate; e.MAP > 0 {
+		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
+	}
+	_, err = fmt.Fprintln(out)
 	return err
 }
 

@@ -44,7 +44,7 @@ train/backendtest : dataset graph tensor train
 prune             : graph pass tensor
 compress          : box dataset graph onnx prune report safetensors tensor train yolo
 detect            : box engine engine/tuned graph picture tensor yolo
-report            : box dataset picture
+report            : box dataset picture prune
 scene             : picture
 internal/cpuinfo  :
 internal/emulator :
