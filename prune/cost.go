@@ -216,7 +216,7 @@ func (a *accountant) cost(p *Plan, timed bool) (Cost, error) {
 	}
 	c.Bytes = 4 * int64(c.Params+tensors)
 	if timed && a.clock != nil {
-		small, err := p.Apply(a.f.g)
+		small, err := a.f.sliced(gone, p)
 		if err != nil {
 			return Cost{}, err
 		}

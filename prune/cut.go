@@ -17,25 +17,35 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := p.blocks(f.g)
+	small, err := f.sliced(gone, p)
 	if err != nil {
 		return nil, err
 	}
-	f.cut(gone)
-	for _, b := range blocks {
-		b.remove(f.g)
-	}
-	if err := f.g.Verify(); err != nil {
+	if err := small.Verify(); err != nil {
 		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
 	}
-	return f.g, nil
+	return small, nil
 }
 
-// cut takes the roots that go out of every tensor of f.g.
-func (f *flow) cut(gone []bool) {
-	for _, n := range f.g.Nodes {
+// sliced copies the traced graph without the roots that go and without a plan's blocks.
+func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
+	small := f.g.Clone()
+	blocks, err := p.blocks(small)
+	if err != nil {
+		return nil, err
+	}
+	f.shrink(small, gone)
+	for _, b := range blocks {
+		b.remove(small)
+	}
+	return small, nil
+}
+
+// shrink takes the roots that go out of every tensor of small, the traced graph or a copy.
+func (f *flow) shrink(small *graph.Graph, gone []bool) {
+	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)
-		switch op := n.Op.(type) {
+		switch op := small.Nodes[i].Op.(type) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
@@ -77,7 +87,7 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	if err := checkData(g); err != nil {
 		return nil, err
 	}
-	f, groups, _, err := p.on(g)
+	f, groups, _, err := p.on(g.Clone())
 	if err != nil {
 		return nil, err
 	}
@@ -108,10 +118,10 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	return f.g, nil
 }
 
-// on traces a copy of g, checks that the plan was made for such a network, and marks the
+// on traces g, checks that the plan was made for such a network, and marks the
 // roots of what leaves.
 func (p *Plan) on(g *graph.Graph) (*flow, []*Group, []bool, error) {
-	f, err := trace(g.Clone())
+	f, err := trace(g)
 	if err != nil {
 		return nil, nil, nil, err
 	}

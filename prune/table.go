@@ -144,10 +144,10 @@ func ReadTable(r io.Reader) (*Table, error) {
 		if err == io.EOF {
 			return t, nil
 		}
-		line, _ := c.FieldPos(0)
 		if err != nil {
 			return nil, fmt.Errorf("table: %w", err)
 		}
+		line, _ := c.FieldPos(0)
 		if first {
 			if !slices.Equal(cells, tableColumns) {
 				return nil, fmt.Errorf("table: columns are %v, want %v", cells, tableColumns)

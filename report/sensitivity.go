@@ -12,7 +12,7 @@ import (
 	"ultrafast/prune"
 )
 
-//go:embed sensitivity.html
+//go:embed page/sensitivity.html
 var sensitivityText string
 
 var sensitivityPage = template.Must(template.New("sensitivity").Parse(sensitivityText))

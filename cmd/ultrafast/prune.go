@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
@@ -202,7 +203,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 		}
 		off := ""
 		if estimate > 0 {
-			off = fmt.Sprintf("%+.1f %%", 100*(measured/estimate-1))
+			off = fmt.Sprintf("%+.1f %%", math.Round(1000*(measured/estimate-1))/10+0) // no -0.0
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", name, cell(before), cell(estimate), fmt.Sprintf(format, measured), off)
 	}

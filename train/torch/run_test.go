@@ -10,6 +10,7 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/prune"
 	"ultrafast/scene"
 	"ultrafast/train"
 )
@@ -45,6 +46,14 @@ output model.2
 			c.Hyp = train.DefaultHyp()
 			c.Hyp.Mixup, c.Hyp.Mosaic9, c.Hyp.FocalGamma, c.Hyp.LabelSmoothing = 0.5, 0.5, 1.5, 0.1
 		},
+		"penalized, Adam": func(c *train.Config) {
+			c.Optimizer = train.Adam
+			c.Penalty = func(epoch int, live *graph.Graph) (train.Penalty, error) {
+				l2, err := prune.GroupDecay(live, 1)
+				l1, err2 := prune.GammaDecay(live, 0.1*float64(epoch))
+				return train.Penalty{L2: l2, L1: l1}, errors.Join(err, err2)
+			}
+		},
 		"rect": func(c *train.Config) { c.Rect = true },
 	} {
 		t.Run(name, func(t *testing.T) { resumeLike(t, g, data, change) })
@@ -72,10 +81,12 @@ func resumeLike(t *testing.T, g *graph.Graph, data *dataset.Data, change func(*t
 	if err := run(ctx, c); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
+	penalty := c.Penalty
 	c, err := train.ReadConfig(stopped)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Penalty = penalty
 	if err := run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
