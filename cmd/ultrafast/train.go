@@ -160,6 +160,11 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 			return err
 		}
 	}
+	if leads {
+		if err := openTeacher(&cfg); err != nil {
+			return err
+		}
+	}
 	be, err := openBackend(where.device(f.device), where.workers(), p)
 	if err != nil {
 		return err
@@ -167,9 +172,6 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 	defer be.Close()
 	if !leads {
 		_, err := train.Run(c.Context(), be, nil, data, cfg)
-		return err
-	}
-	if err := openTeacher(&cfg); err != nil {
 		return err
 	}
 	if cfg.Batch == autoBatch {
