@@ -31,8 +31,8 @@ type Distill struct {
 }
 
 // Terms are the weights of what is learned from a teacher, 0 leaving a term out. A weight is
-// in units of YOLOv5's loss, whose sum Parts reports; see pkd, channel.cwd and
-// outputPair for the formulas.
+// in units of YOLOv5's loss, whose sum Parts reports; see moments.pkd, cwd and
+// pairing.output for the formulas.
 type Terms struct {
 	PKD     float64 // maps of the neck, by correlation
 	CWD     float64 // maps of the neck, by where each channel looks
