@@ -55,9 +55,9 @@ func TestResumedRunNeedsItsTeacher(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	resume := func() (code int, said string) {
+	resume := func(more ...string) (code int, said string) {
 		var out bytes.Buffer
-		code = run(t.Context(), []string{"train", "--resume", folder}, &out, &out)
+		code = run(t.Context(), append([]string{"train", "--resume", folder}, more...), &out, &out)
 		return code, out.String()
 	}
 	if err := os.Remove(teacher); err != nil {
@@ -77,8 +77,9 @@ func TestResumedRunNeedsItsTeacher(t *testing.T) {
 		t.Errorf("another teacher: %d, %s", code, said)
 	}
 	*first = old
+	teacher += ".moved.safetensors"
 	save()
-	if code, said := resume(); code != 0 {
+	if code, said := resume("--teacher", teacher); code != 0 {
 		t.Errorf("its own teacher: %d, %s", code, said)
 	}
 }
