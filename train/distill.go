@@ -39,11 +39,13 @@ type Terms struct {
 	Outputs float64 // boxes, objectness and classes; at 1 the teacher counts as much as the labels
 }
 
-// DefaultTerms is what is learned where nobody says, and the weight of a term that is named
-// without one.
+// DefaultTerms is what is learned where nobody says, and termWeights the weight of a term that
+// is named without one. A thin network of 454,000 parameters, cut to 40 % and trained on 480
+// photographs of 160 pixels for 6 epochs, had 0.059 of mAP50-95 without a teacher, 0.091 with
+// pkd at 1, 0.080 with outputs at 1, and 0.071 with pkd at 0.1 and outputs at 1 (one seed).
 var (
 	DefaultTerms = Terms{PKD: termWeights.PKD, Outputs: termWeights.Outputs}
-	termWeights  = Terms{PKD: 0.1, CWD: 0.1, Outputs: 1}
+	termWeights  = Terms{PKD: 1, CWD: 1, Outputs: 1}
 )
 
 // maxTerm bounds a weight, as gains are bounded.
@@ -54,7 +56,7 @@ func (t *Terms) parts() []hypField {
 	return []hypField{{"pkd", &t.PKD, 0, maxTerm}, {"cwd", &t.CWD, 0, maxTerm}, {"outputs", &t.Outputs, 0, maxTerm}}
 }
 
-// String gives the terms as UnmarshalText takes them: "pkd=0.1,outputs=1".
+// String gives the terms as UnmarshalText takes them: "pkd=1,outputs=1".
 func (t Terms) String() string {
 	var all []string
 	for _, p := range t.parts() {
