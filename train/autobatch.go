@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +37,16 @@ func AutoBatch(be Backend, g *graph.Graph, pictures int, c Config) (int, error) 
 	if d == nil {
 		return 0, errors.New("train: the model has no detection head")
 	}
-	for _, s := range d.Op.(*graph.Detect).Strides {
+	strides := d.Op.(*graph.Detect).Strides
+	if c.Distill != nil {
+		if err := c.Distill.check(); err != nil {
+			return 0, err
+		}
+		if t := c.Distill.Teacher.Detect(); t != nil {
+			strides = slices.Concat(strides, t.Op.(*graph.Detect).Strides)
+		}
+	}
+	for _, s := range strides {
 		side = (side + s - 1) / s * s
 	}
 	device, onDevice := be.(Device)
@@ -47,12 +57,28 @@ func AutoBatch(be Backend, g *graph.Graph, pictures int, c Config) (int, error) 
 			return 0, fmt.Errorf("train: measuring memory: %w", err)
 		}
 	}
+	var teacher *distiller
+	if c.Distill != nil {
+		if teacher, err = newDistiller(be, g, c); err != nil {
+			return 0, err
+		}
+		defer teacher.close()
+		g = teacher.student
+	}
 	net, err := be.Load(g, c.load())
 	if err != nil {
 		return 0, err
 	}
 	defer net.Close()
-	step := func(n int) error { return net.Step(tensor.New(n, 3, side, side), same) }
+	step := func(n int) error {
+		x := tensor.New(n, 3, side, side)
+		if teacher != nil {
+			if err := teacher.see(x); err != nil {
+				return err
+			}
+		}
+		return net.Step(x, same)
+	}
 	var available, each float64
 	if onDevice {
 		available, each, err = deviceRoom(device, before, step)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"iter"
+	"slices"
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -38,9 +39,26 @@ const (
 	Averaged                // their exponential moving average, which is what gets saved
 )
 
-// A Loss takes the raw maps of the whole batch, one per detection level in the order of
-// the Detect node's inputs, each [N, anchors*(5+classes), h, w], and returns the gradient
-// of the loss with respect to each, of the same shapes.
+// MapsOf returns the nodes whose values a Network gives: the inputs of the Detect node,
+// which are raw maps, then every further output of the graph, in order. One node may be
+// among them twice.
+func MapsOf(g *graph.Graph) []*graph.Node {
+	d := g.Detect()
+	if d == nil {
+		return g.Outputs
+	}
+	maps := slices.Clone(d.In)
+	for _, o := range g.Outputs {
+		if o != d {
+			maps = append(maps, o)
+		}
+	}
+	return maps
+}
+
+// A Loss takes the maps of the whole batch, in the order of MapsOf: one raw map per
+// detection level, each [N, anchors*(5+classes), h, w], and then those of further outputs,
+// [N,C,h,w]. It returns the gradient of the loss with respect to each, of the same shapes.
 type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
 
 // A Network is a graph's weights, their average, gradients and optimizer state on a
@@ -58,7 +76,8 @@ type Network interface {
 	// Update moves the live weights by the accumulated gradients, clears these, and
 	// moves the average.
 	Update(u Update) error
-	// Predict runs x forward in evaluation mode and returns the raw maps.
+	// Predict runs x forward in evaluation mode and returns the maps that a Loss gets.
+	// Other processes have no part in it.
 	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)
 	// Recalibrate replaces the running statistics of every batch norm, live and averaged,
 	// by the mean over the batches, the live weights being as they are. A batch is valid

@@ -85,6 +85,7 @@ func (r *run) save(fitness float64, best bool, line func()) error {
 	if err := s.write(weightsFile(r.c.Dir, state)); err != nil {
 		return err
 	}
+	averaged = modelOf(averaged)
 	meta := map[string]string{keyEpochs: strconv.Itoa(r.at.epochs), keyFitness: formatFloat(fitness)}
 	if best {
 		if err := safetensors.Save(weightsFile(r.c.Dir, "best"), &safetensors.File{Graph: averaged, Meta: meta}); err != nil {

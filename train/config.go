@@ -27,6 +27,7 @@ type Config struct {
 	Precision Precision // empty means the backend's default
 	Optimizer Optimizer // empty means SGD
 	Freeze    []int     // see LoadOptions
+	Distill   *Distill  // a teacher; nil is none
 
 	ImageWeights bool // pictures are drawn by the classes in them that are rare and not yet found
 	MultiScale   bool // each batch has a size of its own, Size ± half
@@ -115,6 +116,10 @@ type options struct {
 
 	NoAutoAnchor bool `yaml:"noautoanchor" json:"noautoanchor"`
 
+	Teacher     string `yaml:"teacher" json:"teacher"`
+	TeacherHash string `yaml:"teacher_hash" json:"teacher_hash"`
+	Distill     Terms  `yaml:"distill" json:"distill"`
+
 	BF16 bool `yaml:"-" json:"bf16,omitempty"` // in states of before there was Precision
 }
 
@@ -133,6 +138,13 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Hyp == (Hyp{}) {
 		c.Hyp = DefaultHyp()
+	}
+	if c.Distill != nil {
+		d := *c.Distill
+		if d.Terms == (Terms{}) {
+			d.Terms = DefaultTerms
+		}
+		c.Distill = &d
 	}
 	if c.Peers == nil {
 		c.Peers = alone{}
@@ -171,25 +183,42 @@ func (c Config) check() error {
 	if err := c.Precision.check(); err != nil {
 		return err
 	}
+	if c.Distill != nil {
+		if err := c.Distill.check(); err != nil {
+			return err
+		}
+	}
 	return c.Hyp.check()
 }
 
 func (c Config) options() options {
-	return options{
+	o := options{
 		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, Precision: string(c.Precision), SyncBN: c.SyncBN, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
 		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
 	}
+	if d := c.Distill; d != nil {
+		o.Teacher, o.TeacherHash, o.Distill = d.Source, d.hash, d.Terms
+	}
+	return o
 }
 
-// setOptions takes over what options gave.
+// setOptions takes over what options gave. A teacher that c has stays.
 func (c *Config) setOptions(o options) {
 	c.Weights, c.Cfg, c.Data, c.Epochs, c.Batch, c.Size = o.Weights, o.Cfg, o.Data, o.Epochs, o.BatchSize, o.ImgSz
 	c.CosLR, c.Patience, c.Seed, c.Precision, c.NoAutoAnchor = o.CosLR, o.Patience, o.Seed, o.precision(), o.NoAutoAnchor
 	c.SyncBN = o.SyncBN
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
+	var teacher *graph.Graph
+	if c.Distill != nil {
+		teacher = c.Distill.Teacher
+	}
+	c.Distill = nil
+	if o.Distill != (Terms{}) {
+		c.Distill = &Distill{Teacher: teacher, Terms: o.Distill, Source: o.Teacher, hash: o.TeacherHash}
+	}
 }
 
 // precision is what the run computes in.

@@ -85,12 +85,8 @@ func (n *driftNet) Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error
 	if err != nil {
 		return nil, err
 	}
-	outputs := g.Outputs
-	if d := g.Detect(); d != nil {
-		outputs = d.In
-	}
 	var raw []*tensor.Tensor
-	for _, o := range outputs {
+	for _, o := range MapsOf(g) {
 		raw = append(raw, tensor.New(shapes[o]...))
 	}
 	return raw, nil

@@ -25,6 +25,7 @@ type LossHyp struct {
 // Parts are the weighted terms of the loss, means over a batch as YOLOv5 reports them.
 type Parts struct {
 	Box, Obj, Cls float64
+	Distill       float64 // from the teacher, where there is one
 	Total         float64 // what is minimised: their sum times the pictures of the batch
 	Pictures      int     // in the batch
 	Matches       []int   // by level: anchors of cells that answer for a label
@@ -56,21 +57,25 @@ type lossLevel struct {
 
 // NewLoss returns the loss for a detection head.
 func NewLoss(d *graph.Detect, h LossHyp) *Criterion {
-	// YOLOv5 weighs the levels by their number.
-	balance := []float64{4, 1, 0.25, 0.06, 0.02}
-	if len(d.Anchors) == 3 {
-		balance = []float64{4, 1, 0.4}
-	}
 	c := &Criterion{hyp: h, classes: d.Classes, levels: make([]lossLevel, len(d.Anchors)), peers: alone{}}
 	for i, anchors := range d.Anchors {
 		l := &c.levels[i]
-		l.balance = balance[min(i, len(balance)-1)]
+		l.balance = balance(i, len(d.Anchors))
 		for _, a := range anchors {
 			s := float32(d.Strides[i])
 			l.anchors = append(l.anchors, [2]float32{a[0] / s, a[1] / s})
 		}
 	}
 	return c
+}
+
+// balance is how YOLOv5 weighs a level's objectness, by the number of levels.
+func balance(level, levels int) float64 {
+	weights := []float64{4, 1, 0.25, 0.06, 0.02}
+	if levels == 3 {
+		weights = []float64{4, 1, 0.4}
+	}
+	return weights[min(level, len(weights)-1)]
 }
 
 // Eval returns the gradient of Parts.Total with respect to each map, and the loss. Maps
@@ -166,20 +171,7 @@ func (c *Criterion) eval(maps, gradients []*tensor.Tensor, targets []dataset.Tar
 		c.levels[i].matched = int(counts[1+i])
 		parts.Matches[i] = c.levels[i].matched
 	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), batch*len(maps)) {
-		wg.Go(func() {
-			for {
-				n := int(next.Add(1)) - 1
-				if n >= batch*len(maps) {
-					return
-				}
-				c.picture(n/batch, n%batch, maps[n/batch], gradients[n/batch])
-			}
-		})
-	}
-	wg.Wait()
+	spread(batch*len(maps), func(n int) { c.picture(n/batch, n%batch, maps[n/batch], gradients[n/batch]) })
 	for i := range c.levels {
 		for _, s := range c.levels[i].sums {
 			parts.Box += s[0]
@@ -194,6 +186,20 @@ func (c *Criterion) eval(maps, gradients []*tensor.Tensor, targets []dataset.Tar
 	parts.Box, parts.Obj, parts.Cls = sums[0], sums[1], sums[2]
 	parts.Total = (parts.Box + parts.Obj + parts.Cls) * float64(c.batch)
 	return parts, nil
+}
+
+// spread runs f(0) … f(n-1) on all cores.
+func spread(n int, f func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // prepare assigns the targets and sorts the matches by picture, in which they keep their
@@ -230,26 +236,20 @@ func (c *Criterion) picture(level, image int, maps, gradient *tensor.Tensor) {
 	clsGain := c.hyp.Cls / float64(l.matched*c.classes)
 	for _, m := range matches {
 		at := l.cell(m, shape)
-		var raw, s, p, t [4]float64
-		for k := range raw {
-			raw[k], t[k] = float64(maps.Data[at+k*area]), float64(m.box[k])
-			s[k], _ = sigmoid(raw[k])
+		var t [4]float64
+		for k := range t {
+			t[k] = float64(m.box[k])
 		}
-		anchor := l.anchors[m.anchor]
-		p = [4]float64{
-			2*s[0] - 0.5, 2*s[1] - 0.5,
-			4 * s[2] * s[2] * float64(anchor[0]), 4 * s[3] * s[3] * float64(anchor[1]),
-		}
+		p, slope := boxAt(maps.Data[at:], area, l.anchors[m.anchor])
 		value, d := ciou(p, t)
 		sum[0] += boxGain * (1 - value)
 		objects[(int(m.anchor)*shape[2]+int(m.y))*shape[3]+int(m.x)] = float32(max(value, 0))
 		if gradient != nil {
 			g := gradient.Data[at:]
 			gain := -boxGain * batch
-			g[0] += float32(gain * d[0] * 2 * s[0] * (1 - s[0]))
-			g[area] += float32(gain * d[1] * 2 * s[1] * (1 - s[1]))
-			g[2*area] += float32(gain * d[2] * 2 * p[2] * (1 - s[2]))
-			g[3*area] += float32(gain * d[3] * 2 * p[3] * (1 - s[3]))
+			for k := range d {
+				g[k*area] += float32(gain * d[k] * slope[k])
+			}
 		}
 		if c.classes == 1 {
 			continue // objectness says it all
@@ -283,6 +283,21 @@ func (c *Criterion) picture(level, image int, maps, gradient *tensor.Tensor) {
 		objects[(int(m.anchor)*shape[2]+int(m.y))*shape[3]+int(m.x)] = 0
 	}
 	l.sums[image] = sum
+}
+
+// boxAt decodes the four raw numbers of a box, which are area apart: centre from the corner
+// of the cell, width and height, all in cells, and the slope of each along its raw number.
+func boxAt(raw []float32, area int, anchor [2]float32) (p, slope [4]float64) {
+	for k := range p {
+		s, _ := sigmoid(float64(raw[k*area]))
+		if k < 2 {
+			p[k], slope[k] = 2*s-0.5, 2*s*(1-s)
+			continue
+		}
+		p[k] = 4 * s * s * float64(anchor[k-2])
+		slope[k] = 2 * p[k] * (1 - s)
+	}
+	return p, slope
 }
 
 // bce is binary cross-entropy of sigmoid(x) against want, and its derivative. The share

@@ -112,9 +112,28 @@ func (r *run) sharePosition() error {
 	return err
 }
 
-// share gives every process recipe, network and position of process 0, of which the others
-// make what their epochs need. g is process 0's; the numbers of the others' come when the
-// Backend loads it.
+// shareGraph gives every process the network of process 0, with numbers of its own: they
+// come when the Backend loads it.
+func shareGraph(p Peers, g *graph.Graph) (*graph.Graph, error) {
+	text := ""
+	if p.Rank() == 0 {
+		text = g.String()
+	}
+	text, err := share(p, text)
+	if err != nil || p.Rank() == 0 {
+		return g, err
+	}
+	if g, err = graph.Parse(text); err != nil {
+		return nil, fmt.Errorf("train: the model of process 0: %w", err)
+	}
+	for _, p := range g.Params() {
+		*p.At = tensor.New(p.Tensor().Shape...)
+	}
+	return g, nil
+}
+
+// share gives every process recipe, networks and position of process 0, of which the others
+// make what their epochs need. g is process 0's.
 func (r *run) share(g *graph.Graph) (*graph.Graph, error) {
 	var err error
 	if r.c, err = r.c.Share(r.c.Peers); err != nil {
@@ -123,20 +142,15 @@ func (r *run) share(g *graph.Graph) (*graph.Graph, error) {
 	if err := r.sharePosition(); err != nil {
 		return nil, err
 	}
-	text := ""
-	if r.c.leads() {
-		text = g.String()
-	}
-	if text, err = share(r.c.Peers, text); err != nil {
+	if g, err = shareGraph(r.c.Peers, g); err != nil {
 		return nil, err
 	}
+	if d := r.c.Distill; d != nil {
+		if d.Teacher, err = shareGraph(r.c.Peers, d.Teacher); err != nil {
+			return nil, err
+		}
+	}
 	if !r.c.leads() {
-		if g, err = graph.Parse(text); err != nil {
-			return nil, fmt.Errorf("train: the model of process 0: %w", err)
-		}
-		for _, p := range g.Params() {
-			*p.At = tensor.New(p.Tensor().Shape...)
-		}
 		if err := r.prepare(g); err != nil {
 			return nil, err
 		}

@@ -26,6 +26,8 @@ type run struct {
 	head *graph.Detect
 	net  Network
 
+	teacher *distiller // nil where there is none
+
 	train, val    *dataset.Loader
 	loss, valLoss *Criterion
 	plan          schedule
@@ -70,7 +72,7 @@ func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
 			return nil, fmt.Errorf("train: the run in %s was started on %d pictures with the classes %v, and now there are %d with %v: start a new one from %s",
 				c.Dir, s.pictures, s.live.Names, len(data.Train), data.Names, weightsFile(c.Dir, "last"))
 		}
-		g, r.at = s.live, s.position
+		g, r.at = modelOf(s.live), s.position
 	}
 	if _, device := r.be.(Device); device {
 		r.c.Predictor = nil
@@ -82,7 +84,7 @@ func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
 		if err := r.prepare(g); err != nil {
 			return nil, err
 		}
-		g = g.Clone()
+		g = modelOf(g)
 		g.Names = slices.Clone(data.Names)
 		if s == nil && !r.c.NoAutoAnchor {
 			if err := r.fitAnchors(ctx, g); err != nil {
@@ -93,11 +95,19 @@ func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
 	if g, err = r.share(g); err != nil {
 		return nil, err
 	}
-	if r.net, err = r.be.Load(g, r.c.load()); err != nil {
+	trained := g
+	if r.c.Distill != nil {
+		if r.teacher, err = newDistiller(r.be, g, r.c); err != nil {
+			return nil, err
+		}
+		defer r.teacher.close()
+		trained = r.teacher.student
+	}
+	if r.net, err = r.be.Load(trained, r.c.load()); err != nil {
 		return nil, err
 	}
 	defer r.net.Close()
-	if err := r.restore(s, g); err != nil {
+	if err := r.restore(s, trained); err != nil {
 		return nil, err
 	}
 	if r.c.leads() {
@@ -135,8 +145,20 @@ func (r *run) prepare(g *graph.Graph) error {
 	if err := r.c.load().checkFreeze(g); err != nil {
 		return err
 	}
-	if s := slices.Max(r.head.Strides); r.c.Size%s != 0 {
-		return fmt.Errorf("train: picture size %d is not a multiple of the model's stride %d", r.c.Size, s)
+	own := slices.Max(r.head.Strides)
+	stride := own
+	if d := r.c.Distill; d != nil {
+		if r.c.leads() {
+			if err := d.identify(); err != nil {
+				return err
+			}
+		}
+		if n := d.Teacher.Detect(); n != nil {
+			stride = max(stride, slices.Max(n.Op.(*graph.Detect).Strides))
+		}
+	}
+	if r.c.Size%stride != 0 {
+		return fmt.Errorf("train: picture size %d is not a multiple of the stride %d of the model or its teacher", r.c.Size, stride)
 	}
 	cache := r.c.CacheBytes
 	switch {
@@ -147,7 +169,6 @@ func (r *run) prepare(g *graph.Graph) error {
 	}
 	valCache := cache / 4 // one cache for both: each loader alone would take all of it
 	cache -= valCache
-	stride := slices.Max(r.head.Strides)
 	var err error
 	r.train, err = dataset.NewLoader(r.data.Train, dataset.LoaderOptions{
 		Size: r.c.Size, Stride: stride, Batch: r.c.Batch, Train: true, Rect: r.c.Rect, Augment: r.c.Hyp.Augment(), Seed: r.c.Seed,
@@ -166,7 +187,7 @@ func (r *run) prepare(g *graph.Graph) error {
 		return nil
 	}
 	r.val, err = dataset.NewLoader(r.data.Val, dataset.LoaderOptions{
-		Size: r.c.Size, Stride: stride, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
+		Size: r.c.Size, Stride: own, Batch: 2 * r.c.Batch, Rect: true, Workers: r.c.Workers, CacheBytes: valCache, CacheDir: r.c.Cache, Lost: r.lost("validation"),
 	})
 	if err != nil {
 		return fmt.Errorf("train: validation data: %w", err)
@@ -306,13 +327,16 @@ func (r *run) evaluate(ctx context.Context, p Progress, rate [3]float64) (v Vali
 
 // validate measures the averaged weights at an epoch's end.
 func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
-	predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) { return r.net.Predict(x, Averaged) }
+	predict := func(x *tensor.Tensor) ([]*tensor.Tensor, error) {
+		maps, err := r.net.Predict(x, Averaged)
+		return r.raw(maps), err
+	}
 	if r.c.Predictor != nil {
 		g, err := r.net.Graph(Averaged)
 		if err != nil {
 			return Validation{}, err
 		}
-		if predict, err = r.c.Predictor(g); err != nil {
+		if predict, err = r.c.Predictor(modelOf(g)); err != nil {
 			return Validation{}, err
 		}
 	}
@@ -321,6 +345,11 @@ func (r *run) validate(ctx context.Context, p *Progress) (Validation, error) {
 		r.at.ap = classAP(v.Report, r.head.Classes)
 	}
 	return v, err
+}
+
+// raw are the maps of the head among all that the network gives.
+func (r *run) raw(maps []*tensor.Tensor) []*tensor.Tensor {
+	return maps[:min(len(maps), len(r.head.Anchors))]
 }
 
 // validateBest measures the best weights as they were saved, as YOLOv5 does when all epochs
@@ -384,9 +413,17 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 				return rate, err
 			}
 		}
+		if r.teacher != nil {
+			if err := r.teacher.see(x); err != nil {
+				return rate, fmt.Errorf("step %d: %w", p.Step+1, err)
+			}
+		}
 		var parts Parts
 		err := r.net.Step(x, func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error) {
-			gradients, parts, err = r.loss.Eval(maps, b.Targets)
+			gradients, parts, err = r.loss.Eval(r.raw(maps), b.Targets)
+			if err == nil && r.teacher != nil {
+				gradients, err = r.teacher.eval(maps, gradients, r.plan.strength(epoch, p.Step), &parts)
+			}
 			return gradients, err
 		})
 		if err != nil {
@@ -410,6 +447,7 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 		p.Loss.Box += (parts.Box - p.Loss.Box) / n
 		p.Loss.Obj += (parts.Obj - p.Loss.Obj) / n
 		p.Loss.Cls += (parts.Cls - p.Loss.Cls) / n
+		p.Loss.Distill += (parts.Distill - p.Loss.Distill) / n
 		p.Loss.Total, p.Loss.Matches = parts.Total, parts.Matches
 		pictures += parts.Pictures
 		p.PerSecond = float64(pictures) / time.Since(begun).Seconds()

@@ -130,9 +130,12 @@ func (f *evolveFlags) trial(ctx context.Context, out io.Writer, data *dataset.Da
 		return 0, err
 	}
 	defer be.Close()
+	if err := openTeacher(&cfg); err != nil {
+		return 0, err
+	}
 	cfg.Dir, cfg.Progress, cfg.Predictor = dir, trainingProgress(out), enginePredictor
 	if old, err := train.ReadConfig(dir); err == nil && old.Hyp == cfg.Hyp {
-		old.Progress, old.Predictor = cfg.Progress, cfg.Predictor
+		old.Progress, old.Predictor, old.Distill = cfg.Progress, cfg.Predictor, cfg.Distill
 		if r, err := train.Run(ctx, be, nil, data, old); err == nil || ctx.Err() != nil {
 			return fitnessOf(r), err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ultrafast"
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/report"
@@ -27,6 +28,7 @@ type trainFlags struct {
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
 	cosLR, noAutoAnchor                                    bool
+	teacher, distill                                       string
 	recipe                                                 recipeFlags
 }
 
@@ -56,6 +58,10 @@ and YOLOv5's reports: results.csv and .png, an event file for TensorBoard, label
 train_batch0.jpg and, of the best weights' validation, the curves, the confusion matrix and
 pictures with what was found; skipped.txt where pictures were left out. A report that cannot be written is a warning. Ctrl-C, or anything worse, loses the epoch at work at most:
 --resume goes on with the latest run below --project, --resume DIR with another.
+
+With --teacher the model learns from another one as well, best from the one that it was cut
+from. Widths may differ, and levels, anchors and classes that only one of them has are left
+out. The teacher falls silent over the last tenth of the epochs.
 
 Several processes, on one machine or many, share each batch where torchrun's variables are
 set (torchrun --no-python ultrafast train ...; see docs/machines.md). --batch is over all of
@@ -92,6 +98,8 @@ func (f *trainFlags) add(c *cobra.Command) {
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.StringVar(&f.precision, "precision", "", "what convolutions multiply in: fp32, bf16 where processor or GPU can, fp16 on GPUs; empty is the default of the device")
 	fl.BoolVar(&f.noAutoAnchor, "noautoanchor", false, "keep the model's anchors; without it they are fitted to the labels where fewer than 98 % match one")
+	fl.StringVar(&f.teacher, "teacher", "", "model to learn from beside the labels, such as the one that --weights was cut from: .pt, .safetensors or .onnx")
+	fl.StringVar(&f.distill, "distill", "", fmt.Sprintf("what is learned from --teacher: pkd or cwd (maps of the neck), outputs, with weights if one likes (default %q)", train.DefaultTerms))
 	f.recipe.add(c)
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N; a GPU needs a libtorch for CUDA, see engine build")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
@@ -152,6 +160,11 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 			return err
 		}
 	}
+	if leads {
+		if err := openTeacher(&cfg); err != nil {
+			return err
+		}
+	}
 	be, err := openBackend(where.device(f.device), where.workers(), p)
 	if err != nil {
 		return err
@@ -204,10 +217,47 @@ func (f *trainFlags) config() (train.Config, error) {
 	if cfg.FitAnchors, err = f.unsized(); err != nil {
 		return cfg, err
 	}
+	if cfg.Distill, err = f.distillation(); err != nil {
+		return cfg, err
+	}
 	return cfg, f.recipe.apply(&cfg)
 }
 
-// resumed is the recipe that the run to go on with was started with.
+// distillation is what --teacher and --distill say, without the teacher itself; nil is none.
+func (f *trainFlags) distillation() (*train.Distill, error) {
+	if f.teacher == "" {
+		if f.distill != "" {
+			return nil, errors.New("--distill says what is learned from a teacher: name one with --teacher")
+		}
+		return nil, nil
+	}
+	path, err := filepath.Abs(f.teacher) // so that a run can be resumed from another folder
+	if err != nil {
+		return nil, err
+	}
+	d := &train.Distill{Source: path}
+	if err := d.Terms.UnmarshalText([]byte(f.distill)); err != nil {
+		return nil, fmt.Errorf("--distill: %w", err)
+	}
+	return d, nil
+}
+
+// openTeacher reads the teacher of a recipe, if it has one.
+func openTeacher(cfg *train.Config) error {
+	if cfg.Distill == nil {
+		return nil
+	}
+	d := *cfg.Distill
+	var err error
+	if d.Teacher, err = ultrafast.Load(d.Source); err != nil {
+		return fmt.Errorf("the run's teacher: %w; --teacher says where it is", err)
+	}
+	cfg.Distill = &d
+	return nil
+}
+
+// resumed is the recipe that the run to go on with was started with. --teacher says where its
+// teacher is now.
 func (f *trainFlags) resumed() (train.Config, error) {
 	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
 	if f.resume == latest {
@@ -216,7 +266,12 @@ func (f *trainFlags) resumed() (train.Config, error) {
 			return train.Config{}, err
 		}
 	}
-	return train.ReadConfig(dir)
+	cfg, err := train.ReadConfig(dir)
+	if err != nil || cfg.Distill == nil || f.teacher == "" {
+		return cfg, err
+	}
+	cfg.Distill.Source, err = filepath.Abs(f.teacher)
+	return cfg, err
 }
 
 // latestRun finds the run below project that was at work last.
@@ -297,7 +352,7 @@ func dropTime(_ []string, a slog.Attr) slog.Attr {
 // trainingProgress prints a line an epoch, and the progress in between.
 func trainingProgress(out io.Writer) func(train.Progress) {
 	bar := newProgress(out)
-	head := true
+	head, distill := true, ""
 	return func(p train.Progress) {
 		if p.Anchors {
 			bar.set("anchors", p.Step, p.Steps)
@@ -306,11 +361,17 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if head {
 			bar.clear()
 			head = false
-			fmt.Fprintf(out, "%9s %8s %8s %8s %9s %8s %8s %8s %8s %10s %6s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "val s", "left")
+			if p.Loss.Distill > 0 {
+				distill = fmt.Sprintf("%8s ", "distill")
+			}
+			fmt.Fprintf(out, "%9s %8s %8s %8s "+distill+"%9s %8s %8s %8s %8s %10s %6s %8s\n", "epoch", "box", "obj", "cls", "precision", "recall", "mAP50", "mAP50-95", "fitness", "pictures/s", "val s", "left")
 		}
 		if p.Validated == nil {
-			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f, %.1f pictures/s, %s to the last epoch", p.Epoch, p.Epochs,
-				p.Loss.Box, p.Loss.Obj, p.Loss.Cls, p.PerSecond, p.Left.Round(time.Second))
+			what := fmt.Sprintf("epoch %d/%d box %.4f obj %.4f cls %.4f", p.Epoch, p.Epochs, p.Loss.Box, p.Loss.Obj, p.Loss.Cls)
+			if distill != "" {
+				what += fmt.Sprintf(" distill %.4f", p.Loss.Distill)
+			}
+			what += fmt.Sprintf(", %.1f pictures/s, %s to the last epoch", p.PerSecond, p.Left.Round(time.Second))
 			if p.Validating {
 				what = fmt.Sprintf("epoch %d/%d validation", p.Epoch, p.Epochs)
 			}
@@ -325,7 +386,10 @@ func trainingProgress(out io.Writer) func(train.Progress) {
 		if p.Best {
 			best = " *"
 		}
-		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %6.1f %8s%s\n", p.Epoch, p.Epochs,
-			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.ValTime.Seconds(), p.Left.Round(time.Second), best)
+		if distill != "" {
+			distill = fmt.Sprintf("%8.4f ", p.Loss.Distill)
+		}
+		fmt.Fprintf(out, "%4d/%-4d %8.4f %8.4f %8.4f %s%9.3f %8.3f %8.4f %8.4f %8.4f %10.1f %6.1f %8s%s\n", p.Epoch, p.Epochs,
+			p.Loss.Box, p.Loss.Obj, p.Loss.Cls, distill, r.Precision, r.Recall, r.MAP50, r.MAP5095, p.Fitness, p.PerSecond, p.ValTime.Seconds(), p.Left.Round(time.Second), best)
 	}
 }

@@ -24,6 +24,12 @@ y = detect m0 m1 classes=1 strides=2,4 anchors=10,13,16,30;30,61
 output y
 `
 
+// further are outputs beside the head: a value of its middle, and a convolution of theirs.
+const further = `e = conv a1 w=f32[5,4,1,1]
+output a0
+output e
+`
+
 // Suite runs the tests on backends that open returns, with networks that compute in p.
 func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 	for name, test := range map[string]func(*testing.T, train.Network){
@@ -35,18 +41,29 @@ func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 		"errors":      fails,
 	} {
 		t.Run(name, func(t *testing.T) {
-			with(t, open, train.LoadOptions{Precision: p}, test)
+			with(t, open, filled(t, network), train.LoadOptions{Precision: p}, test)
+		})
+	}
+	for name, test := range map[string]func(*testing.T, train.Network){
+		"steps": func(t *testing.T, n train.Network) {
+			gives(t, n, []int{12, 8, 8}, []int{6, 4, 4}, []int{4, 8, 8}, []int{5, 4, 4})
+		},
+		"updates": updates,
+		"resumes": resumes,
+	} {
+		t.Run("further outputs/"+name, func(t *testing.T) {
+			with(t, open, filled(t, network+further), train.LoadOptions{Precision: p}, test)
 		})
 	}
 	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
 		t.Run("resumes "+string(o), func(t *testing.T) {
-			with(t, open, train.LoadOptions{Optimizer: o, Precision: p}, resumes)
+			with(t, open, filled(t, network), train.LoadOptions{Optimizer: o, Precision: p}, resumes)
 		})
 	}
 }
 
 // with runs a test on a network that is loaded with o.
-func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test func(*testing.T, train.Network)) {
+func with(t *testing.T, open func() train.Backend, g *graph.Graph, o train.LoadOptions, test func(*testing.T, train.Network)) {
 	b := open()
 	if b.String() == "" {
 		t.Error("the backend has no name")
@@ -56,7 +73,7 @@ func with(t *testing.T, open func() train.Backend, o train.LoadOptions, test fun
 	if p == "" || o.Precision != "" && p != o.Precision {
 		t.Errorf("Precision of %q is %q", o.Precision, p)
 	}
-	n, err := b.Load(filled(t), o)
+	n, err := b.Load(g, o)
 	must(t, err)
 	if s := stateOf(t, n); s.momentum[train.LossScale] != nil {
 		s.momentum[train.LossScale].Data[0] = 256 // with the first one it skips some updates
@@ -74,10 +91,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// filled is the network with numbers in it.
-func filled(t *testing.T) *graph.Graph {
+// filled is a network with numbers in it.
+func filled(t *testing.T, text string) *graph.Graph {
 	t.Helper()
-	g, err := graph.Parse(network)
+	g, err := graph.Parse(text)
 	must(t, err)
 	for i, p := range g.Params() {
 		x := p.Tensor()
@@ -148,7 +165,7 @@ func same(a, b *graph.Graph) bool {
 }
 
 func loads(t *testing.T, n train.Network) {
-	want := filled(t)
+	want := filled(t, network)
 	s := stateOf(t, n)
 	if s.live.String() != want.String() || !same(s.live, want) || !same(s.averaged, want) {
 		t.Error("Graph is not what was loaded")
@@ -167,15 +184,18 @@ func loads(t *testing.T, n train.Network) {
 	}
 }
 
-// steps checks the maps' shapes for batches of one, few and more pictures, and that the
+func steps(t *testing.T, n train.Network) { gives(t, n, []int{12, 8, 8}, []int{6, 4, 4}) }
+
+// gives checks the maps' shapes for batches of one, few and more pictures, and that the
 // loss is called once.
-func steps(t *testing.T, n train.Network) {
+func gives(t *testing.T, n train.Network, want ...[]int) {
 	for _, pictures := range []int{1, 3, 8} {
-		shapes := [][]int{{pictures, 12, 8, 8}, {pictures, 6, 4, 4}}
 		check := func(what string, maps []*tensor.Tensor) {
 			t.Helper()
-			if len(maps) != 2 || !slices.Equal(maps[0].Shape, shapes[0]) || !slices.Equal(maps[1].Shape, shapes[1]) {
-				t.Fatalf("%s gives maps %v, want %v", what, maps, shapes)
+			if !slices.EqualFunc(maps, want, func(m *tensor.Tensor, w []int) bool {
+				return m.Shape[0] == pictures && slices.Equal(m.Shape[1:], w)
+			}) {
+				t.Fatalf("%s gives maps %v, want %d pictures of %v", what, maps, pictures, want)
 			}
 		}
 		calls := 0

@@ -47,6 +47,7 @@ func TestOpsAgainstDefinition(t *testing.T) {
 		})
 	}
 	t.Run("all", func(t *testing.T) { checkAgainstDefinition(t, b, parse(t, small)) })
+	t.Run("further outputs", func(t *testing.T) { checkAgainstDefinition(t, b, parse(t, tapped)) })
 }
 
 func checkAgainstDefinition(t *testing.T, b *backend, g *graph.Graph) {
@@ -81,7 +82,7 @@ func checkAgainstDefinition(t *testing.T, b *backend, g *graph.Graph) {
 
 // The slope of the loss along each parameter, by differences in float64.
 func TestGradientsAgainstDifferences(t *testing.T) {
-	for name, text := range map[string]string{"small": small, "ups": ups} {
+	for name, text := range map[string]string{"small": small, "ups": ups, "tapped": tapped} {
 		t.Run(name, func(t *testing.T) { checkGradients(t, parse(t, text)) })
 	}
 }

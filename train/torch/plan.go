@@ -6,13 +6,14 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
+	"ultrafast/train"
 )
 
 // A plan is a graph as a list of calls. Values are numbered as the graph's nodes are.
 type plan struct {
 	calls []call
 	input int   // the value that is the picture
-	maps  []int // the values that are the raw maps
+	maps  []int // the values of train.MapsOf
 
 	precision int64 // of the shim's enum
 }
@@ -42,20 +43,16 @@ type norms struct {
 	member int
 }
 
-// newPlan orders a graph into calls; params are g.Params(). Detect is the end: its inputs
-// are the maps. A graph without one gives its outputs.
+// newPlan orders a graph into calls; params are g.Params(). Detect is not computed: its
+// inputs are maps.
 func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 	number := make(map[*graph.Node]int, len(g.Nodes))
 	for i, n := range g.Nodes {
 		number[n] = i
 	}
-	ends := g.Outputs
-	if d := g.Detect(); d != nil {
-		ends = d.In
-	}
 	p := &plan{input: number[g.Input()]}
 	isMap := map[*graph.Node]bool{}
-	for _, n := range ends {
+	for _, n := range train.MapsOf(g) {
 		p.maps = append(p.maps, number[n])
 		isMap[n] = true
 	}

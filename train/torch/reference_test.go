@@ -7,6 +7,7 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
+	"ultrafast/train"
 )
 
 // A field is a map in float64, the plain twin of a tensor on the device.
@@ -108,11 +109,7 @@ func plainRun(g *graph.Graph, x *tensor.Tensor, training bool) (maps []*field, m
 		}
 		values[n] = out
 	}
-	ends := g.Outputs
-	if d := g.Detect(); d != nil {
-		ends = d.In
-	}
-	for _, n := range ends {
+	for _, n := range train.MapsOf(g) {
 		maps = append(maps, values[n])
 	}
 	return maps, moved

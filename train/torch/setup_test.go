@@ -159,6 +159,16 @@ y = detect m0 m1 classes=1 strides=8,16 anchors=10,13;30,61
 output y
 `
 
+// tapped is small with further outputs: values in its middle, one of them twice and one before
+// a SiLU, and a convolution that nothing else needs.
+const tapped = small + `e = conv d w=f32[5,4,1,1]
+output e
+output d
+output b0
+output at
+output d
+`
+
 // ups has transposed convolutions in groups, dilated, and with all kinds of padding.
 const ups = `x = input shape=1,3,16,16
 c = conv x w=f32[6,3,3,3] bias stride=2 pad=1
