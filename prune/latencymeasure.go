@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -83,6 +84,9 @@ func Measure(ctx context.Context, g *graph.Graph, m Measurement, profile func(*g
 	}
 	if len(whole) == 0 {
 		return nil, ctx.Err()
+	}
+	for i := range t.Rows {
+		t.Rows[i].Ms = math.Round(t.Rows[i].Ms*1e5) / 1e5 // to 10 ns, which is for people
 	}
 	if err := t.calibrate(g, m, whole); err != nil {
 		return nil, err
