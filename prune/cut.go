@@ -17,6 +17,15 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.cut(gone)
+	if err := f.g.Verify(); err != nil {
+		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
+	}
+	return f.g, nil
+}
+
+// cut takes the roots that go out of every tensor of f.g.
+func (f *flow) cut(gone []bool) {
 	for _, n := range f.g.Nodes {
 		out := f.kept(n, gone)
 		switch op := n.Op.(type) {
@@ -51,10 +60,6 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 			}
 		}
 	}
-	if err := f.g.Verify(); err != nil {
-		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
-	}
-	return f.g, nil
 }
 
 // Mask returns the network at full width in which the channels that leave are zero from
