@@ -256,7 +256,7 @@ func (s *side) row(first *side, threads int) benchRow {
 }
 
 func (b *benchmark) profile(r runner, row *benchRow) error {
-	steps, err := r.Profile(b.raw, b.options(row.Threads, row.Precision), b.input, profileRuns)
+	_, steps, err := r.Profile(b.raw, b.options(row.Threads, row.Precision), b.input, profileRuns)
 	if err != nil {
 		return err
 	}
@@ -264,17 +264,17 @@ func (b *benchmark) profile(r runner, row *benchRow) error {
 	row.PeakGFLOPS = roundTo(flops/1e9, 1)
 	total := time.Duration(0)
 	for _, s := range steps {
-		total += s.Time
+		total += s.Time.median
 	}
 	for _, s := range steps {
-		perSecond := float64(s.FLOP) / max(s.Time.Seconds(), 1e-9)
+		perSecond := float64(s.FLOP) / max(s.Time.median.Seconds(), 1e-9)
 		row.Profile = append(row.Profile, benchStep{
 			Name:        s.Name,
 			Kernel:      s.Kernel,
-			Ms:          inMillis(s.Time),
+			Ms:          inMillis(s.Time.median),
 			GFLOPS:      roundTo(perSecond/1e9, 2),
 			ShareOfPeak: roundTo(perSecond/flops, 4),
-			ShareOfTime: roundTo(float64(s.Time)/float64(max(total, 1)), 4),
+			ShareOfTime: roundTo(float64(s.Time.median)/float64(max(total, 1)), 4),
 		})
 	}
 	return nil

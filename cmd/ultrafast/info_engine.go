@@ -64,7 +64,7 @@ func newProgramInfo(ctx context.Context, g *graph.Graph, o engine.Options) (*pro
 	info := &programInfo{Width: o.Width, Height: o.Height, CPU: p.CPU(), Threads: o.Threads, Compile: inMillis(time.Since(start)), SessionBytes: p.Memory()}
 	frame, _ := scene.Draw(rand.New(rand.NewPCG(1, 0)), frameWidth, frameHeight)
 	boxed, _ := picture.Letterbox(frame, o.Width, o.Height)
-	times, err := stepTimes(p, profileRuns, func(s *engine.Session) error {
+	_, times, err := stepTimes(p, profileRuns, func(s *engine.Session) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -74,7 +74,11 @@ func newProgramInfo(ctx context.Context, g *graph.Graph, o engine.Options) (*pro
 	if err != nil {
 		return nil, err
 	}
-	info.fill(p.Steps(), times)
+	medians := make([]time.Duration, len(times))
+	for i, t := range times {
+		medians[i] = t.median
+	}
+	info.fill(p.Steps(), medians)
 	return info, nil
 }
 

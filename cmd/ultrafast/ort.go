@@ -7,6 +7,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 
 	"ultrafast/detect"
 	"ultrafast/graph"
@@ -84,24 +85,18 @@ func (r *onnxRuntime) Close() error {
 }
 
 // Profile's names are those of the model's nodes where ONNX Runtime has kept them.
-func (r *onnxRuntime) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
+func (r *onnxRuntime) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) (spread, []stepTime, error) {
 	flop, err := convFLOP(raw, o)
 	if err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
-	s, err := r.session(raw, o, true)
+	whole, _, err := r.runs(raw, o, x, runs, false) // ONNX Runtime's profiling takes time itself
 	if err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
-	defer s.Close()
-	for range runs + 1 {
-		if _, err := s.Run(x); err != nil {
-			return nil, err
-		}
-	}
-	nodes, err := s.EndProfile()
+	_, nodes, err := r.runs(raw, o, x, runs, true)
 	if err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
 	var steps []stepTime
 	for _, n := range nodes {
@@ -109,9 +104,32 @@ func (r *onnxRuntime) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tens
 			continue // done once, when the model was loaded
 		}
 		name := strings.TrimSuffix(n.Name, "_nchwc")
-		steps = append(steps, stepTime{name, n.Op, flop[name], newSpread(n.Times[1:]).median})
+		steps = append(steps, stepTime{name, n.Op, flop[name], newSpread(n.Times[1:])})
 	}
-	return steps, nil
+	return whole, steps, nil
+}
+
+// runs runs a network once to warm up and then that many times.
+func (r *onnxRuntime) runs(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int, profile bool) (whole spread, nodes []ort.NodeTime, err error) {
+	s, err := r.session(raw, o, profile)
+	if err != nil {
+		return whole, nil, err
+	}
+	defer s.Close()
+	times := make([]time.Duration, runs+1)
+	for i := range times {
+		start := time.Now()
+		if _, err := s.Run(x); err != nil {
+			return whole, nil, err
+		}
+		times[i] = time.Since(start)
+	}
+	if profile {
+		if nodes, err = s.EndProfile(); err != nil {
+			return whole, nil, err
+		}
+	}
+	return newSpread(times[1:]), nodes, nil
 }
 
 // convFLOP returns what each convolution costs for one picture, by its name.

@@ -24,17 +24,18 @@ type runner interface {
 	String() string // with its version
 	// Compile is a detect.Compiler. Its networks must not run after Close.
 	Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error)
-	// Profile runs a network that many times and returns its steps in order.
-	Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error)
+	// Profile runs a network that many times and returns what the whole takes, and its steps
+	// in order.
+	Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) (spread, []stepTime, error)
 	Close() error
 }
 
 // A stepTime is a line of a profile.
 type stepTime struct {
-	Name   string        // of the node that it computes: model.4.cv1.conv
-	Kernel string        // how
-	FLOP   int64         // of a convolution, two a multiply-add; 0 for the rest
-	Time   time.Duration // of one run, the median
+	Name   string // of the node that it computes: model.4.cv1.conv
+	Kernel string // how
+	FLOP   int64  // of a convolution, two a multiply-add; 0 for the rest
+	Time   spread // of one run
 }
 
 // runtimeFlags say what a command's network runs in.
@@ -164,43 +165,47 @@ func (r native) Compile(raw *graph.Graph, o detect.Options) (func() (detect.Netw
 
 func (native) Close() error { return nil }
 
-func (r native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) ([]stepTime, error) {
+func (r native) Profile(raw *graph.Graph, o detect.Options, x *tensor.Tensor, runs int) (spread, []stepTime, error) {
 	o.CPU = r.cpu
 	p, err := tuned.Compile(raw, o.Engine())
 	if err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
-	times, err := stepTimes(p, runs, func(s *engine.Session) error {
+	whole, times, err := stepTimes(p, runs, func(s *engine.Session) error {
 		_, err := s.Run(x)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
 	steps := make([]stepTime, len(times))
 	for i, info := range p.Steps() {
 		steps[i] = stepTime{info.Name, info.Kernel, 2 * info.MACs, times[i]}
 	}
-	return steps, nil
+	return whole, steps, nil
 }
 
 // stepTimes calls run with a session of p, once to warm up and then runs times, fewer where
-// that takes long, and returns the median of what each step took.
-func stepTimes(p *engine.Program, runs int, run func(*engine.Session) error) ([]time.Duration, error) {
+// that takes long, and returns what the whole and each step took. Looking at the steps costs
+// less than a thousandth.
+func stepTimes(p *engine.Program, runs int, run func(*engine.Session) error) (spread, []spread, error) {
 	s := p.NewSession()
 	if err := run(s); err != nil {
-		return nil, err
+		return spread{}, nil, err
 	}
+	var whole []time.Duration
 	all := make([][]time.Duration, len(p.Steps()))
 	s.Time(func(step int, d time.Duration) { all[step] = append(all[step], d) })
 	for i, start := 0, time.Now(); i < min(runs, 3) || i < runs && time.Since(start) < 5*time.Second; i++ {
+		begin := time.Now()
 		if err := run(s); err != nil {
-			return nil, err
+			return spread{}, nil, err
 		}
+		whole = append(whole, time.Since(begin))
 	}
-	medians := make([]time.Duration, len(all))
+	steps := make([]spread, len(all))
 	for i, times := range all {
-		medians[i] = newSpread(times).median
+		steps[i] = newSpread(times)
 	}
-	return medians, nil
+	return newSpread(whole), steps, nil
 }
