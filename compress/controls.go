@@ -56,50 +56,89 @@ func (r *run) thin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, width, err := r.thinnest(rounds.Cost)
+	width, err := r.thinWidth(rounds)
 	if err != nil {
 		return err
 	}
-	if g == nil {
-		r.log("no YOLOv5n is as small as the child, so there is no such control")
+	if width.Width == 0 {
+		r.log("there is no thin YOLOv5n to compare with", "why", width.Why)
 		return r.writeJSON("thin.json", Model{})
 	}
-	r.log("control", "YOLOv5n of width", width, "parameters", g.ParamCount())
+	g, err := r.thinModel(width.Width)
+	if err != nil {
+		return err
+	}
+	r.log("control", "YOLOv5n of width", width.Width, "parameters", g.ParamCount())
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	return r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, epochs, nil)
 }
 
-// thinnest returns the widest YOLOv5n within what the target counts, and its multiple of
-// channels; nil where the narrowest has more.
-func (r *run) thinnest(child prune.Cost) (*graph.Graph, float64, error) {
-	build := func(width float64) (*graph.Graph, error) {
-		cfg, err := yolo.Standard("yolov5n")
-		if err != nil {
-			return nil, err
+func (r *run) thinModel(width float64) (*graph.Graph, error) {
+	cfg, err := yolo.Standard("yolov5n")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Width = width
+	return yolo.New(cfg, r.data.Names, r.job.Seed)
+}
+
+// A thinWidth is the contents of thin-width.json: measured milliseconds are never the same
+// twice, so it is settled once.
+type thinWidth struct {
+	Width float64 `json:"width"` // the multiple of channels; 0 is none
+	Why   string  `json:"why"`   // there is none
+}
+
+// thinWidth finds the widest YOLOv5n that has no more than the child of what the target
+// counts. Milliseconds are measured, since a latency table of the parent need not have its
+// layers; where the device is not here the table has to.
+func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
+	const file = "thin-width.json"
+	if r.done(file) {
+		return found, r.readJSON(file, &found)
+	}
+	child, err := r.readModel("final.json")
+	if err != nil {
+		return found, err
+	}
+	measured := r.limit.Quantity == prune.Milliseconds && r.o.Profile != nil
+	spent := func(g *graph.Graph) (float64, error) {
+		if measured {
+			return r.clocked(g)
 		}
-		cfg.Width = width
-		return yolo.New(cfg, r.data.Names, r.job.Seed)
+		c, err := r.cost(g)
+		return r.spent(c), err
+	}
+	most := r.spent(rounds.Cost)
+	if measured {
+		most = child.Measured
 	}
 	const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
 	low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
-	var widest *graph.Graph
 	for high-low > 1 {
 		mid := (low + high) / 2
-		g, err := build(float64(mid) * step)
+		g, err := r.thinModel(float64(mid) * step)
 		if err != nil {
-			return nil, 0, err
+			return found, err
 		}
-		c, err := r.cost(g)
+		v, err := spent(g)
+		if err != nil && r.o.Profile == nil {
+			found.Why, low = err.Error(), 0
+			break
+		}
 		if err != nil {
-			return nil, 0, err
+			return found, err
 		}
-		if r.met(c, r.spent(child)) {
-			low, widest = mid, g
+		if v <= most {
+			low = mid
 		} else {
 			high = mid
 		}
 	}
-	return widest, float64(low) * step, nil
+	if found.Width = float64(low) * step; low == 0 && found.Why == "" {
+		found.Why = "none is as small as the child"
+	}
+	return found, r.writeJSON(file, found)
 }
 
 // before is what the trainings at the end begin with.

@@ -36,7 +36,7 @@ type cutting struct {
 // network, so each is tried, and the cut is kept that finds the most before any training,
 // with statistics measured anew: EagleEye's criterion (arXiv 2007.02491).
 func (r *run) cut(ctx context.Context, v *Round) error {
-	g, err := r.open(v.From)
+	g, err := r.open(filepath.Join(v.Folder, "ready.safetensors"))
 	if err != nil {
 		return err
 	}

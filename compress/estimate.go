@@ -139,10 +139,12 @@ func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures fl
 		all += epochs
 	}
 	for n := 1; n <= rounds; n++ {
-		each := roundEpochs(epochs)
-		all += each
+		before, after := readyEpochs(epochs), roundEpochs(epochs)
+		all += before + after
 		v := Round{Number: n, Attempt: 1}
-		add(v.Name(), each, trim*math.Pow(e.Child.GFLOP/trim, float64(n)/float64(rounds)), true)
+		wide := trim * math.Pow(e.Child.GFLOP/trim, float64(n-1)/float64(rounds))
+		add(v.Name()+preparing, before, wide, true)
+		add(v.Name(), after, wide*math.Pow(e.Child.GFLOP/trim, 1/float64(rounds)), true)
 	}
 	add("final training", epochs, e.Child.GFLOP, true)
 	add("control: from scratch", all, e.Child.GFLOP, false)

@@ -125,7 +125,7 @@ func (r *run) notes(found *Result) []string {
 		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
 	}
 	if found.Thin != nil && found.Thin.Accuracy == nil {
-		notes = append(notes, "no YOLOv5n is as small as this, so there is no thin one beside it")
+		notes = append(notes, "there is no thin YOLOv5n beside it: see log.txt")
 	}
 	return notes
 }
@@ -181,7 +181,7 @@ func (r *run) widths(found *Result) ([]report.PlanRow, error) {
 func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	trainings := [][2]string{{"baseline", "baseline"}}
 	for _, v := range found.Rounds {
-		trainings = append(trainings, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
+		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
 	}
 	trainings = append(trainings, [2]string{contestants[0].name, "final"}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
 	var all []report.LearningCurve

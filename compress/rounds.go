@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/train"
 )
@@ -17,8 +18,10 @@ import (
 // What a round is.
 const (
 	roundKeep = 0.7  // of what the target counts stays in a round, or somewhat more
-	roundRate = 0.15 // share of lr0 in the training after a cut
-	roundPart = 0.15 // share of a full training's epochs
+	roundRate = 0.15 // share of lr0 in its trainings
+	readyPart = 0.05 // share of a full training's epochs that prepare the cut
+	roundPart = 0.15 // and of those after it
+	groupRate = 3e-4 // of the group decay that prepares it
 	attempts  = 2    // of which the second cuts half and trains twice as long
 )
 
@@ -87,8 +90,11 @@ func roundsTo(at, goal float64) int {
 	return max(1, int(math.Ceil(math.Log(goal/at)/math.Log(roundKeep)-1e-9)))
 }
 
-// roundEpochs is how long a round trains.
-func roundEpochs(epochs int) int { return max(1, int(math.Round(roundPart*float64(epochs)))) }
+// readyEpochs is how long a round prepares its cut, roundEpochs how long it trains after it.
+func readyEpochs(epochs int) int { return part(readyPart, epochs) }
+func roundEpochs(epochs int) int { return part(roundPart, epochs) }
+
+func part(share float64, epochs int) int { return max(1, int(math.Round(share*float64(epochs)))) }
 
 // rounds cuts and trains by turns until the target is met or the budget is not.
 func (r *run) rounds(ctx context.Context) error {
@@ -145,6 +151,9 @@ func (r *run) rounds(ctx context.Context) error {
 	return r.writeJSON("rounds.json", all)
 }
 
+// preparing is behind the name of the training before a cut.
+const preparing = ", before the cut"
+
 // again is behind the name of a second attempt.
 const again = " again"
 
@@ -172,7 +181,8 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	}
 	file := func(name string) string { return filepath.Join(v.Folder, name) }
 	err := r.stages(ctx, []stage{
-		{v.Name() + ": cut", []string{v.From}, file("cut.json"), func(ctx context.Context) error { return r.cut(ctx, v) }},
+		{v.Name() + ": regularisation", []string{v.From}, file("ready.safetensors"), func(ctx context.Context) error { return r.regularise(ctx, v) }},
+		{v.Name() + ": cut", []string{file("ready.safetensors")}, file("cut.json"), func(ctx context.Context) error { return r.cut(ctx, v) }},
 		{v.Name() + ": training", []string{file("cut.json")}, file("tuned.json"), func(ctx context.Context) error { return r.tune(ctx, v) }},
 	})
 	if err != nil {
@@ -188,7 +198,7 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 		if v.Model, err = r.readModel(file("tuned.json")); err != nil {
 			return err
 		}
-		v.Epochs, v.Drop = v.Model.Epochs, parent.points()-v.Model.points()
+		v.Epochs, v.Drop = readyEpochs(r.job.Epochs)+v.Model.Epochs, parent.points()-v.Model.points()
 		v.Kept = v.Drop <= r.job.MaxDrop
 		v.Why = fmt.Sprintf("%.2f points of mAP50-95 below the parent, %v are allowed", v.Drop, r.job.MaxDrop)
 		if v.Drop < 0 {
@@ -198,6 +208,37 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	v.Seconds = time.Since(start).Seconds()
 	r.log(v.Name(), "kept", v.Kept, "why", v.Why)
 	return r.writeJSON(verdict, v)
+}
+
+// regularise pushes the channels that matter least towards zero before they are cut. A
+// second attempt has that behind it.
+func (r *run) regularise(ctx context.Context, v *Round) error {
+	out := filepath.Join(v.Folder, "ready.safetensors")
+	if v.Attempt > 1 {
+		first := *v
+		first.Attempt = 1
+		g, err := r.open(filepath.Join(first.folder(), "ready.safetensors"))
+		if err != nil {
+			return err
+		}
+		return r.save(out, g)
+	}
+	g, err := r.open(v.From)
+	if err != nil {
+		return err
+	}
+	c := train.Config{Epochs: readyEpochs(r.job.Epochs), Hyp: gentle(r.hyp, roundRate), NoAutoAnchor: true,
+		Penalty: func(_ int, live *graph.Graph) (train.Penalty, error) {
+			f, err := prune.GroupDecay(live, groupRate)
+			return train.Penalty{L2: f}, err
+		}}
+	if err := r.distil(&c); err != nil {
+		return err
+	}
+	if g, err = r.train(ctx, v.Name()+preparing, filepath.Join(v.Folder, "regularisation"), g, c); err != nil {
+		return err
+	}
+	return r.save(out, g)
 }
 
 // tune trains what a cut left, with the parent as teacher.
