@@ -88,7 +88,10 @@ func (r *run) validate(ctx context.Context, what string, g *graph.Graph) (box.Re
 func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*Model, error) {
 	m := &Model{File: file}
 	var err error
-	if m.Cost, err = r.cost(g); err != nil {
+	if m.Cost, err = r.cost(g); err != nil && r.o.Profile != nil { // a latency table of the parent need not have the layers of another network
+		m.Cost, err = prune.CostOf(g, nil, r.job.Width, r.job.Height)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if m.Measured, err = r.clocked(g); err != nil {
