@@ -117,18 +117,13 @@ func (b *Block) remove(g *graph.Graph) {
 	if b.branch[x] {
 		x = b.add.In[1]
 	}
-	swap := func(list []*graph.Node) {
-		for i, n := range list {
-			if n == b.add {
-				list[i] = x
-			}
+	replaceNode(g, b.add, x)
+	for i, n := range g.Outputs {
+		if n == b.add {
+			g.Outputs[i] = x
 		}
 	}
-	for _, n := range g.Nodes {
-		swap(n.In)
-	}
-	swap(g.Outputs)
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return n == b.add || b.branch[n] })
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return b.branch[n] })
 }
 
 // blocks finds the blocks that a plan takes out of g.

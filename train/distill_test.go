@@ -384,16 +384,16 @@ func TestPKDIsOfNormalisedMaps(t *testing.T) {
 
 func TestTemperature(t *testing.T) {
 	s, u := []float32{1, -2, 0.5, 3}, []float32{0, 1, 2, -1}
-	p, q := make([]float64, 4), make([]float64, 4)
+	p, q := make([]float32, 4), make([]float32, 4)
 	for _, T := range []float64{1, 4} {
 		g := make([]float32, 4)
 		value := func() float64 { return cwd(s, u, make([]float32, 4), p, q, T, 1) }
 		want := cwd(s, u, g, p, q, T, 1)
 		plain := 0.0
 		for i := range p {
-			plain += T * T * q[i] * math.Log(q[i]/p[i])
+			plain += T * T * float64(q[i]) * math.Log(float64(q[i])/float64(p[i]))
 		}
-		if math.Abs(want-plain) > 1e-9 {
+		if math.Abs(want-plain) > 1e-5 {
 			t.Errorf("T %v: %v, want %v", T, want, plain)
 		}
 		for i := range s {
@@ -402,6 +402,22 @@ func TestTemperature(t *testing.T) {
 				t.Errorf("T %v: gradient of %d is %v, measured %v", T, i, g[i], slope)
 			}
 		}
+	}
+}
+
+func TestDecay(t *testing.T) {
+	for x := float32(0); x > -85; x -= 0.0037 {
+		if want := math.Exp(float64(x)); math.Abs(float64(decay(x))-want) > 1e-5*want {
+			t.Fatalf("exp(%v) is %v, want %v", x, decay(x), want)
+		}
+	}
+	for _, x := range []float32{-90, -1e30} {
+		if got := decay(x); got != 0 {
+			t.Errorf("exp(%v) is %v", x, got)
+		}
+	}
+	if x := float32(math.NaN()); decay(x) == decay(x) {
+		t.Error("NaN does not pass")
 	}
 }
 
