@@ -77,3 +77,17 @@ func (*MaxPool) macs([]Shape, Shape) int64    { return 0 }
 func (*Upsample) macs([]Shape, Shape) int64   { return 0 }
 func (*Slice) macs([]Shape, Shape) int64      { return 0 }
 func (*Detect) macs([]Shape, Shape) int64     { return 0 }
+
+// GFLOP is what the convolutions need for one picture of w x h, two operations a
+// multiply-accumulate, as YOLOv5 counts.
+func (g *Graph) GFLOP(w, h int) (float64, error) {
+	shapes, err := g.Shapes(1, h, w)
+	if err != nil {
+		return 0, err
+	}
+	sum := int64(0)
+	for _, n := range g.Nodes {
+		sum += n.MACs(shapes)
+	}
+	return 2 * float64(sum) / 1e9, nil
+}

@@ -8,8 +8,8 @@ import (
 	"ultrafast/tensor"
 )
 
-// Apply returns the smaller network: every tensor without what leaves, names, blocks and
-// order of nodes as they were. g is untouched and shares nothing with the result; it may
+// Apply returns the smaller network: every tensor without what leaves, the nodes of blocks
+// that leave taken out, names and order of the others as they were. g is untouched and shares nothing with the result; it may
 // have no data. The error names the first group in which plan and network differ, or a
 // node that would be left without channels.
 func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
@@ -17,18 +17,35 @@ func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.cut(gone)
-	if err := f.g.Verify(); err != nil {
+	small, err := f.sliced(gone, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := small.Verify(); err != nil {
 		return nil, fmt.Errorf("prune: the cut does not fit: %w", err)
 	}
-	return f.g, nil
+	return small, nil
 }
 
-// cut takes the roots that go out of every tensor of f.g.
-func (f *flow) cut(gone []bool) {
-	for _, n := range f.g.Nodes {
+// sliced copies the traced graph without the roots that go and without a plan's blocks.
+func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
+	small := f.g.Clone()
+	blocks, err := p.blocks(small)
+	if err != nil {
+		return nil, err
+	}
+	f.cut(small, gone)
+	for _, b := range blocks {
+		b.remove(small)
+	}
+	return small, nil
+}
+
+// cut takes the roots that go out of every tensor of g, which is the traced graph or a copy.
+func (f *flow) cut(g *graph.Graph, gone []bool) {
+	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)
-		switch op := n.Op.(type) {
+		switch op := g.Nodes[i].Op.(type) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
@@ -70,9 +87,20 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	if err := checkData(g); err != nil {
 		return nil, err
 	}
-	f, groups, _, err := p.on(g)
+	f, groups, _, err := p.on(g.Clone())
 	if err != nil {
 		return nil, err
+	}
+	blocks, err := p.blocks(f.g)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range blocks {
+		for _, in := range b.add.In {
+			if b.branch[in] {
+				b.silence(in, true)
+			}
+		}
 	}
 	f.fill(groups)
 	for i, gr := range groups {
@@ -90,10 +118,10 @@ func (p *Plan) Mask(g *graph.Graph) (*graph.Graph, error) {
 	return f.g, nil
 }
 
-// on traces a copy of g, checks that the plan was made for such a network, and marks the
+// on traces g, checks that the plan was made for such a network, and marks the
 // roots of what leaves.
 func (p *Plan) on(g *graph.Graph) (*flow, []*Group, []bool, error) {
-	f, err := trace(g.Clone())
+	f, err := trace(g)
 	if err != nil {
 		return nil, nil, nil, err
 	}

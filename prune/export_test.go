@@ -14,6 +14,19 @@ func Classes(g *graph.Graph) ([][]Member, error) {
 	return f.members(), nil
 }
 
+// PlanCost is what the planner thinks a plan costs, without carrying it out.
+func PlanCost(g *graph.Graph, p *Plan, w, h int) (Cost, error) {
+	f, err := trace(g)
+	if err != nil {
+		return Cost{}, err
+	}
+	a, err := newAccountant(f, f.groups(), nil, w, h)
+	if err != nil {
+		return Cost{}, err
+	}
+	return a.cost(p, false)
+}
+
 // DropBack is the first half of Slim.
 func DropBack(g *graph.Graph) (*graph.Graph, error) {
 	g = g.Clone()

@@ -75,9 +75,7 @@ func (f *flow) visit(n *graph.Node) error {
 	case *graph.ConvTranspose:
 		ids = f.conv(n, ids, op.Outputs(), op.Groups)
 	case *graph.Activation:
-		switch op.Kind {
-		case graph.SiLU, graph.Hardswish, graph.LeakyReLU, graph.ReLU, graph.ReLU6, graph.Mish:
-		default:
+		if !keepsZero(op.Kind) {
 			f.fix(ids, fmt.Sprintf("goes through %s, and a %s does not keep a zero", n.Name, op.Kind))
 		}
 	case *graph.Add:
@@ -120,6 +118,14 @@ func (f *flow) conv(n *graph.Node, in []int, k, groups int) []int {
 		f.fix(ids, why)
 	}
 	return ids
+}
+
+func keepsZero(k graph.ActKind) bool {
+	switch k {
+	case graph.SiLU, graph.Hardswish, graph.LeakyReLU, graph.ReLU, graph.ReLU6, graph.Mish:
+		return true
+	}
+	return false
 }
 
 func depthwise(in, groups int) bool { return groups > 1 && groups == in }
@@ -186,36 +192,4 @@ func (f *flow) kept(n *graph.Node, gone []bool) []int {
 		}
 	}
 	return keep
-}
-
-// paramCount is graph.ParamCount of the network without the roots that go.
-func (f *flow) paramCount(gone []bool) int {
-	sum := 0
-	for _, n := range f.g.Nodes {
-		switch op := n.Op.(type) {
-		case *graph.Conv:
-			w := op.Weight.Shape
-			rows, columns := len(f.kept(n, gone)), w[1]
-			if op.Groups == 1 {
-				columns = len(f.kept(n.In[0], gone))
-			}
-			sum += rows * columns * w[2] * w[3]
-			if op.Bias != nil {
-				sum += rows
-			}
-		case *graph.ConvTranspose:
-			w := op.Weight.Shape
-			rows, columns := len(f.kept(n.In[0], gone)), w[1]
-			if op.Groups == 1 {
-				columns = len(f.kept(n, gone))
-			}
-			sum += rows * columns * w[2] * w[3]
-			if op.Bias != nil {
-				sum += len(f.kept(n, gone))
-			}
-		case *graph.BatchNorm:
-			sum += 2 * len(f.kept(n, gone))
-		}
-	}
-	return sum
 }

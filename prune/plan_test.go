@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -44,7 +43,7 @@ func TestScores(t *testing.T) {
 		prune.L2:    {{a0 * 2 / (a0 + a1), a1 * 2 / (a0 + a1)}, {b0 * 2 / (b0 + b1), b1 * 2 / (b0 + b1)}},
 		prune.Gamma: {{1.5, 0.5}, {b0 * 2 / (b0 + b1), b1 * 2 / (b0 + b1)}}, // b has no batch norm
 	} {
-		got, err := prune.Scores(groups, score)
+		got, err := prune.Scores(groups, score, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,11 +55,11 @@ func TestScores(t *testing.T) {
 			}
 		}
 	}
-	if _, err := prune.Scores(groups, "l3"); err == nil || !strings.Contains(err.Error(), "only l2 and gamma") {
+	if _, err := prune.Scores(groups, "l3", nil); err == nil || !strings.Contains(err.Error(), "only [l2 gamma taylor fisher]") {
 		t.Errorf("unknown score: %v", err)
 	}
 	set("a.weight", float32(math.NaN()))
-	if _, err := prune.Scores(groups, prune.L2); err == nil || !strings.Contains(err.Error(), "around a hold") {
+	if _, err := prune.Scores(groups, prune.L2, nil); err == nil || !strings.Contains(err.Error(), "around a hold") {
 		t.Errorf("NaN: %v", err)
 	}
 }
@@ -100,59 +99,6 @@ func TestNewMeetsKeep(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// The lowest scores per parameter go first: whatever leaves scores less for what it costs
-// than whatever stays above its group's floor.
-func TestNewTakesTheLowest(t *testing.T) {
-	g := standard(t, "yolov5n")
-	p, err := prune.New(g, prune.Target{Keep: 0.7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	groups, err := prune.Groups(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scores, err := prune.Scores(groups, prune.L2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, gr := range groups {
-		for c, ch := range gr.Channels {
-			parameters := 0
-			for _, m := range ch.Members {
-				parameters += m.Tensor.Len() / m.Tensor.Shape[m.Axis]
-			}
-			scores[i][c] /= float64(parameters)
-		}
-	}
-	highestOut, lowestIn := 0.0, math.Inf(1)
-	last := 0 // the group of the highest that left
-	for i, c := range p.Cuts {
-		out := map[int]bool{}
-		for _, d := range c.Drop {
-			out[d] = true
-			if scores[i][d] > highestOut {
-				highestOut, last = scores[i][d], i
-			}
-		}
-		if c.From-len(c.Drop) == max(4, (c.From+9)/10) {
-			continue
-		}
-		for ch, s := range scores[i] {
-			if !out[ch] {
-				lowestIn = min(lowestIn, s)
-			}
-		}
-	}
-	if highestOut > lowestIn {
-		t.Errorf("a channel of score %v per parameter left and one of %v stayed", highestOut, lowestIn)
-	}
-	p.Cuts[last].Drop = slices.DeleteFunc(p.Cuts[last].Drop, func(d int) bool { return scores[last][d] == highestOut })
-	if got := left(t, p, g); got <= 0.7 {
-		t.Errorf("with the last channel back %v stays, so it need not have left", got)
 	}
 }
 
@@ -240,7 +186,7 @@ func TestNewRefuses(t *testing.T) {
 		{g, prune.Target{Keep: math.NaN()}, "keep is NaN"},
 		{g, prune.Target{Keep: 0.5, Floor: -1}, "floor -1"},
 		{g, prune.Target{Keep: 0.5, Round: -8}, "round -8"},
-		{g, prune.Target{Keep: 0.5, Score: "taylor"}, `no score "taylor"`},
+		{g, prune.Target{Keep: 0.5, Score: "l3"}, `no score "l3"`},
 		{empty, prune.Target{Keep: 0.5}, "a.weight has no numbers"},
 		{&graph.Graph{}, prune.Target{Keep: 0.5}, "0 inputs"},
 	} {

@@ -7,7 +7,7 @@ import (
 	"ultrafast/graph"
 )
 
-// A Score says how much a channel matters. The zero value means L2.
+// A Score says how much a channel matters. The zero value means DefaultScore.
 type Score string
 
 const (
@@ -18,70 +18,111 @@ const (
 	// Gamma is the mean of |gamma| over the batch norms that scale the channel (network
 	// slimming, Liu et al., ICCV 2017). Groups with a channel that none scales take L2.
 	Gamma Score = "gamma"
+	// Taylor is the mean over pictures of |G|, how steeply the loss changes as the channel's
+	// gate closes; see Evidence (Molchanov et al., CVPR 2019; at the batch norm's gate as in
+	// HALP, Shen et al., NeurIPS 2022).
+	Taylor Score = "taylor"
+	// Fisher is the mean over pictures of G², by which, with half of it, the loss grows in
+	// second order (group Fisher, Liu et al., ICML 2021).
+	Fisher Score = "fisher"
 )
 
-// Scores gives a score for each channel of each group, divided by the mean of its group,
-// so that a channel of the first layer can be compared with one of the last, whose
-// weights are of another size (isomorphic pruning, Fang et al., ECCV 2024). The error
-// names a group with scores that are not finite, or tells the names there are.
-func Scores(groups []*Group, s Score) ([][]float64, error) {
-	score := l2
+// DefaultScore is what a cut goes by where nobody says otherwise.
+const DefaultScore = L2
+
+// AllScores are all of them.
+var AllScores = []Score{L2, Gamma, Taylor, Fisher}
+
+// NeedsEvidence reports whether the score is made of gradients.
+func (s Score) NeedsEvidence() bool { return s == Taylor || s == Fisher }
+
+// Scores gives a score for each channel of each group, of evidence where the score needs
+// it, which may be nil otherwise. Scores of weights are divided by the mean of their group,
+// so that a channel of the first layer can be compared with one of the last, whose weights
+// are of another size (isomorphic pruning, Fang et al., ECCV 2024). Those of gradients stay
+// as they are: they are in units of the loss everywhere, and that one group matters more
+// than another is what they know best. The error names a group with scores that are not
+// finite, or tells the names there are.
+func Scores(groups []*Group, s Score, e *Evidence) ([][]float64, error) {
+	var all [][]float64
 	switch s {
-	case L2, "":
+	case L2:
+		all = each(groups, l2)
 	case Gamma:
-		score = gamma
+		all = each(groups, gamma)
+	case Taylor, Fisher:
+		var err error
+		if all, err = e.of(groups, s); err != nil {
+			return nil, err
+		}
+	case "":
+		return Scores(groups, DefaultScore, e)
 	default:
-		return nil, fmt.Errorf("prune: there is no score %q, only %s and %s", s, L2, Gamma)
+		return nil, fmt.Errorf("prune: there is no score %q, only %v", s, AllScores)
 	}
-	all := make([][]float64, len(groups))
 	for i, g := range groups {
-		v, ok := score(g)
-		if !ok {
-			v, _ = l2(g)
-		}
-		mean := 0.0
-		for _, x := range v {
-			mean += x / float64(len(v))
-		}
-		if math.IsNaN(mean) || math.IsInf(mean, 0) {
+		if mean := mean(all[i]); math.IsNaN(mean) || math.IsInf(mean, 0) {
 			return nil, fmt.Errorf("prune: the weights around %s hold a number that is not finite, so its channels have no order", g.Name)
 		}
-		for c := range v {
+	}
+	if s.NeedsEvidence() {
+		return all, nil
+	}
+	for i := range all {
+		mean := mean(all[i])
+		for c := range all[i] {
 			if mean > 0 {
-				v[c] /= mean
+				all[i][c] /= mean
 			}
 		}
-		all[i] = v
 	}
 	return all, nil
 }
 
-func l2(g *Group) ([]float64, bool) {
+func each(groups []*Group, score func(*Group) []float64) [][]float64 {
+	all := make([][]float64, len(groups))
+	for i, g := range groups {
+		all[i] = score(g)
+	}
+	return all
+}
+
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+func l2(g *Group) []float64 {
 	v := make([]float64, g.Width())
 	for c, ch := range g.Channels {
 		for _, m := range ch.Members {
-			switch op := m.Node.Op.(type) {
-			case *graph.Conv:
-				if m.Tensor == op.Weight {
-					v[c] += m.squares()
-				}
-			case *graph.ConvTranspose:
-				if m.Tensor == op.Weight {
-					v[c] += m.squares()
-				}
-			case *graph.BatchNorm:
-				if m.Tensor == op.Gamma {
-					v[c] += m.squares()
-				}
+			if m.weighs() {
+				v[c] += m.squares()
 			}
 		}
 		v[c] = math.Sqrt(v[c])
 	}
-	return v, true
+	return v
 }
 
-// gamma reports false if a channel has no batch norm.
-func gamma(g *Group) ([]float64, bool) {
+// weighs reports whether the member is weights of a convolution or the scale of a batch norm.
+func (m Member) weighs() bool {
+	switch op := m.Node.Op.(type) {
+	case *graph.Conv:
+		return m.Tensor == op.Weight
+	case *graph.ConvTranspose:
+		return m.Tensor == op.Weight
+	case *graph.BatchNorm:
+		return m.Tensor == op.Gamma
+	}
+	return false
+}
+
+// gamma is L2 where a channel has no batch norm.
+func gamma(g *Group) []float64 {
 	v := make([]float64, g.Width())
 	for c, ch := range g.Channels {
 		norms := 0.0
@@ -92,11 +133,11 @@ func gamma(g *Group) ([]float64, bool) {
 			}
 		}
 		if norms == 0 {
-			return nil, false
+			return l2(g)
 		}
 		v[c] /= norms
 	}
-	return v, true
+	return v
 }
 
 // squares sums the squares of a member's numbers.

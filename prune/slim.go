@@ -101,7 +101,7 @@ func dropInput(g *graph.Graph, cat *graph.Node, i, channels int) error {
 		}
 		gone[root] = true
 	}
-	f.cut(gone)
+	f.cut(g, gone)
 	cat.In = slices.Delete(cat.In, i, i+1)
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return n == stand })
 	if len(cat.In) == 1 {

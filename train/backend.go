@@ -29,6 +29,7 @@ type LoadOptions struct {
 	Alone     bool      // other processes have no part in it, where the Backend shares its work with some
 	Optimizer Optimizer
 	Freeze    []int // layers, the N of model.N, whose parameters do not learn; their running statistics move
+	FrozenBN  bool  // batch norms use their running statistics in Step too, which do not move; scale and shift learn
 }
 
 // Weights selects one of the two sets that a Network holds.
@@ -65,17 +66,25 @@ type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
 // device. Its methods are called from one goroutine at a time.
 //
 // Where the Backend shares its work with other processes, each calls Load, Step with its own
-// part of the batch, Update and SetState as the others do. Load and SetState give all of them
+// part of the batch, Update, Gradients and SetState as the others do. Load and SetState give all of them
 // the numbers of process 0, Step averages running statistics by pictures over all, and Update
 // moves by the sum of all gradients, so that the networks stay the same.
 type Network interface {
 	// Step runs x [N,3,H,W] forward in training mode (batch statistics, running
-	// statistics updated), calls loss once, runs its gradients backward and adds the
+	// statistics updated; not so with FrozenBN), calls loss once, runs its gradients backward and adds the
 	// result to the accumulated gradients.
 	Step(x *tensor.Tensor, loss Loss) error
 	// Update moves the live weights by the accumulated gradients, clears these, and
 	// moves the average.
 	Update(u Update) error
+	// Gradients returns the gradients accumulated since the last Update, by the names of the
+	// parameters that learn, and clears them. Those of a group are the sum over its
+	// processes; the factor of scaled losses is taken out again.
+	Gradients() (map[string]*tensor.Tensor, error)
+	// Penalize makes every Update from now on add p, instead of what it added before. What p
+	// holds for parameters that do not learn is left aside. The error names one that the
+	// graph has not got, or has in another shape.
+	Penalize(p Penalty) error
 	// Predict runs x forward in evaluation mode and returns the maps that a Loss gets.
 	// Other processes have no part in it.
 	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)

@@ -173,6 +173,9 @@ func (s *snapshot) write(path string) error {
 	return safetensors.Save(path, f)
 }
 
+// ErrFinished is what a run that is finished cannot be resumed for.
+var ErrFinished = errors.New("is finished")
+
 // openRun reads the state that last names.
 func openRun(dir string) (*snapshot, error) {
 	last := weightsFile(dir, "last")
@@ -188,7 +191,7 @@ func openRun(dir string) (*snapshot, error) {
 		if err := dropStates(dir, ""); err != nil { // finish may have been killed before it did
 			return nil, fmt.Errorf("train: %w", err)
 		}
-		return nil, fmt.Errorf("train: the run in %s is finished: start a new one from %s", dir, last)
+		return nil, fmt.Errorf("train: the run in %s %w: start a new one from %s", dir, ErrFinished, last)
 	}
 	if name != filepath.Base(name) || !strings.HasPrefix(name, "state-") {
 		return nil, fmt.Errorf("train: %s names %q as its state, which is no file of this program's", last, name)

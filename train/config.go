@@ -39,6 +39,13 @@ type Config struct {
 
 	Weights, Cfg, Data string // where model and data came from: written down, not read
 
+	// Penalty makes what pushes weights to zero in an epoch, counted from 0, if not nil. It
+	// may look at the live weights at the epoch's start and at nothing that a resumed run has
+	// not got, and every process of a group calls it.
+	Penalty    func(epoch int, live *graph.Graph) (Penalty, error)
+	Sparse     string  // what Penalty is made of, and
+	SparseRate float64 // how strong it is: written down, not read
+
 	Workers    int   // goroutines that load pictures; 0 is one for each core
 	CacheBytes int64 // for decoded pictures, as in dataset.LoaderOptions
 
@@ -116,9 +123,11 @@ type options struct {
 
 	NoAutoAnchor bool `yaml:"noautoanchor" json:"noautoanchor"`
 
-	Teacher     string `yaml:"teacher" json:"teacher"`
-	TeacherHash string `yaml:"teacher_hash" json:"teacher_hash"`
-	Distill     Terms  `yaml:"distill" json:"distill"`
+	Sparse      string  `yaml:"sparse" json:"sparse"`
+	SparseRate  float64 `yaml:"sparse_rate" json:"sparse_rate"`
+	Teacher     string  `yaml:"teacher" json:"teacher"`
+	TeacherHash string  `yaml:"teacher_hash" json:"teacher_hash"`
+	Distill     Terms   `yaml:"distill" json:"distill"`
 
 	BF16 bool `yaml:"-" json:"bf16,omitempty"` // in states of before there was Precision
 }
@@ -196,7 +205,7 @@ func (c Config) options() options {
 		Weights: c.Weights, Cfg: c.Cfg, Data: c.Data, Epochs: c.Epochs, BatchSize: c.Batch, ImgSz: c.Size,
 		CosLR: c.CosLR, Patience: c.Patience, Seed: c.Seed, Precision: string(c.Precision), SyncBN: c.SyncBN, NoAutoAnchor: c.NoAutoAnchor,
 		Optimizer: string(c.Optimizer), Freeze: c.Freeze, ImageWeights: c.ImageWeights, MultiScale: c.MultiScale,
-		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache,
+		Rect: c.Rect, NoVal: c.NoVal, SingleCls: c.SingleCls, Cache: c.Cache, Sparse: c.Sparse, SparseRate: c.SparseRate,
 	}
 	if d := c.Distill; d != nil {
 		o.Teacher, o.TeacherHash, o.Distill = d.Source, d.hash, d.Terms
@@ -211,6 +220,7 @@ func (c *Config) setOptions(o options) {
 	c.SyncBN = o.SyncBN
 	c.Optimizer, c.Freeze, c.ImageWeights, c.MultiScale = Optimizer(o.Optimizer), o.Freeze, o.ImageWeights, o.MultiScale
 	c.Rect, c.NoVal, c.SingleCls, c.Cache = o.Rect, o.NoVal, o.SingleCls, o.Cache
+	c.Sparse, c.SparseRate = o.Sparse, o.SparseRate
 	var teacher *graph.Graph
 	if c.Distill != nil {
 		teacher = c.Distill.Teacher

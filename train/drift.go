@@ -8,9 +8,9 @@ import (
 	"ultrafast/tensor"
 )
 
-// Drift returns a Backend that learns nothing: every raw map is zero, and every update
-// moves every weight by a thousandth. With it the whole pipeline runs in a test, with no
-// libtorch and no GPU.
+// Drift returns a Backend that learns nothing: every raw map is zero, every gradient of a
+// step is -1, and every update moves every weight by a thousandth, less its penalty times
+// that. With it the whole pipeline runs in a test, with no libtorch and no GPU.
 func Drift() Backend { return drift{} }
 
 type drift struct{}
@@ -49,6 +49,8 @@ type driftNet struct {
 	o        LoadOptions
 	weights  [2]*graph.Graph
 	velocity map[string]*tensor.Tensor
+	penalty  Penalty
+	steps    int // since the last update
 }
 
 func (n *driftNet) Step(x *tensor.Tensor, loss Loss) error {
@@ -56,8 +58,32 @@ func (n *driftNet) Step(x *tensor.Tensor, loss Loss) error {
 	if err != nil {
 		return err
 	}
-	_, err = loss(raw)
+	if _, err = loss(raw); err == nil {
+		n.steps++
+	}
 	return err
+}
+
+func (n *driftNet) Gradients() (map[string]*tensor.Tensor, error) {
+	all := map[string]*tensor.Tensor{}
+	for _, p := range n.weights[Live].Params() {
+		if n.o.Learns(p) {
+			all[p.Name] = tensor.New(p.Tensor().Shape...)
+			for k := range all[p.Name].Data {
+				all[p.Name].Data[k] = -float32(n.steps)
+			}
+		}
+	}
+	n.steps = 0
+	return all, nil
+}
+
+func (n *driftNet) Penalize(p Penalty) error {
+	if err := p.Check(n.weights[Live]); err != nil {
+		return err
+	}
+	n.penalty = p
+	return nil
 }
 
 func (n *driftNet) Update(u Update) error {
@@ -66,14 +92,28 @@ func (n *driftNet) Update(u Update) error {
 		live, avg := p.Tensor().Data, average[i].Tensor().Data
 		for k := range live {
 			if n.o.Learns(p) {
-				live[k] += 0.001
+				live[k] += 0.001 * (1 - n.push(p.Name, k, live[k]))
 				v := &n.velocity[p.Name].Data[k]
 				*v = float32(u.Momentum)**v + 0.001
 			}
 			avg[k] = float32(u.Average*float64(avg[k]) + (1-u.Average)*float64(live[k]))
 		}
 	}
+	n.steps = 0
 	return nil
+}
+
+// push is what the penalty adds to the gradient of a weight.
+func (n *driftNet) push(name string, k int, w float32) (g float32) {
+	if f := n.penalty.L2[name]; f != nil {
+		g += f.Data[k] * w
+	}
+	if f := n.penalty.L1[name]; f != nil && w > 0 {
+		g += f.Data[k]
+	} else if f != nil && w < 0 {
+		g -= f.Data[k]
+	}
+	return g
 }
 
 func (n *driftNet) Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error) {

@@ -287,6 +287,9 @@ func (r *run) stopped(err error) error {
 func (r *run) epoch(ctx context.Context) (v Validation, err error) {
 	number := r.at.epochs
 	p := Progress{Epoch: number + 1, Epochs: r.c.Epochs, Steps: r.plan.steps}
+	if err := r.penalize(); err != nil {
+		return v, err
+	}
 	rate, err := r.steps(ctx, &p)
 	if err != nil {
 		return v, err

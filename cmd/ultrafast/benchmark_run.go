@@ -289,7 +289,7 @@ func (b *benchmark) peak(threads int) float64 {
 }
 
 func (b *benchmark) report() (*benchReport, error) {
-	work, err := gflop(b.g, b.w, b.h)
+	work, err := b.g.GFLOP(b.w, b.h)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"ultrafast/detect"
 	"ultrafast/engine"
 	"ultrafast/graph"
+	"ultrafast/onnx"
 	"ultrafast/picture"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
@@ -177,7 +178,7 @@ func (d *demo) tune(ctx context.Context, g *graph.Graph) (*graph.Graph, error) {
 		return nil, err
 	}
 	out := filepath.Join(d.dir, "small.onnx")
-	size, err := exportONNX(g, out, exportOptions(1, demoSide, demoSide))
+	size, err := onnx.Save(out, g, exportOptions(1, demoSide, demoSide))
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +197,7 @@ func (d *demo) measure(ctx context.Context, what string, g *graph.Graph) error {
 		return err
 	}
 	tmp := filepath.Join(d.dir, "measured.onnx")
-	size, err := exportONNX(g, tmp, exportOptions(1, demoSide, demoSide))
+	size, err := onnx.Save(tmp, g, exportOptions(1, demoSide, demoSide))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -9,13 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"ultrafast"
 	"ultrafast/graph"
 	"ultrafast/onnx"
-	"ultrafast/pass"
 	"ultrafast/safetensors"
 )
 
@@ -118,7 +115,7 @@ func (f *exportFlags) onnx(c *cobra.Command, g *graph.Graph, out string, w, h in
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
-	size, err := exportONNX(g, out, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version})
+	size, err := onnx.Save(out, g, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version})
 	if err != nil {
 		return err
 	}
@@ -141,33 +138,4 @@ func (f *exportFlags) checkpoint(c *cobra.Command, g *graph.Graph, out string) e
 // exportOptions are those of a model for one size, as a device takes it.
 func exportOptions(batch, w, h int) onnx.WriteOptions {
 	return onnx.WriteOptions{Batch: batch, Width: w, Height: h, Version: version}
-}
-
-// exportONNX writes g, with batch norms folded, and returns the file's size. A file of
-// that name is replaced once the new one is whole.
-func exportONNX(g *graph.Graph, out string, o onnx.WriteOptions) (int64, error) {
-	g = g.Clone()
-	if err := pass.Run(g, pass.Inference...); err != nil {
-		return 0, err
-	}
-	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o644))
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", out, err)
-	}
-	defer file.Cleanup()
-	b := bufio.NewWriter(file)
-	if err := onnx.Write(b, g, o); err != nil {
-		return 0, fmt.Errorf("%s: %w", out, err)
-	}
-	if err := b.Flush(); err != nil {
-		return 0, fmt.Errorf("%s: %w", out, err)
-	}
-	st, err := file.Stat()
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", out, err)
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return 0, fmt.Errorf("%s: %w", out, err)
-	}
-	return st.Size(), nil
 }

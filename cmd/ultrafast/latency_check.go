@@ -52,7 +52,7 @@ func checkLatency(ctx context.Context, d *device, t *prune.Latency, g *graph.Gra
 		if k < networks {
 			n.Measured = p.Ms
 			n.Parameters = net.ParamCount()
-			if n.GFLOP, err = gflop(net, d.o.Width, d.o.Height); err != nil {
+			if n.GFLOP, err = net.GFLOP(d.o.Width, d.o.Height); err != nil {
 				return nil, err
 			}
 			if n.Predicted, err = t.Ms(net, d.o.Width, d.o.Height); err != nil {

@@ -1,39 +1,47 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
+	"math"
 	"path/filepath"
 	"slices"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"ultrafast"
 	"ultrafast/dataset"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
-	"ultrafast/tensor"
 	"ultrafast/train"
 )
 
 type pruneFlags struct {
-	weights, data, img, out, score, device string
-	keep                                   float64
-	floor, round, batch, pictures          int
+	weights, data, img, out, score, device, plan string
+	keep                                         float64
+	floor, round, batch, pictures                int
 }
 
 func pruneCommand() *cobra.Command {
 	f := &pruneFlags{}
 	c := &cobra.Command{
-		Use:   "prune --weights MODEL --data DATA --keep 0.5 -o small.safetensors",
+		Use:   "prune --weights MODEL --data DATA --keep 0.5|--plan plan.yaml -o small.safetensors",
 		Short: "Cut the least important channels out of a model",
 		Long: `Cut whole channels, those that matter least, until the given share of the
 parameters is left. Channels that shortcuts and joins tie together leave together.
 The statistics of the batch norms are then measured anew on training pictures.
+
+With --plan the plan of ultrafast plan is carried out instead, and what came out is compared
+with what the plan had estimated.
+
+What a channel's importance is --score says: l2 and gamma look at the weights alone, taylor
+and fisher at how the loss on training pictures would change without the channel.
 
 What comes out is a smaller model, not a sparse one: train it on to win back accuracy
 (ultrafast train --weights small.safetensors).`,
@@ -44,16 +52,20 @@ What comes out is a smaller model, not a sparse one: train it on to win back acc
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx with batch norms (required)")
 	fl.StringVar(&f.data, "data", "", dataHelp+"; its training pictures renew the statistics (required)")
 	fl.Float64Var(&f.keep, "keep", 0.5, "share of the parameters that stays")
+	fl.StringVar(&f.plan, "plan", "", "plan to carry out, of ultrafast plan")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
-	fl.StringVar(&f.score, "score", string(prune.L2), "what a channel's importance is: l2 or gamma")
+	fl.StringVar(&f.score, "score", string(prune.DefaultScore), "what a channel's importance is: l2, gamma, taylor or fisher")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 1, "round kept channels up to a multiple, such as 8")
 	fl.StringVar(&f.img, "img", "640", "side of the network's input while statistics are measured")
 	fl.IntVar(&f.batch, "batch", 16, "pictures at a time")
-	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on")
+	fl.IntVar(&f.pictures, "pictures", 800, "training pictures to measure statistics on, and gradients where the score needs them")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	for _, name := range []string{"weights", "data", "output"} {
 		must(c.MarkFlagRequired(name))
+	}
+	for _, name := range []string{"keep", "score", "floor", "round"} {
+		c.MarkFlagsMutuallyExclusive("plan", name)
 	}
 	return c
 }
@@ -64,13 +76,8 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
-	}
-	side, other, err := parseSize(f.img)
-	switch {
-	case err != nil:
-		return err
-	case side != other:
-		return fmt.Errorf("--img %s: statistics are measured on squares, want one side", f.img)
+	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
 	if err := checkOutput(f.out); err != nil {
 		return err
@@ -79,19 +86,30 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	side, _, note := fitSize(g, side, side)
-	if note != "" {
-		fmt.Fprintln(c.ErrOrStderr(), note)
-	}
-	plan, err := prune.New(g, prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)})
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
-	}
-	small, err := plan.Apply(g)
+	side, err := squareSide(g, f.img, c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
+	var file *prune.File
+	var plan *prune.Plan
+	if f.plan != "" {
+		if file, err = readPlan(f.plan); err != nil {
+			return err
+		}
+		if plan, err = file.Plan(g); err != nil {
+			return fmt.Errorf("%s: %w", f.plan, err)
+		}
+	}
+	splits := []string{"train"}
+	if file != nil {
+		splits = append(splits, "val")
+		if !c.Flags().Changed("img") {
+			if side, err = squareSide(g, fmt.Sprint(cmp.Or(file.Estimate.Size, max(file.Width, file.Height))), c.ErrOrStderr()); err != nil {
+				return err
+			}
+		}
+	}
+	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: splits})
 	if err != nil {
 		return err
 	}
@@ -100,73 +118,127 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer be.Close()
+	if plan == nil {
+		if plan, err = f.decide(c, be, g, data, side); err != nil {
+			return err
+		}
+	}
+	small, err := plan.Apply(g)
+	if err != nil {
+		return err
+	}
 	if small, err = recalibrate(c.Context(), be, small, data, side, f.batch, f.pictures, c.ErrOrStderr()); err != nil {
 		return err
 	}
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
 		return err
 	}
-	before, after := g.ParamCount(), small.ParamCount()
-	gb, err := gflop(g, side, side)
+	a, err := prune.CostOf(g, nil, side, side)
 	if err != nil {
 		return err
 	}
-	ga, err := gflop(small, side, side)
+	b, err := prune.CostOf(small, nil, side, side)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\nparameters %d -> %d (%.1f %%), GFLOP at %d %.2f -> %.2f\n%s\n", plan, before, after,
-		100*float64(after)/float64(before), side, gb, ga, f.out)
+	fmt.Fprintln(c.OutOrStdout(), plan)
+	printCosts(c.OutOrStdout(), a, b)
+	if file != nil {
+		if err := f.compare(c, file, g, small, data, side); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), f.out)
 	return err
 }
 
-// gflop is what a model needs for one picture.
-func gflop(g *graph.Graph, w, h int) (float64, error) {
-	shapes, err := g.Shapes(1, h, w)
-	if err != nil {
-		return 0, err
-	}
-	sum := int64(0)
-	for _, n := range g.Nodes {
-		sum += n.MACs(shapes)
-	}
-	return 2 * float64(sum) / 1e9, nil
-}
-
-// recalibrate measures the statistics of the batch norms anew, on training pictures spread
-// evenly over the set, as they will be seen at work: letterboxed, not augmented.
-func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, progress io.Writer) (*graph.Graph, error) {
-	step := max(len(data.Train)/pictures, 1)
-	var items []dataset.Item
-	for i := 0; i < len(data.Train) && len(items) < pictures; i += step {
-		items = append(items, data.Train[i])
-	}
-	loader, err := dataset.NewLoader(slices.Clip(items), dataset.LoaderOptions{Size: side, Batch: batch, CacheBytes: -1})
-	if err != nil {
-		return nil, err
-	}
-	net, err := be.Load(g, train.LoadOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer net.Close()
-	bar, done := newProgress(progress), 0
-	defer bar.clear()
-	batches := func(yield func(*tensor.Tensor, error) bool) {
-		for b, err := range loader.Epoch(ctx, 0) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(b.X, nil) {
-				return
-			}
-			done++
-			bar.set("statistics", done, loader.Batches())
+// decide makes a plan, where there is no file of one.
+func (f *pruneFlags) decide(c *cobra.Command, be train.Backend, g *graph.Graph, data *dataset.Data, side int) (*prune.Plan, error) {
+	target := prune.Target{Keep: f.keep, Floor: f.floor, Round: f.round, Score: prune.Score(f.score)}
+	var err error
+	if target.Score.NeedsEvidence() {
+		if target.Evidence, err = gather(c.Context(), be, g, data, side, f.pictures, c.ErrOrStderr()); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.weights, err)
 		}
 	}
-	if err := net.Recalibrate(iter.Seq2[*tensor.Tensor, error](batches)); err != nil {
+	plan, err := prune.New(g, target)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.weights, err)
+	}
+	return plan, nil
+}
+
+// compare measures what a plan has left and says how far its estimate was off.
+func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph.Graph, data *dataset.Data, side int) error {
+	got, err := prune.CostOf(small, nil, file.Width, file.Height)
+	if err != nil {
+		return err
+	}
+	options := engine.Options{Batch: 1, Width: file.Width, Height: file.Height}
+	uncut, err := newProgramInfo(c.Context(), g, options)
+	if err != nil {
+		return err
+	}
+	program, err := newProgramInfo(c.Context(), small, options)
+	if err != nil {
+		return err
+	}
+	j := newValidation(data, side, cmp.Or(file.Estimate.Pictures, validationPictures))
+	worth, err := j.validate(c.Context(), small)
+	if err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	if got.Params != file.Estimate.Params {
+		fmt.Fprintln(out, "the plan was edited after its estimate: ultrafast plan check renews it")
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "\tbefore\testimate\tmeasured\toff\t\n")
+	row := func(name, format string, before, estimate, measured float64) {
+		cell := func(v float64) string {
+			if v == 0 {
+				return ""
+			}
+			return fmt.Sprintf(format, v)
+		}
+		off := ""
+		if estimate > 0 {
+			off = fmt.Sprintf("%+.1f %%", math.Round(1000*(measured/estimate-1))/10+0) // no -0.0
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", name, cell(before), cell(estimate), fmt.Sprintf(format, measured), off)
+	}
+	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
+	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
+	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut.Ms), file.Estimate.Ms, program.Ms)
+	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.MAP)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "measured in the engine in fp32 at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
+		file.Width, file.Height, uncut.Ms, len(j.val), side)
+	if e := file.Estimate; e.MAP > 0 {
+		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
+	}
+	_, err = fmt.Fprintln(out)
+	return err
+}
+
+// gather collects what the gradients of training pictures say about the channels of g.
+func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, pictures int, progress io.Writer) (*prune.Evidence, error) {
+	e, err := prune.NewEvidence(g)
+	if err != nil {
 		return nil, err
 	}
-	return net.Graph(train.Live)
+	bar := newProgress(progress)
+	defer bar.clear()
+	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
+	return e, train.PictureGradients(ctx, be, g, dataset.Spread(data.Train, pictures), o, e.Add)
+}
+
+// recalibrate measures the statistics of the batch norms anew, telling out how far it is.
+func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, out io.Writer) (*graph.Graph, error) {
+	bar := newProgress(out)
+	defer bar.clear()
+	return train.Recalibrate(ctx, be, g, data.Train, train.RecalibrateOptions{Size: side, Batch: batch, Pictures: pictures,
+		Progress: func(done, batches int) { bar.set("statistics", done, batches) }})
 }

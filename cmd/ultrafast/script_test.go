@@ -16,7 +16,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ultrafast/engine"
-	"ultrafast/graph"
 	"ultrafast/ort"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
@@ -30,7 +29,8 @@ func TestMain(m *testing.M) {
 		"scene": func() { os.Exit(drawScene(os.Args[1:])) },
 		// picture FILE WIDTH HEIGHT writes a PNG or, by its name, a JPEG of stripes.
 		"picture": func() { os.Exit(drawPicture(os.Args[1:])) },
-		// model FILE WIDTH CLASS… writes an untrained YOLOv5; spoil FILE puts a NaN into one.
+		// model FILE WIDTH|YAML CLASS… writes an untrained YOLOv5n of a width, or what a file
+		// describes; spoil FILE puts a NaN into one.
 		"model": func() { os.Exit(writeModel(os.Args[1:])) },
 		"spoil": func() { os.Exit(spoilModel(os.Args[1])) },
 	})
@@ -71,7 +71,11 @@ func drawPicture(args []string) int {
 func writeModel(args []string) int {
 	cfg, err := yolo.Standard("yolov5n")
 	must(err)
-	cfg.Width, err = strconv.ParseFloat(args[1], 64)
+	if isYAML(args[1]) {
+		cfg, err = description(args[1])
+	} else {
+		cfg.Width, err = strconv.ParseFloat(args[1], 64)
+	}
 	must(err)
 	g, err := yolo.New(cfg, args[2:], 1)
 	must(err)
@@ -134,14 +138,4 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
-}
-
-// canBF16 reports whether the engine computes in bfloat16 on this machine.
-func canBF16() bool {
-	g, err := graph.Parse("ultrafast graph 1\nx = input shape=1,1,1,1\noutput x\n")
-	if err != nil {
-		panic(err)
-	}
-	_, err = engine.Compile(g, engine.Options{Precision: engine.BF16})
-	return err == nil
 }

@@ -30,9 +30,6 @@ type trimFlags struct {
 // automatic is what a choice of trim is where the labels decide.
 const automatic = "auto"
 
-// idle is the share of matches below which a level is not worth its time.
-const idle = 0.02
-
 func trimCommand() *cobra.Command {
 	f := &trimFlags{}
 	c := &cobra.Command{

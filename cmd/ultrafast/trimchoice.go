@@ -76,12 +76,7 @@ func (t *trimmer) levels() ([]int, error) {
 	score := yolo.ScoreAnchors(t.sizes, t.head.Anchors, yolo.AnchorThreshold)
 	var keep []int
 	if t.flags.levels == automatic {
-		for l := range strides {
-			if score.Levels[l].Matches >= idle {
-				keep = append(keep, l)
-			}
-		}
-		if keep == nil {
+		if keep = score.Used(); keep == nil {
 			return nil, fmt.Errorf("%s: no label has an anchor that matches it at --img %s: see ultrafast anchors", t.flags.data, t.flags.img)
 		}
 		return keep, nil
@@ -99,7 +94,7 @@ func (t *trimmer) levels() ([]int, error) {
 	}
 	slices.Sort(keep)
 	for l, s := range score.Levels {
-		if !slices.Contains(keep, l) && s.Matches >= idle && !t.flags.force {
+		if !slices.Contains(keep, l) && s.Matches >= yolo.IdleLevel && !t.flags.force {
 			return nil, fmt.Errorf("--levels %s: level %s has %.1f %% of the matches; drop it with --force", t.flags.levels, levelName(strides[l]), 100*s.Matches)
 		}
 	}
@@ -192,7 +187,7 @@ func (t *trimmer) anchors(levels []int) ([][]int, error) {
 		}
 		keep = next
 	}
-	if lost := start.BPR - t.score(keep).BPR; lost >= idle && !t.flags.force {
+	if lost := start.BPR - t.score(keep).BPR; lost >= yolo.IdleLevel && !t.flags.force {
 		return nil, fmt.Errorf("--anchors %s: %.1f %% of the labels lose their last anchor; drop them with --force", t.flags.anchors, 100*lost)
 	}
 	return keep, nil

@@ -24,7 +24,7 @@ picture/jpeg      : internal/bands
 graph             : tensor
 pass              : graph tensor
 pt                : tensor
-onnx              : graph tensor
+onnx              : graph pass tensor
 safetensors       : graph tensor
 ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
@@ -42,8 +42,9 @@ train/torch       : dataset graph tensor train train/peers
 train/peers       :
 train/backendtest : dataset graph tensor train
 prune             : graph pass tensor
+compress          : box dataset graph onnx prune report safetensors tensor train yolo
 detect            : box engine engine/tuned graph picture tensor yolo
-report            : box dataset picture
+report            : box dataset picture prune
 scene             : picture
 internal/cpuinfo  :
 internal/emulator :

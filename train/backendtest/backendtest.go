@@ -3,7 +3,9 @@ package backendtest
 
 import (
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"ultrafast/graph"
@@ -13,8 +15,8 @@ import (
 
 const network = `ultrafast graph 1
 x = input shape=1,3,16,16
-c0 = conv x w=f32[4,3,3,3] stride=2 pad=1
-b0 = batchnorm c0 c=4 eps=0.001 momentum=0.03
+model.0.c = conv x w=f32[4,3,3,3] stride=2 pad=1
+b0 = batchnorm model.0.c c=4 eps=0.001 momentum=0.03
 a0 = silu b0
 c1 = conv a0 w=f32[4,4,3,3] stride=2 pad=1
 a1 = silu c1
@@ -39,6 +41,8 @@ func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 		"resumes":     resumes,
 		"recalibrate": recalibrates,
 		"errors":      fails,
+		"gradients":   gradients,
+		"penalties":   penalties,
 	} {
 		t.Run(name, func(t *testing.T) {
 			with(t, open, filled(t, network), train.LoadOptions{Precision: p}, test)
@@ -55,6 +59,12 @@ func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 			with(t, open, filled(t, network+further), train.LoadOptions{Precision: p}, test)
 		})
 	}
+	t.Run("frozen norms", func(t *testing.T) {
+		with(t, open, filled(t, network), train.LoadOptions{Precision: p, FrozenBN: true}, frozenNorms)
+	})
+	t.Run("frozen layers", func(t *testing.T) {
+		with(t, open, filled(t, network), train.LoadOptions{Precision: p, Freeze: []int{0}}, frozenLayers)
+	})
 	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
 		t.Run("resumes "+string(o), func(t *testing.T) {
 			with(t, open, filled(t, network), train.LoadOptions{Optimizer: o, Precision: p}, resumes)
@@ -298,4 +308,162 @@ func fails(t *testing.T, n train.Network) {
 		t.Errorf("error %v, want the reader's", err)
 	}
 	advance(t, n) // errors do no lasting harm
+}
+
+// gradients checks that they add up over steps, are there for what learns, and are gone
+// once they were asked for or used.
+func gradients(t *testing.T, n train.Network) {
+	take := func(pictures ...int) map[string]*tensor.Tensor {
+		t.Helper()
+		for _, size := range pictures {
+			must(t, n.Step(batch(size), half))
+		}
+		g, err := n.Gradients()
+		must(t, err)
+		return g
+	}
+	none := func(what string) {
+		t.Helper()
+		for name, g := range take() {
+			if slices.Max(g.Data) != 0 || slices.Min(g.Data) != 0 {
+				t.Errorf("%s: there are gradients of %s", what, name)
+			}
+		}
+	}
+	none("before a step")
+	few, more := take(3), take(5)
+	for _, p := range filled(t, network).Params() {
+		switch g := few[p.Name]; {
+		case p.Trainable != (g != nil):
+			t.Errorf("gradient of %s is %v", p.Name, g)
+		case g == nil:
+		case !slices.Equal(g.Shape, p.Tensor().Shape):
+			t.Errorf("gradient of %s is %v, want %v", p.Name, g, p.Tensor())
+		case slices.Max(g.Data) == 0 && slices.Min(g.Data) == 0:
+			t.Errorf("no gradient of %s", p.Name)
+		}
+	}
+	for name, g := range take(3, 5) {
+		size := max(slices.Max(g.Data), -slices.Min(g.Data))
+		for k, v := range g.Data {
+			if d := v - few[name].Data[k] - more[name].Data[k]; d > 1e-5*size || d < -1e-5*size {
+				t.Errorf("gradient of %s over two steps is %g, the single ones %g and %g", name, v, few[name].Data[k], more[name].Data[k])
+				break
+			}
+		}
+	}
+	none("after they were taken")
+	advance(t, n)
+	none("after an update")
+}
+
+// penalties checks by how far more a penalized update goes, and that it does so until the
+// penalty is taken back.
+func penalties(t *testing.T, n train.Network) {
+	start := stateOf(t, n)
+	u := train.Update{Rate: [3]float64{1e-3, 1e-3, 1e-3}, MaxNorm: 1, Average: 0.9}
+	move := func(p train.Penalty) []graph.Param {
+		t.Helper()
+		must(t, n.SetState(start.live, start.averaged, start.momentum))
+		must(t, n.Penalize(p))
+		must(t, n.Step(batch(3), half))
+		must(t, n.Update(u))
+		return stateOf(t, n).live.Params()
+	}
+	factors := func(g *graph.Graph, names ...string) map[string]*tensor.Tensor {
+		m := map[string]*tensor.Tensor{}
+		for i, p := range g.Params() {
+			if slices.Contains(names, p.Name) {
+				m[p.Name] = tensor.New(p.Tensor().Shape...)
+				for k, v := range numbers(i+50, p.Tensor().Len()) {
+					m[p.Name].Data[k] = 20 + 10*v
+				}
+			}
+		}
+		return m
+	}
+	p := train.Penalty{
+		L2: factors(start.live, "c1.weight", "b0.weight", "m1.bias"),
+		L1: factors(start.live, "b0.weight", "m0.weight"),
+	}
+	plain, pushed := move(train.Penalty{}), move(p)
+	for i, q := range start.live.Params() {
+		for k, w := range q.Tensor().Data {
+			want := 0.0
+			if f := p.L2[q.Name]; f != nil {
+				want += float64(f.Data[k]) * float64(w)
+			}
+			if f := p.L1[q.Name]; f != nil && w > 0 {
+				want += float64(f.Data[k])
+			} else if f != nil && w < 0 {
+				want -= float64(f.Data[k])
+			}
+			got := float64(plain[i].Tensor().Data[k]) - float64(pushed[i].Tensor().Data[k])
+			if math.Abs(got-1e-3*want) > 1e-5 {
+				t.Errorf("%s[%d] of %g moves %g further, want %g", q.Name, k, w, got, 1e-3*want)
+				break
+			}
+		}
+	}
+	again := move(train.Penalty{})
+	for i, q := range plain {
+		if !slices.Equal(again[i].Tensor().Data, q.Tensor().Data) {
+			t.Errorf("a penalty that was taken back still moves %s", q.Name)
+		}
+	}
+	for name, f := range map[string]*tensor.Tensor{"c9.weight": tensor.New(4, 3, 3, 3), "c1.weight": tensor.New(4), "m0.bias": nil, "b0.running_mean": tensor.New(4)} {
+		if err := n.Penalize(train.Penalty{L1: map[string]*tensor.Tensor{name: f}}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a penalty of %s with %v: error %v", name, f, err)
+		}
+	}
+}
+
+// frozenNorms checks that Step sees what Predict sees and moves no statistics.
+func frozenNorms(t *testing.T, n train.Network) {
+	want, err := n.Predict(batch(5), train.Live)
+	must(t, err)
+	must(t, n.Step(batch(5), func(maps []*tensor.Tensor) ([]*tensor.Tensor, error) {
+		for i, m := range maps {
+			for k, v := range m.Data {
+				if d := v - want[i].Data[k]; d > 0.02 || d < -0.02 { // of rounding, with 16 bits
+					t.Errorf("Step gives %g in map %d, Predict %g", v, i, want[i].Data[k])
+					break
+				}
+			}
+		}
+		return half(maps)
+	}))
+	before := stateOf(t, n)
+	must(t, n.Update(usual))
+	after := stateOf(t, n)
+	for i, p := range filled(t, network).Params() {
+		loaded, stepped, updated := p.Tensor().Data, before.live.Params()[i].Tensor().Data, after.live.Params()[i].Tensor().Data
+		if !slices.Equal(stepped, loaded) {
+			t.Errorf("Step moved %s", p.Name)
+		}
+		if slices.Equal(updated, loaded) == p.Trainable {
+			t.Errorf("Update: %s was %v and is %v", p.Name, loaded, updated)
+		}
+	}
+}
+
+// frozenLayers checks that what does not learn has no gradient and feels no penalty.
+func frozenLayers(t *testing.T, n train.Network) {
+	start := stateOf(t, n).live
+	p := start.Params()[0]
+	f := tensor.New(p.Tensor().Shape...)
+	for k := range f.Data {
+		f.Data[k] = 1
+	}
+	must(t, n.Penalize(train.Penalty{L2: map[string]*tensor.Tensor{p.Name: f}}))
+	must(t, n.Step(batch(3), half))
+	g, err := n.Gradients()
+	must(t, err)
+	if g[p.Name] != nil || g["m0.weight"] == nil {
+		t.Errorf("there are gradients of %s or none of m0.weight: %v", p.Name, g)
+	}
+	advance(t, n)
+	if got := stateOf(t, n).live.Params()[0]; !slices.Equal(got.Tensor().Data, p.Tensor().Data) {
+		t.Errorf("%s moved", p.Name)
+	}
 }

@@ -128,9 +128,13 @@ func TestProcessesLearnAsOne(t *testing.T) {
 				n, err := backends[rank].Load(g, o)
 				if err == nil {
 					nets[rank] = n.(*network)
+					err = n.Penalize(somePenalty(g))
 				}
 				return err
 			})
+			if err := one.Penalize(somePenalty(one.g)); err != nil {
+				t.Fatal(err)
+			}
 			lib := one.b.lib
 			var live int64
 			for round := range 4 {
@@ -164,6 +168,25 @@ func TestProcessesLearnAsOne(t *testing.T) {
 					}
 				}
 			}
+			x := random(9, 8, 3, 16, 16)
+			step(t, one, x)
+			want, err := one.Gradients()
+			if err != nil {
+				t.Fatal(err)
+			}
+			blocks, parts := halves(x), split(8, 2)
+			allOf(t, 2, func(rank int) error {
+				if err := nets[rank].Step(blocks[rank], blockLoss(8, parts[rank])); err != nil {
+					return err
+				}
+				got, err := nets[rank].Gradients()
+				for name, g := range got {
+					if off := worst(g.Data, wide(want[name].Data)); off > 1e-3 && name != "c1.bias" && name != "t.bias" { // zero but for rounding
+						t.Errorf("process %d: gradient of %s is off by %.2g", rank, name, off)
+					}
+				}
+				return err
+			})
 			allOf(t, 2, func(rank int) error { return nets[rank].Close() })
 		})
 	}

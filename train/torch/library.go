@@ -44,11 +44,12 @@ type library struct {
 	upsample   func(out *handle, x handle, scale int64) message
 	slice      func(out *handle, x handle, axis, start, end, step int64) message
 
-	backward func(x, gradients *handle, n int64, scale float64) message
-	unscale  func(leaves *handle, n int64, scale float64, finite *int64) message
-	clear    func(leaves *handle, n int64) message
-	sgd      func(weights, velocity, leaves *handle, n, k int64, rate, decay *float64, momentum, maxNorm float64) message
-	adam     func(weights, mean, squares, leaves *handle, n, k int64, rate, decay *float64, beta1, beta2, epsilon, maxNorm float64, step, decoupled int64) message
+	backward  func(x, gradients *handle, n int64, scale float64) message
+	unscale   func(leaves *handle, n int64, scale float64, finite *int64) message
+	clear     func(leaves *handle, n int64) message
+	gradients func(out, leaves *handle, n, k int64, scale float64) message
+	sgd       func(weights, velocity, leaves, l2, l1 *handle, n, k int64, rate, decay *float64, momentum, maxNorm float64) message
+	adam      func(weights, mean, squares, leaves, l2, l1 *handle, n, k int64, rate, decay *float64, beta1, beta2, epsilon, maxNorm float64, step, decoupled int64) message
 
 	groupOpen      func(out *groupHandle, host string, port *int64, rank, size, milliseconds int64) message
 	groupConnect   func(g groupHandle, address string, device int64) message
@@ -86,7 +87,7 @@ func loadLibrary(path string) (*library, error) {
 		"uf_write": &l.write, "uf_leaf": &l.leaf, "uf_mix": &l.mix,
 		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
-		"uf_backward": &l.backward, "uf_unscale": &l.unscale, "uf_clear": &l.clear, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
+		"uf_backward": &l.backward, "uf_unscale": &l.unscale, "uf_clear": &l.clear, "uf_gradients": &l.gradients, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
 		"uf_group_open": &l.groupOpen, "uf_group_connect": &l.groupConnect, "uf_group_lose": &l.groupLose,
 		"uf_group_close": &l.groupClose, "uf_group_sum": &l.groupSum, "uf_group_mean": &l.groupMean, "uf_group_broadcast": &l.groupBroadcast,
 		"uf_sync_new": &l.syncNew, "uf_sync_fail": &l.syncFail, "uf_sync_free": &l.syncFree, "uf_sync_norm": &l.syncNorm,

@@ -28,6 +28,9 @@ type network struct {
 	squares        []handle   // of those: Adam's mean of squares
 	statistics     []int      // numbers of the running statistics
 	scale          *lossScale // nil where losses are not scaled
+
+	penalties *scope // of l2 and l1: what updates add, 0 where a tensor has none
+	l2, l1    []handle
 }
 
 func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, error) {
@@ -38,7 +41,7 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 	}
 	p.precision = shimPrecision[o.Precision]
 	n := &network{
-		b: b, g: g, params: params, plan: p, o: o, owned: b.lib.scope(),
+		b: b, g: g, params: params, plan: p, o: o, owned: b.lib.scope(), penalties: b.lib.scope(),
 		// oneDNN's convolutions are fastest on channels-last maps, and cuDNN's in 16 bits.
 		place: place{b.device, b.device < 0 || o.Precision != train.FP32},
 	}
@@ -56,6 +59,7 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 			n.statistics = append(n.statistics, i)
 		}
 	}
+	n.l2, n.l1 = make([]handle, len(n.trained)), make([]handle, len(n.trained))
 	err = n.fill()
 	if err == nil {
 		err = n.shareNumbers(n.live, n.averaged)
@@ -300,6 +304,7 @@ func (n *network) shareStatistics() error {
 }
 
 func (n *network) Close() error {
+	n.penalties.close()
 	n.owned.close()
 	return nil
 }

@@ -83,17 +83,19 @@ func checkAgainstDefinition(t *testing.T, b *backend, g *graph.Graph) {
 // The slope of the loss along each parameter, by differences in float64.
 func TestGradientsAgainstDifferences(t *testing.T) {
 	for name, text := range map[string]string{"small": small, "ups": ups, "tapped": tapped} {
-		t.Run(name, func(t *testing.T) { checkGradients(t, parse(t, text)) })
+		for _, o := range []train.LoadOptions{{}, {FrozenBN: true}} {
+			t.Run(fmt.Sprint(name, o.FrozenBN), func(t *testing.T) { checkGradients(t, parse(t, text), o) })
+		}
 	}
 }
 
-func checkGradients(t *testing.T, g *graph.Graph) {
-	n := load(t, open(t, 1), g)
+func checkGradients(t *testing.T, g *graph.Graph, o train.LoadOptions) {
+	n := loadWith(t, open(t, 1), g, o)
 	x := random(5, 2, 3, 16, 16)
 	step(t, n, x)
 	got := gradients(t, n)
 	loss := func() float64 {
-		maps, _ := plainRun(g, x, true)
+		maps, _ := plainRun(g, x, !o.FrozenBN)
 		sum := 0.0
 		for i, m := range maps {
 			for j, s := range random(uint64(100+i), m.shape...).Data {

@@ -27,6 +27,10 @@ func TestAdamAgainstFormulas(t *testing.T) {
 		b := open(t, 2)
 		g := parse(t, small)
 		n := loadWith(t, b, g, train.LoadOptions{Optimizer: o})
+		p := somePenalty(g)
+		if err := n.Penalize(p); err != nil {
+			t.Fatal(err)
+		}
 		groups := map[string]train.Group{}
 		mean, squares := map[string][]float64{}, map[string][]float64{}
 		for _, p := range g.Params() {
@@ -54,7 +58,7 @@ func TestAdamAgainstFormulas(t *testing.T) {
 					decay = u.Decay
 				}
 				for k, v := range gradient.Data {
-					w, grad := want[name][k], scale*float64(v)
+					w, grad := want[name][k], scale*float64(v)+plainPush(p, name, k, want[name][k])
 					if o == train.AdamW {
 						w *= 1 - rate*decay
 					} else {

@@ -34,6 +34,7 @@ const (
 	evaluate mode = iota // use the running statistics
 	learn                // use those of the batch, move the running ones, record the way back
 	measure              // use those of the batch and make them the running ones
+	frozen               // use the running statistics, record the way back
 )
 
 // norms says what the batch norms of one pass do, and with whom.
@@ -143,7 +144,7 @@ func (p *plan) findLast() {
 
 // run computes the maps of x, a tensor of s. Everything it makes belongs to s.
 func (p *plan) run(s *scope, weights []handle, x handle, m norms) ([]handle, error) {
-	if err := s.lib.err(s.lib.gradMode(flag(m.mode == learn))); err != nil {
+	if err := s.lib.err(s.lib.gradMode(flag(m.mode == learn || m.mode == frozen))); err != nil {
 		return nil, err
 	}
 	values := map[int]handle{p.input: x}
@@ -225,5 +226,5 @@ func batchNorm(l *library, out *handle, x handle, w []handle, op *graph.BatchNor
 	if m.sync != 0 {
 		return l.syncNorm(out, x, &w[0], flag(silu), momentum, op.Eps, m.sync, int64(m.member))
 	}
-	return l.batchNorm(out, x, &w[0], flag(m.mode != evaluate), flag(silu), momentum, op.Eps)
+	return l.batchNorm(out, x, &w[0], flag(m.mode == learn || m.mode == measure), flag(silu), momentum, op.Eps)
 }

@@ -100,17 +100,22 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 		scopes[i] = n.b.lib.scope()
 		defer scopes[i].close()
 	}
-	sync, err := n.meeting(len(parts))
-	if err != nil {
+	m := norms{mode: learn}
+	if n.o.FrozenBN {
+		m.mode = frozen
+	} else if m.sync, err = n.meeting(len(parts)); err != nil {
 		return err
 	}
+	sync := m.sync
 	if sync != 0 {
 		defer n.b.lib.syncFree(sync)
 	}
 	outs := make([][]handle, len(parts))
 	err = n.together(sync, len(parts), func(i int) error {
 		var err error
-		outs[i], err = n.forward(scopes[i], n.replicas[i], x, parts[i], maps, norms{mode: learn, sync: sync, member: i})
+		m := m
+		m.member = i
+		outs[i], err = n.forward(scopes[i], n.replicas[i], x, parts[i], maps, m)
 		return err
 	})
 	if err != nil {
@@ -129,6 +134,9 @@ func (n *network) step(x *tensor.Tensor, loss train.Loss) error {
 	})
 	if err != nil {
 		return err
+	}
+	if n.o.FrozenBN {
+		return nil
 	}
 	return n.joinStatistics(parts)
 }

@@ -49,9 +49,9 @@ func (n *network) move(u train.Update) error {
 		if n.o.Optimizer == train.AdamW {
 			decoupled = 1
 		}
-		return n.b.lib.err(n.b.lib.adam(&weights[0], &n.velocity[0], &n.squares[0], &leaves[0], int64(count), int64(len(n.replicas)),
+		return n.b.lib.err(n.b.lib.adam(&weights[0], &n.velocity[0], &n.squares[0], &leaves[0], &n.l2[0], &n.l1[0], int64(count), int64(len(n.replicas)),
 			&rate[0], &decay[0], u.Momentum, train.Beta2, train.Epsilon, u.MaxNorm, int64(u.Step), decoupled))
 	}
-	return n.b.lib.err(n.b.lib.sgd(&weights[0], &n.velocity[0], &leaves[0], int64(count), int64(len(n.replicas)),
+	return n.b.lib.err(n.b.lib.sgd(&weights[0], &n.velocity[0], &leaves[0], &n.l2[0], &n.l1[0], int64(count), int64(len(n.replicas)),
 		&rate[0], &decay[0], u.Momentum, u.MaxNorm))
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ultrafast/graph"
 	"ultrafast/tensor"
 	"ultrafast/train"
 )
@@ -13,15 +14,23 @@ import (
 // Several updates against the formulas, in float64 from the same gradients.
 func TestUpdateAgainstFormulas(t *testing.T) {
 	for name, u := range map[string]train.Update{
-		"plain":    {Rate: [3]float64{0.01, 0.01, 0.01}},
-		"nesterov": {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.937, Decay: 5e-4, Average: 0.9},
-		"clipped":  {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.9, Decay: 0.1, Average: 0.5, MaxNorm: 0.7},
-		"unmoved":  {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.9, MaxNorm: 1e9, Average: 1},
+		"plain":     {Rate: [3]float64{0.01, 0.01, 0.01}},
+		"nesterov":  {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.937, Decay: 5e-4, Average: 0.9},
+		"clipped":   {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.9, Decay: 0.1, Average: 0.5, MaxNorm: 0.7},
+		"penalties": {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.9, Decay: 0.1, MaxNorm: 0.7, Average: 0.5},
+		"unmoved":   {Rate: [3]float64{0.1, 0.02, 0.01}, Momentum: 0.9, MaxNorm: 1e9, Average: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, 2)
 			g := parse(t, small)
 			n := load(t, b, g)
+			var p train.Penalty
+			if name == "penalties" {
+				p = somePenalty(g)
+				if err := n.Penalize(p); err != nil {
+					t.Fatal(err)
+				}
+			}
 			groups := map[string]train.Group{}
 			trained := map[string]bool{}
 			for _, p := range g.Params() {
@@ -44,7 +53,7 @@ func TestUpdateAgainstFormulas(t *testing.T) {
 					step(t, n, x)
 				}
 				moved := weights(t, n, train.Live)
-				plainUpdate(u, gradients(t, twin), groups, live, velocity)
+				plainUpdate(u, p, gradients(t, twin), groups, live, velocity)
 				update(t, n, u)
 				got, average := weights(t, n, train.Live), weights(t, n, train.Averaged)
 				momentum, err := n.Momentum()
@@ -79,14 +88,14 @@ func TestUpdateAgainstFormulas(t *testing.T) {
 	}
 }
 
-func plainUpdate(u train.Update, gradients map[string]*tensor.Tensor, groups map[string]train.Group, live, velocity map[string][]float64) {
+func plainUpdate(u train.Update, p train.Penalty, gradients map[string]*tensor.Tensor, groups map[string]train.Group, live, velocity map[string][]float64) {
 	scale := 1.0
 	if u.MaxNorm > 0 {
 		scale = clip(gradients, u.MaxNorm)
 	}
 	for name, gradient := range gradients {
 		for k, v := range gradient.Data {
-			g := scale * float64(v)
+			g := scale*float64(v) + plainPush(p, name, k, live[name][k])
 			if groups[name] == train.Weight {
 				g += u.Decay * live[name][k]
 			}
@@ -94,6 +103,32 @@ func plainUpdate(u train.Update, gradients map[string]*tensor.Tensor, groups map
 			live[name][k] -= u.Rate[groups[name]] * (g + u.Momentum*velocity[name][k])
 		}
 	}
+}
+
+// somePenalty has both factors for some tensors, and one for others.
+func somePenalty(g *graph.Graph) train.Penalty {
+	p := train.Penalty{L2: map[string]*tensor.Tensor{}, L1: map[string]*tensor.Tensor{}}
+	for i, q := range g.Params() {
+		if q.Trainable && i%3 < 2 {
+			p.L2[q.Name] = random(uint64(40+i), q.Tensor().Shape...)
+		}
+		if q.Trainable && i%3 > 0 {
+			p.L1[q.Name] = random(uint64(80+i), q.Tensor().Shape...)
+		}
+	}
+	return p
+}
+
+func plainPush(p train.Penalty, name string, k int, w float64) (g float64) {
+	if f := p.L2[name]; f != nil {
+		g += float64(f.Data[k]) * w
+	}
+	if f := p.L1[name]; f != nil && w > 0 {
+		g += float64(f.Data[k])
+	} else if f != nil && w < 0 {
+		g -= float64(f.Data[k])
+	}
+	return g
 }
 
 func TestGradientsThatAreNotFinite(t *testing.T) {

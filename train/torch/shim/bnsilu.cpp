@@ -196,18 +196,24 @@ Tensor train(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor ru
   return normalize<T>(x, l, gamma, beta, data<float>(mean), data<float>(inverse));
 }
 
-template <class T>
-Tensor evaluate(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
-                const Tensor& running_var, double eps) {
-  Layout l(x);
-  Floats inverse(l.channels);
-  for (int64_t c = 0; c < l.channels; c++) inverse[c] = 1 / std::sqrt(data<float>(running_var)[c] + eps);
-  return normalize<T>(x, l, gamma, beta, data<float>(running_mean), inverse.data());
+// inverses are 1/sigma by the running variance.
+Tensor inverses(const Tensor& running_var, double eps) {
+  Tensor inverse = at::empty_like(running_var);
+  for (int64_t c = 0; c < inverse.numel(); c++) data<float>(inverse)[c] = 1 / std::sqrt(data<float>(running_var)[c] + eps);
+  return inverse;
 }
 
 template <class T>
+Tensor evaluate(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                const Tensor& running_var, double eps) {
+  return normalize<T>(x, Layout(x), gamma, beta, data<float>(running_mean), data<float>(inverses(running_var, eps)));
+}
+
+// gradients is the way back. With frozen, mean and sigma are the running ones, which do not
+// depend on x: of dx the first term is left.
+template <class T>
 Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
-                 const Tensor& inverse, uf_sync* sync, int64_t member, Tensor& dgamma, Tensor& dbeta) {
+                 const Tensor& inverse, bool frozen, uf_sync* sync, int64_t member, Tensor& dgamma, Tensor& dbeta) {
   Layout l(x);
   const float *g = data<float>(gamma), *b = data<float>(beta), *u = data<float>(mean), *inv = data<float>(inverse);
   Floats scale(l.channels), offset(l.channels);
@@ -231,7 +237,7 @@ Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const T
   Floats byX(l.channels), constant(l.channels);
   double m = l.values();
   if (sync != nullptr) m = uf::both(sync, member, m, sum, dot);
-  for (int64_t c = 0; c < l.channels; c++) {
+  for (int64_t c = 0; c < l.channels && !frozen; c++) {
     double k = scale[c] * (double)inv[c] * inv[c] * dot[c] / m;
     byX[c] = -k;
     constant[c] = k * u[c] - scale[c] * sum[c] / m;
@@ -246,14 +252,22 @@ Tensor gradients(const Tensor& x, const Tensor& dy, const Tensor& gamma, const T
 // Node is the recorded operation of training.
 struct Node : torch::autograd::Function<Node> {
   static Tensor forward(torch::autograd::AutogradContext* context, Tensor x, Tensor gamma, Tensor beta,
-                        Tensor running_mean, Tensor running_var, double momentum, double eps, int64_t handle,
-                        int64_t member) {
-    Tensor mean, inverse;
+                        Tensor running_mean, Tensor running_var, bool frozen, double momentum, double eps,
+                        int64_t handle, int64_t member) {
+    Tensor mean, inverse, y;
     auto sync = reinterpret_cast<uf_sync*>(handle);
     bool full = x.scalar_type() == at::kFloat;
-    Tensor y = full ? train<float>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse)
-                    : train<uint16_t>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse);
+    if (frozen) {
+      mean = running_mean.clone();  // it may move before the way back
+      inverse = inverses(running_var, eps);
+      y = full ? normalize<float>(x, Layout(x), gamma, beta, data<float>(mean), data<float>(inverse))
+               : normalize<uint16_t>(x, Layout(x), gamma, beta, data<float>(mean), data<float>(inverse));
+    } else {
+      y = full ? train<float>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse)
+               : train<uint16_t>(x, gamma, beta, running_mean, running_var, momentum, eps, sync, member, mean, inverse);
+    }
     context->save_for_backward({x, gamma, beta, mean, inverse});
+    context->saved_data["frozen"] = frozen;
     context->saved_data["sync"] = handle;
     context->saved_data["member"] = member;
     return y;
@@ -267,18 +281,20 @@ struct Node : torch::autograd::Function<Node> {
     Tensor dy = grad[0].to(x.scalar_type()).contiguous(order), dgamma, dbeta;
     auto sync = reinterpret_cast<uf_sync*>(context->saved_data["sync"].toInt());
     int64_t member = context->saved_data["member"].toInt();
+    bool frozen = context->saved_data["frozen"].toBool();
     Tensor dx = x.scalar_type() == at::kFloat
-                    ? gradients<float>(x, dy, s[1], s[2], s[3], s[4], sync, member, dgamma, dbeta)
-                    : gradients<uint16_t>(x, dy, s[1], s[2], s[3], s[4], sync, member, dgamma, dbeta);
-    return {dx, dgamma, dbeta, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+                    ? gradients<float>(x, dy, s[1], s[2], s[3], s[4], frozen, sync, member, dgamma, dbeta)
+                    : gradients<uint16_t>(x, dy, s[1], s[2], s[3], s[4], frozen, sync, member, dgamma, dbeta);
+    return {dx, dgamma, dbeta, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
-// apply is the whole operation. Out of training no way back is recorded.
+// apply is the whole operation. Out of training a way back is recorded where the calling
+// thread wants one: that of frozen statistics.
 Tensor apply(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
              const Tensor& running_var, bool train, double momentum, double eps) {
-  if (train)
-    return Node::apply(x, gamma, beta, running_mean, running_var, momentum, eps, /*sync=*/(int64_t)0, /*member=*/(int64_t)0);
+  if (train || at::GradMode::is_enabled())
+    return Node::apply(x, gamma, beta, running_mean, running_var, /*frozen=*/!train, momentum, eps, /*sync=*/(int64_t)0, /*member=*/(int64_t)0);
   return x.scalar_type() == at::kFloat ? evaluate<float>(x, gamma, beta, running_mean, running_var, eps)
                                        : evaluate<uint16_t>(x, gamma, beta, running_mean, running_var, eps);
 }

@@ -1,12 +1,14 @@
 // Gradients and the optimizer.
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "guard.h"
 
 using uf::get;
+using uf::give;
 using uf::guard;
 using uf::Tensor;
 
@@ -51,6 +53,23 @@ std::vector<Tensor> take_gradients(uf_tensor** leaves, int64_t n, int64_t k, dou
     scale = std::min(1.0, max_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
   }
   return gradients;
+}
+
+// penalize adds l2*w + l1*sign(w) to the gradients, which it scales first: the limit is on
+// what the loss says.
+void penalize(std::vector<Tensor>& gradients, uf_tensor** weights, uf_tensor** l2, uf_tensor** l1, double& scale) {
+  auto given = [&](uf_tensor** factors) {
+    return std::any_of(factors, factors + gradients.size(), [](uf_tensor* f) { return f != nullptr; });
+  };
+  if (!given(l2) && !given(l1)) return;
+  for (size_t i = 0; i < gradients.size(); i++) {
+    Tensor& g = gradients[i];
+    if (!g.defined()) continue;
+    g.mul_(scale);
+    if (l2[i] != nullptr) g.addcmul_(get(l2[i]), get(weights[i]));
+    if (l1[i] != nullptr) g.addcmul_(get(l1[i]), get(weights[i]).sign());
+  }
+  scale = 1;
 }
 
 // Alike are weights that move by the same numbers, with their gradients and optimizer's
@@ -119,12 +138,24 @@ uf_error uf_clear(uf_tensor** leaves, int64_t n) {
   return guard([&] { clear(leaves, n); });
 }
 
-uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, int64_t n, int64_t k,
-                const double* rate, const double* decay, double momentum, double max_norm) {
+uf_error uf_gradients(uf_tensor** out, uf_tensor** leaves, int64_t n, int64_t k, double scale) {
+  return guard([&] {
+    at::NoGradGuard off;
+    for (int64_t i = 0; i < n; i++) {
+      Tensor sum = sum_gradients(leaves, i, n, k);
+      out[i] = give(sum.defined() ? sum.mul_(scale) : at::zeros_like(get(leaves[i])));
+    }
+    clear(leaves, n * k);
+  });
+}
+
+uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, uf_tensor** l2, uf_tensor** l1,
+                int64_t n, int64_t k, const double* rate, const double* decay, double momentum, double max_norm) {
   return guard([&] {
     at::NoGradGuard off;
     double scale;
     std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
+    penalize(gradients, weights, l2, l1, scale);
     AlikeBy rest;
     for (int64_t i = 0; i < n; i++) {
       if (!gradients[i].defined()) continue;
@@ -142,13 +173,14 @@ uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, i
   });
 }
 
-uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, int64_t n, int64_t k,
-                 const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
+uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, uf_tensor** l2,
+                 uf_tensor** l1, int64_t n, int64_t k, const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
                  int64_t step, int64_t decoupled) {
   return guard([&] {
     at::NoGradGuard off;
     double scale;
     std::vector<Tensor> gradients = take_gradients(leaves, n, k, max_norm, scale);
+    penalize(gradients, weights, l2, l1, scale);
     const double bias1 = 1 - std::pow(beta1, step), bias2 = std::sqrt(1 - std::pow(beta2, step));
     AlikeBy all;
     for (int64_t i = 0; i < n; i++) {

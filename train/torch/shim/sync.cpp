@@ -77,7 +77,7 @@ uf_error uf_sync_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int
     Tensor& a = get(x);
     std::vector<Tensor> p = list(parameters, 4);
     if (silu && bnsilu::fits(a)) {
-      *out = give(bnsilu::Node::apply(a, p[0], p[1], p[2], p[3], momentum, eps, (int64_t)sync, member));
+      *out = give(bnsilu::Node::apply(a, p[0], p[1], p[2], p[3], /*frozen=*/false, momentum, eps, (int64_t)sync, member));
       return;
     }
     Tensor y = syncnorm::Node::apply(a, p[0], p[1], p[2], p[3], momentum, eps, (int64_t)sync, member);

@@ -59,7 +59,8 @@ uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bi
 uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bias,
                            const int64_t* geometry, int64_t precision);
 // Parameters: gamma, beta, running mean, running variance. With train, batch statistics
-// are used and the running ones move by momentum. With silu, SiLU follows.
+// are used and the running ones move by momentum; without, the running ones are used. With
+// silu, SiLU follows.
 uf_error uf_batch_norm(uf_tensor** out, uf_tensor* x, uf_tensor** parameters, int64_t train, int64_t silu,
                        double momentum, double eps);
 uf_error uf_activation(uf_tensor** out, uf_tensor* x, const char* kind, double slope);
@@ -78,14 +79,18 @@ uf_error uf_backward(uf_tensor** x, uf_tensor** gradients, int64_t n, double sca
 uf_error uf_unscale(uf_tensor** leaves, int64_t n, double scale, int64_t* finite);
 // Forgets the gradients of n leaves.
 uf_error uf_clear(uf_tensor** leaves, int64_t n);
+// Sums the gradients of k sets of n leaves, times scale, into n new tensors, zero where there
+// is none, and forgets them.
+uf_error uf_gradients(uf_tensor** out, uf_tensor** leaves, int64_t n, int64_t k, double scale);
 // One step of SGD with Nesterov momentum over n weights. Leaves holds k sets of n whose
-// gradients are summed, scaled down to max_norm (0: not at all), used and forgotten. A
-// weight without a gradient stays.
-uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, int64_t n, int64_t k,
-                const double* rate, const double* decay, double momentum, double max_norm);
+// gradients are summed, scaled down to max_norm (0: not at all), used and forgotten. Before
+// use l2*w + l1*sign(w) is added for those of the n factors, of a weight's shape, that are
+// not NULL. A weight without a gradient stays.
+uf_error uf_sgd(uf_tensor** weights, uf_tensor** velocity, uf_tensor** leaves, uf_tensor** l2, uf_tensor** l1,
+                int64_t n, int64_t k, const double* rate, const double* decay, double momentum, double max_norm);
 // One step of Adam, and with decoupled of AdamW, likewise; step counts from 1.
-uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, int64_t n, int64_t k,
-                 const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
+uf_error uf_adam(uf_tensor** weights, uf_tensor** mean, uf_tensor** squares, uf_tensor** leaves, uf_tensor** l2,
+                 uf_tensor** l1, int64_t n, int64_t k, const double* rate, const double* decay, double beta1, double beta2, double epsilon, double max_norm,
                  int64_t step, int64_t decoupled);
 
 // ---- several processes (group.cpp)

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast"
+	"ultrafast/compress"
+	"ultrafast/dataset"
+	"ultrafast/engine"
+	"ultrafast/graph"
+	"ultrafast/train"
+)
+
+// compressFlags are those of train that a whole compression has too, and its own.
+type compressFlags struct {
+	trainFlags
+	target, size, out string
+	maxDrop           float64
+	dryRun            bool
+}
+
+func compressCommand() *cobra.Command {
+	f := &compressFlags{}
+	c := &cobra.Command{
+		Use:   "compress --weights MODEL --data DATA --target speedup=4 -o DIR",
+		Short: "Make a model small and fast: the whole way, from a model and data to a report",
+		Long: `Make a model as small or as fast as --target says: ` + compress.TargetHelp + `.
+
+Without --weights, or where they do not know all classes of the data, a model is trained
+first. Then: anchors that fit, levels without labels out, and rounds that cut some 30 % each
+and train for a while, with the model that it began with as teacher. A round after which mAP50-95 is more than
+--max-drop points below that model's is tried once more with half the cut and twice the
+training, and then ends the rounds. At last the whole recipe once more, and for comparison,
+as long, the same shape from scratch and a thin YOLOv5n that is as small: the best of the
+three is handed out, and the report says which.
+
+DIR gets child.safetensors, child.onnx, report.html, report.json, commands.txt, log.txt and all
+that led there. Ctrl-C, or anything worse, loses the epoch at work at most: the same command
+goes on, and so does ultrafast compress -o DIR alone. See how far it is with
+ultrafast compress status DIR; --dry-run says before what it would do, and how long that takes.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx with batch norms; empty trains one first")
+	fl.StringVar(&f.cfg, "cfg", "", "without --weights, what the model is to be like that is trained first, as for train (default yolov5n)")
+	fl.StringVar(&f.data, "data", "", dataHelp)
+	fl.StringVar(&f.target, "target", "", "how small or fast: "+compress.TargetHelp)
+	fl.Float64Var(&f.maxDrop, "max-drop", 1, "points of mAP50-95 that it may cost")
+	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT; training sees squares of the longer side")
+	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 15 % of that, and controls as many as all before them")
+	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
+	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters of the trainings, as for train")
+	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
+	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
+	fl.StringVarP(&f.out, "output", "o", "runs/compress/exp", "folder of the run; one that was begun goes on")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and what it would take, and do nothing")
+	c.AddCommand(compressStatusCommand())
+	return c
+}
+
+func (f *compressFlags) run(c *cobra.Command) error {
+	if err := onlyOne("compress", os.Getenv); err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	was, err := compress.ReadState(f.out)
+	begun := err == nil
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	job, err := f.job(c, was.Job, begun)
+	if err != nil {
+		return err
+	}
+	data, err := openData(c.Context(), out, job.Data, dataset.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	if n := data.Shared(); n > 0 {
+		fmt.Fprintf(out, "%d of %d validation pictures are training pictures too: the numbers will be too good\n", n, len(data.Val))
+	}
+	job.DataHash = compress.HashData(data)
+	be, err := openBackend(f.device, 0, nil)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	precision, err := be.Precision(train.Precision(job.Precision))
+	if err != nil {
+		return err
+	}
+	job.Precision = string(precision)
+	f.weights, f.cfg, f.seed = job.Weights, job.Cfg, job.Seed
+	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor, Time: engineTime,
+		Model: func() (*graph.Graph, error) { return f.first(data.Names) }, Progress: compressProgress(out)}
+	if job.Weights == "" {
+		if o.Unsized, err = f.unsized(); err != nil {
+			return err
+		}
+	}
+	if f.dryRun {
+		e, err := compress.Plan(c.Context(), job, data, o)
+		if err != nil {
+			return err
+		}
+		return printPlan(out, job, e)
+	}
+	o.Log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: dropTime}))
+	fmt.Fprintf(out, "%s\n%d training and %d validation pictures, %d classes\nrun folder %s\n", be, len(data.Train), len(data.Val), len(data.Names), f.out)
+	r, err := compress.Run(c.Context(), f.out, job, data, o)
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("go on with: ultrafast compress -o %s: %w", f.out, err)
+		}
+		return err
+	}
+	if err := saveSkipped(f.out, data); err != nil {
+		return err
+	}
+	printModels(out, r)
+	_, err = fmt.Fprintf(out, "%s is handed out: %s\n%s\n%s\n", r.Choice.Name, filepath.Join(f.out, "child.safetensors"),
+		filepath.Join(f.out, "child.onnx"), filepath.Join(f.out, "report.html"))
+	return err
+}
+
+// job is what the flags ask for; those that are not given are the run's that goes on.
+func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (compress.Job, error) {
+	given := func(name string) bool { return !begun || c.Flags().Changed(name) }
+	j := was
+	var err error
+	if given("weights") {
+		if j.Weights, err = absolute(f.weights); err != nil {
+			return j, err
+		}
+		if j.WeightsHash = ""; j.Weights != "" {
+			if j.WeightsHash, err = compress.HashFile(j.Weights); err != nil {
+				return j, fmt.Errorf("--weights: %w", err)
+			}
+		}
+	}
+	if given("cfg") {
+		j.Cfg = f.cfg
+		if j.Weights != "" && j.Cfg != "" {
+			return j, errors.New("--weights and --cfg are both given: a model is made small as it is, or trained from a description")
+		}
+		if j.Weights == "" {
+			j.Cfg = cmp.Or(f.cfg, "yolov5n")
+		}
+	}
+	if given("data") {
+		if f.data == "" {
+			return j, errors.New("--data is missing: want a data set, such as a data.yaml")
+		}
+		if j.Data, err = absolute(f.data); err != nil {
+			return j, err
+		}
+	}
+	if given("target") {
+		if f.target == "" {
+			return j, fmt.Errorf("--target is missing: want %s", compress.TargetHelp)
+		}
+		if _, err := compress.ParseTarget(f.target); err != nil {
+			return j, fmt.Errorf("--%w", err)
+		}
+		j.Target = f.target
+	}
+	if given("img") {
+		if j.Width, j.Height, err = f.input(c.ErrOrStderr()); err != nil {
+			return j, err
+		}
+	}
+	if given("hyp") {
+		h := train.DefaultHyp()
+		if f.hyp != "" {
+			if h, err = train.OpenHyp(f.hyp); err != nil {
+				return j, err
+			}
+		}
+		j.Hyp = h.String()
+	}
+	if given("precision") {
+		if f.precision != "" && !slices.Contains(train.Precisions, train.Precision(f.precision)) {
+			return j, fmt.Errorf("--precision %q: want one of %v", f.precision, train.Precisions)
+		}
+		j.Precision = f.precision
+	}
+	if given("max-drop") {
+		j.MaxDrop = f.maxDrop
+	}
+	if given("epochs") {
+		j.Epochs = f.epochs
+	}
+	if given("batch") {
+		j.Batch = f.batch
+	}
+	if given("seed") {
+		j.Seed = f.seed
+	}
+	switch {
+	case j.Epochs < 1 || j.Batch < 1:
+		return j, errors.New("--epochs and --batch: want at least 1")
+	case !(j.MaxDrop >= 0 && j.MaxDrop <= 100):
+		return j, fmt.Errorf("--max-drop %v: want points of mAP50-95, 0 to 100", j.MaxDrop)
+	}
+	return j, nil
+}
+
+// absolute lets a run go on from another folder.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}
+
+// input is the size on the device, in whole cells of the coarsest map that a model has.
+func (f *compressFlags) input(out io.Writer) (w, h int, err error) {
+	if w, h, err = parseSize(f.size); err != nil {
+		return 0, 0, err
+	}
+	fw, fh := (w+dataset.Stride-1)/dataset.Stride*dataset.Stride, (h+dataset.Stride-1)/dataset.Stride*dataset.Stride
+	if fw != w || fh != h {
+		fmt.Fprintf(out, "--img %s is no multiple of %d: using %dx%d\n", f.size, dataset.Stride, fw, fh)
+	}
+	return fw, fh, nil
+}
+
+// first is the model that a run begins with.
+func (f *compressFlags) first(names []string) (*graph.Graph, error) {
+	if f.weights != "" {
+		return ultrafast.Load(f.weights)
+	}
+	return f.newModel(names)
+}
+
+// engineTime measures a network's milliseconds in the engine, on all cores.
+func engineTime(ctx context.Context, g *graph.Graph, w, h int) (float64, error) {
+	info, err := newProgramInfo(ctx, g, engine.Options{Batch: 1, Width: w, Height: h, Threads: runtime.GOMAXPROCS(0)})
+	if err != nil {
+		return 0, err
+	}
+	return info.Ms, nil
+}

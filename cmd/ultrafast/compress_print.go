@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ultrafast/compress"
+)
+
+// compressProgress shows what a run is doing and how long it has to go in all, and an epoch
+// a line.
+func compressProgress(out io.Writer) func(compress.Progress) {
+	bar := newProgress(out)
+	doing := ""
+	return func(p compress.Progress) {
+		if p.Doing != doing {
+			doing = p.Doing
+			bar.clear()
+		}
+		left := ""
+		if p.Left > 0 {
+			left = fmt.Sprintf(", %s to the end of all", p.Left.Round(time.Second))
+		}
+		t := p.Training
+		switch {
+		case t == nil:
+			bar.set(p.Doing+left, p.Done, p.Of)
+		case t.Anchors:
+			bar.set(p.Doing+", anchors"+left, t.Step, t.Steps)
+		case t.Validated != nil:
+			bar.clear()
+			r, best := t.Validated.Report, ""
+			if t.Best {
+				best = " *"
+			}
+			fmt.Fprintf(out, "%s, epoch %d/%d: loss %.4f, mAP50 %.4f, mAP50-95 %.4f, %.1f pictures/s%s%s\n", p.Doing, t.Epoch, t.Epochs,
+				t.Loss.Box+t.Loss.Obj+t.Loss.Cls, r.MAP50, r.MAP5095, t.PerSecond, left, best)
+		default:
+			what := fmt.Sprintf("%s, epoch %d/%d", p.Doing, t.Epoch, t.Epochs)
+			if t.Validating {
+				what += ", validation"
+			}
+			bar.set(what+left, t.Step, t.Steps)
+		}
+	}
+}
+
+// printPlan prints what a run would do.
+func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
+	fmt.Fprintf(out, "target %s at %dx%d, at most %v points of mAP50-95 below the parent\n\n", j.Target, j.Width, j.Height, j.MaxDrop)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tparameters\tGFLOP\tMB\tms\t")
+	for _, m := range []struct {
+		what string
+		compress.Cost
+	}{{"now", e.Parent}, {"to be, about", e.Child}} {
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t\n", m.what, m.Parameters, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds)
+	}
+	fmt.Fprintln(w, "\ntraining\tepochs\tGFLOP\thours\t\t")
+	for _, s := range e.Steps {
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t\t\n", s.Name, s.Epochs, s.GFLOP, s.Seconds/3600)
+	}
+	fmt.Fprintf(w, "all\t\t\t%.2f\t\t\n", e.Seconds/3600)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nMB of the ONNX in fp32; ms of the engine here in fp32; hours at the pace measured just now: %.0f and %.0f pictures/s\n",
+		1/max(e.Pace.Parent, 1e-9), 1/max(e.Pace.Child, 1e-9))
+	return err
+}
+
+func compressStatusCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status DIR",
+		Short: "Say how far a compression is",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("compress status takes the folder of one run, %d are given", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := compress.ReadResult(args[0])
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				return printStatus(c.OutOrStdout(), args[0], r)
+			}
+			e := json.NewEncoder(c.OutOrStdout())
+			e.SetIndent("", " ")
+			return e.Encode(r)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func printStatus(out io.Writer, dir string, r *compress.Result) error {
+	s := r.State
+	fmt.Fprintf(out, "target %s at %dx%d, at most %v points of mAP50-95; begun %s\n", s.Job.Target, s.Job.Width, s.Job.Height, s.Job.MaxDrop, s.Started.Local().Format("2006-01-02 15:04"))
+	doing := s.Doing
+	if s.Epochs > 0 {
+		doing += fmt.Sprintf(", %d of %d epochs", s.Epoch, s.Epochs)
+	}
+	left := ""
+	if s.Left > 0 {
+		left = ", about " + time.Duration(s.Left*1e9).Round(time.Second).String() + " to go in all"
+	}
+	switch {
+	case r.Finished:
+		fmt.Fprintln(out, "finished")
+	case r.AtWork:
+		fmt.Fprintf(out, "at work: %s%s\n", doing, left)
+	default:
+		fmt.Fprintf(out, "stopped: %s%s; go on with: ultrafast compress -o %s\n", doing, left, dir)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nstage\t\ttook")
+	for _, e := range s.Stages {
+		state := "begun"
+		if e.Done {
+			state = "done"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", e.Name, state, time.Duration(e.Seconds*1e9).Round(time.Second))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	printModels(out, r)
+	return nil
+}
+
+// printModels prints what is known of the networks of a run.
+func printModels(out io.Writer, r *compress.Result) {
+	if r.Parent == nil {
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\n\tparameters\tGFLOP\tMB\tms\tmAP50\tmAP50-95\tdrop\t")
+	row := func(what string, m *compress.Model) {
+		if m == nil || m.Accuracy == nil {
+			return
+		}
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t\n", what, m.Parameters, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds,
+			float64(m.Accuracy.MAP50), float64(m.Accuracy.MAP5095), 100*float64(r.Parent.Accuracy.MAP5095-m.Accuracy.MAP5095))
+	}
+	row("parent", r.Parent)
+	for _, v := range r.Rounds {
+		what := v.Name()
+		if !v.Kept {
+			what += ", rolled back"
+		}
+		row(what, v.Model)
+	}
+	row("final training", r.Final)
+	row("from scratch", r.Scratch)
+	row("thin YOLOv5n", r.Thin)
+	w.Flush()
+	fmt.Fprintf(out, "MB of the ONNX in fp32; ms of the engine in fp32; drop in points of mAP50-95\n")
+	if r.End != nil {
+		fmt.Fprintf(out, "%s\n", r.End.Why)
+	}
+	if r.Choice != nil && !r.Choice.Within {
+		fmt.Fprintf(out, "it is %.2f points below the parent, and %v were allowed\n", r.Choice.Drop, r.State.Job.MaxDrop)
+	}
+}

@@ -1,0 +1,211 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+
+	"ultrafast/graph"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+// finalRate is the share of lr0 in the last training: its weights are good already.
+const finalRate = 0.5
+
+// final trains what the rounds left by the whole recipe, with the parent as teacher.
+func (r *run) final(ctx context.Context) error {
+	rounds, parent, err := r.before()
+	if err != nil {
+		return err
+	}
+	g, err := r.open(rounds.File)
+	if err != nil {
+		return err
+	}
+	c := train.Config{Epochs: r.job.Epochs, Hyp: gentle(r.recipe(rounds, parent), finalRate), NoAutoAnchor: true}
+	if err := r.distil(&c); err != nil {
+		return err
+	}
+	return r.contestant(ctx, "final training", "final", g, c, &rounds.Cost, parent.Epochs+rounds.Epochs+r.job.Epochs)
+}
+
+// scratch trains the shape that the rounds found from random weights, for as many epochs as
+// the child has seen in this run. Without it nobody knows whether cutting was worth it.
+func (r *run) scratch(ctx context.Context) error {
+	rounds, parent, err := r.before()
+	if err != nil {
+		return err
+	}
+	g, err := r.open(rounds.File)
+	if err != nil {
+		return err
+	}
+	if err := yolo.Initialize(g, r.job.Seed); err != nil {
+		return err
+	}
+	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
+	c := train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent), NoAutoAnchor: true}
+	return r.contestant(ctx, "control: from scratch", "scratch", g, c, &rounds.Cost, epochs)
+}
+
+// thin trains the widest YOLOv5n that costs no more than the child, as long.
+func (r *run) thin(ctx context.Context) error {
+	rounds, parent, err := r.before()
+	if err != nil {
+		return err
+	}
+	g, width, err := r.thinnest(ctx, r.target.of(rounds.Cost)*r.target.slack())
+	if err != nil {
+		return err
+	}
+	if g == nil {
+		r.log("no YOLOv5n is as small as the child, so there is no such control")
+		return r.writeJSON("thin.json", Model{})
+	}
+	r.log("control", "YOLOv5n of width", width, "parameters", g.ParamCount())
+	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
+	return r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, nil, epochs)
+}
+
+// thinnest returns the widest YOLOv5n within what the target counts, and its multiple of
+// channels; nil where the narrowest has more. It is searched for once: milliseconds differ
+// from one search to the next.
+func (r *run) thinnest(ctx context.Context, most float64) (*graph.Graph, float64, error) {
+	build := func(width float64) (*graph.Graph, error) {
+		cfg, err := yolo.Standard("yolov5n")
+		if err != nil {
+			return nil, err
+		}
+		cfg.Width = width
+		return yolo.New(cfg, r.data.Names, r.job.Seed)
+	}
+	var found struct {
+		Width float64 `json:"width"` // 0 is none
+	}
+	const file = "thin-width.json"
+	if r.done(file) {
+		if err := r.readJSON(file, &found); err != nil {
+			return nil, 0, err
+		}
+	} else {
+		const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
+		low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
+		for high-low > 1 {
+			mid := (low + high) / 2
+			g, err := build(float64(mid) * step)
+			if err != nil {
+				return nil, 0, err
+			}
+			c, err := r.cost(ctx, g)
+			if err != nil {
+				return nil, 0, err
+			}
+			if r.target.of(c) <= most {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		found.Width = float64(low) * step
+		if err := r.writeJSON(file, found); err != nil {
+			return nil, 0, err
+		}
+	}
+	if found.Width == 0 {
+		return nil, 0, nil
+	}
+	g, err := build(found.Width)
+	return g, found.Width, err
+}
+
+// before is what the trainings at the end begin with.
+func (r *run) before() (*Rounds, *Model, error) {
+	rounds := &Rounds{}
+	if err := r.readJSON("rounds.json", rounds); err != nil {
+		return nil, nil, err
+	}
+	parent, err := r.readModel("parent.json")
+	return rounds, parent, err
+}
+
+// recipe is what all of them are trained by, but for the learning rate.
+func (r *run) recipe(rounds *Rounds, parent *Model) train.Hyp {
+	return lighter(r.hyp, float64(rounds.Cost.Parameters)/float64(parent.Parameters))
+}
+
+// contestant trains one of those that may be handed out, and measures it.
+func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Graph, c train.Config, known *Cost, epochs int) error {
+	g, err := r.train(ctx, name, folder, g, c)
+	if err != nil {
+		return err
+	}
+	file := folder + ".safetensors"
+	if err := r.save(file, g); err != nil {
+		return err
+	}
+	m, err := r.measure(ctx, name, file, g, known)
+	if err != nil {
+		return err
+	}
+	m.Epochs = epochs
+	return r.writeJSON(folder+".json", m)
+}
+
+// A Choice is which of the three is handed out, the contents of choice.json.
+type Choice struct {
+	Name    string  `json:"name"` // see contestants
+	File    string  `json:"file"`
+	Drop    float64 `json:"drop"` // points of mAP50-95, against the parent
+	Reached bool    `json:"reached"`
+	Within  bool    `json:"within"` // the drop is within the budget
+	Why     string  `json:"why"`
+}
+
+// contestants are those that may be handed out; of equals the first is.
+var contestants = []struct{ name, numbers string }{
+	{"the pruned network", "final.json"},
+	{"the same shape trained from scratch", "scratch.json"},
+	{"a thin YOLOv5n", "thin.json"},
+}
+
+// choose takes the one that finds the most. None costs more than the pruned one.
+func (r *run) choose(context.Context) error {
+	rounds, parent, err := r.before()
+	if err != nil {
+		return err
+	}
+	var best Choice
+	var points float64
+	said := ""
+	for _, c := range contestants {
+		var m Model
+		if err := r.readJSON(c.numbers, &m); err != nil {
+			return err
+		}
+		if m.Accuracy == nil { // there was none
+			continue
+		}
+		if best.File == "" || m.points() > points {
+			best, points = Choice{Name: c.name, File: m.File, Drop: parent.points() - m.points()}, m.points()
+		}
+		said += fmt.Sprintf(", %s %.2f", c.name, m.points())
+	}
+	best.Reached = rounds.Reached
+	best.Within = best.Drop <= r.job.MaxDrop
+	best.Why = fmt.Sprintf("points of mAP50-95: the parent %.2f%s", parent.points(), said)
+	r.log("choice", "is", best.Name, "why", best.Why)
+	return r.writeJSON("choice.json", best)
+}
+
+// child puts the chosen one in place.
+func (r *run) child(context.Context) error {
+	var c Choice
+	if err := r.readJSON("choice.json", &c); err != nil {
+		return err
+	}
+	g, err := r.open(c.File)
+	if err != nil {
+		return err
+	}
+	return r.save("child.safetensors", g)
+}

@@ -1,0 +1,23 @@
+// Package compress is the whole way from a model and data to a small model and a report: its
+// stages in order (see stages.go), each of which can be stopped and goes on where it was.
+//
+// A run is a folder. A stage is done when its output is in place, whole, under its name;
+// nothing else says so. So a run may be killed at any moment, which costs at most the epoch
+// that was being trained, and what it ends with is what it would have ended with undisturbed.
+//
+//	state.json               what was asked for and how far it is, for people and Status
+//	log.txt                  everything that was said
+//	estimate.json            the plan: trainings, what they will take, what is to come out
+//	baseline/                a training, where there was no model or one of other classes
+//	parent.json .safetensors what is made small, and its numbers
+//	anchors.safetensors      the same with anchors that fit
+//	trim.safetensors         the same without the levels that no label uses
+//	round-1/ round-1-again/  cut.safetensors, the training after it, verdict.json
+//	rounds.json              what the rounds came to
+//	final/ scratch/ thin/    trainings: of what was cut, and of the two controls
+//	final.json …             and what they are worth
+//	choice.json              which of the three is handed out
+//	child.safetensors .onnx  that one
+//	report.json .html        what it all came to
+//	commands.txt             what to do with it
+package compress

@@ -1,0 +1,199 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/tensor"
+	"ultrafast/train"
+)
+
+// An Estimate is the plan of a run before it, the contents of estimate.json.
+type Estimate struct {
+	Parent  Cost    `json:"parent"`
+	Child   Cost    `json:"child"` // cut to the target at once; the rounds may end elsewhere
+	Steps   []Step  `json:"steps"` // trainings, in order
+	Seconds float64 `json:"seconds"`
+	Pace    Pace    `json:"pace"`
+}
+
+// A Step is one training.
+type Step struct {
+	Name    string  `json:"name"`
+	Epochs  int     `json:"epochs"`
+	GFLOP   float64 `json:"gflop"` // of its network
+	Seconds float64 `json:"seconds"`
+}
+
+// A Pace is how long training takes for a picture, measured.
+type Pace struct {
+	Parent float64 `json:"parent"` // seconds
+	Child  float64 `json:"child"`
+}
+
+// Plan returns what Run would do, and writes nothing.
+func Plan(ctx context.Context, job Job, data *dataset.Data, o Options) (*Estimate, error) {
+	r, err := newRun("", job, data, o)
+	if err != nil {
+		return nil, err
+	}
+	return r.estimated(ctx)
+}
+
+func (r *run) estimate(ctx context.Context) error {
+	e, err := r.estimated(ctx)
+	if err != nil {
+		return err
+	}
+	r.plan = e
+	r.state.Left = e.Seconds
+	r.log("the plan", "now", e.Parent.String(), "to be", e.Child.String(), "trainings", len(e.Steps), "about", seconds(e.Seconds))
+	return r.writeJSON("estimate.json", e)
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Second)
+}
+
+func (r *run) estimated(ctx context.Context) (*Estimate, error) {
+	g, known, err := r.start()
+	if err != nil {
+		return nil, err
+	}
+	e := &Estimate{}
+	if e.Parent, err = r.cost(ctx, g); err != nil {
+		return nil, err
+	}
+	trim := g
+	if !r.o.Unsized { // else nobody knows yet which levels the labels use
+		if trim, err = r.trimmed(g); err != nil {
+			return nil, err
+		}
+	}
+	trimCost, err := r.cost(ctx, trim)
+	if err != nil {
+		return nil, err
+	}
+	at, goal := r.target.of(trimCost), r.target.goal(e.Parent)
+	small, rounds := trim, 0
+	if e.Child = trimCost; at > goal*r.target.slack() {
+		rounds = roundsTo(at, goal)
+		if small, e.Child, err = r.cutTo(ctx, trim, goal, prune.L2); err != nil {
+			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
+		}
+	}
+	if e.Pace.Parent, err = r.pace(ctx, g); err != nil {
+		return nil, err
+	}
+	if e.Pace.Child, err = r.pace(ctx, small); err != nil {
+		return nil, err
+	}
+	e.schedule(r.job.Epochs, rounds, !known, trimCost.GFLOP, float64(len(r.data.Train))+float64(len(r.data.Val))/3)
+	return e, nil
+}
+
+// schedule lists the trainings. What a picture takes is taken for linear in the GFLOP of
+// its network, between the two that were measured; one of the validation, which only goes
+// forward, counts a third.
+func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures float64) {
+	add := func(name string, epochs int, gflop float64) {
+		share := 1.0
+		if e.Parent.GFLOP > e.Child.GFLOP {
+			share = (gflop - e.Child.GFLOP) / (e.Parent.GFLOP - e.Child.GFLOP)
+		}
+		each := e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
+		s := Step{name, epochs, gflop, each * float64(epochs) * pictures}
+		e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds
+	}
+	all := epochs
+	if baseline {
+		add("baseline", epochs, e.Parent.GFLOP)
+		all += epochs
+	}
+	for n := 1; n <= rounds; n++ {
+		each := roundEpochs(epochs)
+		all += each
+		v := Round{Number: n, Attempt: 1}
+		add(v.Name(), each, trim*math.Pow(e.Child.GFLOP/trim, float64(n)/float64(rounds)))
+	}
+	add("final training", epochs, e.Child.GFLOP)
+	add("control: from scratch", all, e.Child.GFLOP)
+	add("control: thin YOLOv5", all, e.Child.GFLOP)
+}
+
+// left is how many seconds a run has to go, by the plan and the pace of the training at
+// work.
+func (r *run) left(name string, p train.Progress) float64 {
+	left := p.Left.Seconds()
+	name = strings.TrimSuffix(name, again)
+	if r.plan == nil {
+		return left
+	}
+	for i, s := range r.plan.Steps {
+		if s.Name != name {
+			continue
+		}
+		later := 0.0
+		for _, s := range r.plan.Steps[i+1:] {
+			later += s.Seconds
+		}
+		togo := float64(p.Epochs-p.Epoch+1) * s.Seconds / float64(max(s.Epochs, 1))
+		if togo > 0 {
+			later *= min(max(left/togo, 0.2), 5) // as much slower or faster as this one goes
+		}
+		return left + later
+	}
+	return left
+}
+
+// paceSteps is how many steps are measured, after one that is not.
+const paceSteps = 3
+
+// pace measures what training g takes for a picture, in seconds.
+func (r *run) pace(ctx context.Context, g *graph.Graph) (float64, error) {
+	d, err := detectOf(g)
+	if err != nil {
+		return 0, err
+	}
+	side := r.job.side()
+	items := r.data.Train[:min(len(r.data.Train), (1+paceSteps)*r.job.Batch)]
+	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: side, Batch: r.job.Batch, Train: true, Augment: r.hyp.Augment(), CacheBytes: -1})
+	if err != nil {
+		return 0, err
+	}
+	net, err := r.o.Backend.Load(g, train.LoadOptions{Precision: train.Precision(r.job.Precision)})
+	if err != nil {
+		return 0, err
+	}
+	defer net.Close()
+	loss := train.NewLoss(d, r.hyp.Loss(d, side))
+	step := func(b *dataset.Batch) error {
+		return net.Step(b.X, func(maps []*tensor.Tensor) ([]*tensor.Tensor, error) {
+			gradients, _, err := loss.Eval(maps, b.Targets)
+			return gradients, err
+		})
+	}
+	var took time.Duration
+	pictures, done := 0, 0
+	for b, err := range loader.Epoch(ctx, 0) {
+		if err != nil {
+			return 0, err
+		}
+		start := time.Now()
+		if err := step(b); err != nil {
+			return 0, err
+		}
+		if done++; done > 1 || loader.Batches() == 1 {
+			took += time.Since(start)
+			pictures += len(b.Items)
+		}
+		r.tell(Progress{Doing: "measuring the pace", Done: done, Of: loader.Batches()})
+	}
+	return took.Seconds() / float64(max(pictures, 1)), nil
+}

@@ -1,0 +1,90 @@
+package compress
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+
+	"ultrafast/graph"
+	"ultrafast/safetensors"
+)
+
+// path is a file of the run.
+func (r *run) path(name string) string { return filepath.Join(r.dir, name) }
+
+// done reports whether a stage's output is in place.
+func (r *run) done(output string) bool {
+	_, err := os.Stat(r.path(output))
+	return err == nil
+}
+
+// write puts a file of the run in place, whole and on the disk.
+func (r *run) write(name string, data []byte) error {
+	return renameio.WriteFile(r.path(name), data, 0o644, renameio.WithTempDir(filepath.Dir(r.path(name))), renameio.WithStaticPermissions(0o644))
+}
+
+func (r *run) writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	return r.write(name, append(text, '\n'))
+}
+
+// largest is the most that a file of a run's JSON may have.
+const largest = 64 << 20
+
+func readJSON(path string, v any) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st.Size() > largest {
+		return fmt.Errorf("%s: %d MB are no file of this program's", path, st.Size()>>20)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (r *run) readJSON(name string, v any) error { return readJSON(r.path(name), v) }
+
+// readModel reads a measured model's numbers.
+func (r *run) readModel(name string) (*Model, error) {
+	m := &Model{}
+	if err := r.readJSON(name, m); err != nil {
+		return nil, err
+	}
+	if m.Accuracy == nil {
+		return nil, fmt.Errorf("%s: no accuracy in it", r.path(name))
+	}
+	return m, nil
+}
+
+// save writes a network of the run.
+func (r *run) save(name string, g *graph.Graph) error {
+	return safetensors.Save(r.path(name), &safetensors.File{Graph: g})
+}
+
+func (r *run) open(name string) (*graph.Graph, error) {
+	f, err := safetensors.Open(r.path(name))
+	if err != nil {
+		return nil, err
+	}
+	return f.Graph, nil
+}
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// lockFile is held by the process that a run is at work in.
+const lockFile = ".lock"

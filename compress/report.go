@@ -1,0 +1,213 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"ultrafast/graph"
+	"ultrafast/onnx"
+	"ultrafast/prune"
+	"ultrafast/report"
+	"ultrafast/train"
+)
+
+// export writes the ONNX.
+func (r *run) export(context.Context) error {
+	g, err := r.open("child.safetensors")
+	if err != nil {
+		return err
+	}
+	size, err := onnx.Save(r.path("child.onnx"), g, r.exportOptions())
+	if err == nil {
+		r.log("exported", "file", r.path("child.onnx"), "MB", round4(float64(size)/1e6))
+	}
+	return err
+}
+
+// commands says what to do with the result, and how it was made.
+func (r *run) commands(context.Context) error {
+	return r.write("commands.txt", []byte(strings.Join(r.lines(), "\n")+"\n"))
+}
+
+func (r *run) lines() []string {
+	j, size := r.job, fmt.Sprintf("%dx%d", r.job.Width, r.job.Height)
+	if j.Width == j.Height {
+		size = fmt.Sprint(j.Width)
+	}
+	from := "--weights " + quote(j.Weights)
+	if j.Weights == "" {
+		from = "--cfg " + quote(j.Cfg)
+	}
+	made := fmt.Sprintf("ultrafast compress %s --data %s --target %s --max-drop %v --img %s --epochs %d --batch %d --precision %s --seed %d",
+		from, quote(j.Data), quote(j.Target), j.MaxDrop, size, j.Epochs, j.Batch, j.Precision, j.Seed)
+	if r.hyp != train.DefaultHyp() {
+		made += " --hyp " + quote(r.path("hyp.yaml"))
+	}
+	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
+	return []string{
+		made + " -o " + quote(r.dir),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, quote(j.Data), j.side()),
+		fmt.Sprintf("ultrafast benchmark --weights %s --img %s", ship, size),
+		fmt.Sprintf("ultrafast detect --weights %s --source %s --img %s", ship, "PICTURES", size),
+	}
+}
+
+// quote makes one word of a name for a shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=%+-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// report writes what it all came to.
+func (r *run) report(ctx context.Context) error {
+	found, err := ReadResult(r.dir)
+	if err != nil {
+		return err
+	}
+	c := &report.Compression{
+		Title:   strings.Join(r.data.Names, ", "),
+		Created: time.Now().UTC().Format(time.RFC3339),
+		Machine: report.Machine{Processor: r.o.Processor, Cores: runtime.GOMAXPROCS(0), System: runtime.GOOS + "/" + runtime.GOARCH,
+			Versions: map[string]string{"ultrafast": r.o.Version, "training": r.o.Backend.String()}},
+		Data:     report.Data{File: r.job.Data, Train: len(r.data.Train), Val: len(r.data.Val), Classes: r.data.Names},
+		Input:    report.Input{Width: r.job.Width, Height: r.job.Height},
+		Commands: r.lines(),
+		Notes:    r.notes(found),
+		Missing:  map[string]string{},
+	}
+	for _, m := range []struct {
+		name, role string
+		*Model
+	}{
+		{"the parent", report.Parent, found.Parent}, {contestants[0].name, report.Child, found.Final},
+		{contestants[1].name, report.Control, found.Scratch}, {contestants[2].name, report.Control, found.Thin},
+	} {
+		if m.Model == nil || m.Accuracy == nil {
+			continue
+		}
+		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: m.Bytes,
+			Parameters: m.Parameters, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
+			Times: []report.Time{{Runtime: "native", Threads: runtime.GOMAXPROCS(0), Precision: "fp32", Milliseconds: report.Number(m.Milliseconds),
+				Q1: report.Unknown(), Q3: report.Unknown()}}})
+	}
+	c.Rounds = reportRounds(found)
+	if c.Plan, err = r.widths(found); err != nil {
+		return err
+	}
+	if c.Curves, err = r.curves(found); err != nil {
+		return err
+	}
+	return r.writeJSON("report.json", c)
+}
+
+// notes is what a reader has to know.
+func (r *run) notes(found *Result) []string {
+	c := found.Choice
+	notes := []string{c.Name + " is handed out; " + c.Why}
+	if found.Parent.Epochs > 0 {
+		notes = append(notes, fmt.Sprintf("there was no model for these data: the parent was trained for %d epochs", found.Parent.Epochs))
+	}
+	notes = append(notes, fmt.Sprintf("the pruned network and its controls saw the data %d times each in this run", found.Final.Epochs))
+	notes = append(notes, found.End.Why)
+	if !c.Within {
+		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
+	}
+	if found.Thin != nil && found.Thin.Accuracy == nil {
+		notes = append(notes, "no YOLOv5n is as small as this, so there is no thin one beside it")
+	}
+	return notes
+}
+
+func reportRounds(found *Result) []report.Round {
+	var all []report.Round
+	for _, v := range found.Rounds {
+		row := report.Round{Name: v.Name(), Before: report.Number(v.Before / 100), Predicted: report.Unknown(), AfterCut: report.Number(v.AfterCut / 100),
+			Epochs: v.Epochs, RolledBack: !v.Kept, Why: v.Why, Seconds: report.Number(v.Seconds),
+			GFLOP: report.Unknown(), Milliseconds: report.Unknown(), AfterTraining: report.Unknown()}
+		if v.Model != nil {
+			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.Score, v.Epochs)
+			row.Parameters, row.GFLOP = v.Model.Parameters, report.Number(v.Model.GFLOP)
+			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds), v.Model.Accuracy.MAP5095
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// widths compares the channels of the parent's groups with what the rounds left of them.
+func (r *run) widths(found *Result) ([]report.PlanRow, error) {
+	var graphs [2]*graph.Graph
+	for i, file := range []string{"parent.safetensors", found.End.File} {
+		var err error
+		if graphs[i], err = r.open(file); err != nil {
+			return nil, err
+		}
+	}
+	groups, err := prune.Groups(graphs[0])
+	if err != nil {
+		return nil, err
+	}
+	left, err := prune.Groups(graphs[1])
+	if err != nil {
+		return nil, err
+	}
+	to := map[string]int{}
+	for _, g := range left {
+		to[g.Name] = g.Width()
+	}
+	var rows []report.PlanRow
+	for _, g := range groups {
+		rows = append(rows, report.PlanRow{Group: g.Name, From: g.Width(), To: to[g.Name], Saved: report.Unknown(), Cost: report.Unknown()})
+	}
+	return rows, nil
+}
+
+// curves are the trainings, in order.
+func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
+	trainings := [][2]string{{"baseline", "baseline"}}
+	for _, v := range found.Rounds {
+		trainings = append(trainings, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
+	}
+	trainings = append(trainings, [2]string{contestants[0].name, "final"}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
+	var all []report.LearningCurve
+	for _, t := range trainings {
+		c, err := readCurve(t[0], r.path(filepath.Join(t[1], "results.csv")))
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func readCurve(name, path string) (report.LearningCurve, error) {
+	c := report.LearningCurve{Name: name}
+	f, err := os.Open(path)
+	if err != nil {
+		return c, err
+	}
+	defer f.Close()
+	t, err := report.ReadRun(name, f)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, column := range []struct {
+		name string
+		to   *[]report.Number
+	}{{"metrics/mAP_0.5", &c.MAP50}, {"metrics/mAP_0.5:0.95", &c.MAP5095}} {
+		for _, v := range t.Columns[column.name] {
+			*column.to = append(*column.to, report.Number(v))
+		}
+	}
+	return c, nil
+}

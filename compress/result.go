@@ -1,0 +1,82 @@
+package compress
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Result is what a folder says of its run. What is not known yet is nil.
+type Result struct {
+	State    State     `json:"state"`
+	AtWork   bool      `json:"at_work"` // some process is at it
+	Estimate *Estimate `json:"estimate"`
+	Parent   *Model    `json:"parent"`
+	Rounds   []Round   `json:"rounds"` // that have a verdict, in order
+	End      *Rounds   `json:"end"`    // what the rounds came to
+	Final    *Model    `json:"final"`
+	Scratch  *Model    `json:"scratch"`
+	Thin     *Model    `json:"thin"` // without Accuracy where there is no such network
+	Choice   *Choice   `json:"choice"`
+	Finished bool      `json:"finished"`
+}
+
+// ReadResult reads what there is of the run in a folder, which may be at work.
+func ReadResult(dir string) (*Result, error) {
+	r := &Result{}
+	var err error
+	if r.State, err = ReadState(dir); err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		name string
+		to   any
+	}{
+		{"estimate.json", &r.Estimate}, {"parent.json", &r.Parent}, {"rounds.json", &r.End}, {"final.json", &r.Final},
+		{"scratch.json", &r.Scratch}, {"thin.json", &r.Thin}, {"choice.json", &r.Choice},
+	} {
+		if err := readJSON(filepath.Join(dir, f.name), f.to); err != nil && !missing(err) {
+			return nil, err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "round-") {
+			continue
+		}
+		var v Round
+		switch err := readJSON(filepath.Join(dir, e.Name(), "verdict.json"), &v); {
+		case err == nil:
+			r.Rounds = append(r.Rounds, v)
+		case !missing(err):
+			return nil, err
+		}
+	}
+	slices.SortFunc(r.Rounds, func(a, b Round) int { return (a.Number*attempts + a.Attempt) - (b.Number*attempts + b.Attempt) })
+	_, err = os.Stat(filepath.Join(dir, "report.json"))
+	r.Finished = err == nil
+	if !r.Finished {
+		release, err := lock(dir)
+		if r.AtWork = err != nil; !r.AtWork {
+			release()
+		}
+	}
+	return r, nil
+}
+
+// Handed is the model that is handed out; nil before it is chosen.
+func (r *Result) Handed() *Model {
+	if r.Choice == nil {
+		return nil
+	}
+	for _, m := range []*Model{r.Final, r.Scratch, r.Thin} {
+		if m != nil && m.File == r.Choice.File {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package compress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/train"
+)
+
+// Options are what a run needs of the machine and of the program around it. They do not
+// decide the result, but for what a machine rounds.
+type Options struct {
+	Backend   train.Backend
+	Version   string // of the program, for the files
+	Processor string // of this machine, for the report
+
+	// Model returns the model of Job.Weights or, with random weights, of Job.Cfg. Unsized is
+	// as train.Config.FitAnchors for it.
+	Model   func() (*graph.Graph, error)
+	Unsized bool
+
+	// Predictor makes what validations run a network in, in fp32.
+	Predictor func(g *graph.Graph) (train.Predict, error)
+	// Time measures a network's milliseconds for a picture of w x h.
+	Time func(ctx context.Context, g *graph.Graph, w, h int) (float64, error)
+
+	Log      *slog.Logger   // beside log.txt, where all goes; nil is only that
+	Progress func(Progress) // is told often, if not nil
+}
+
+// A run is one compression at work.
+type run struct {
+	dir    string
+	job    Job
+	target Target
+	hyp    train.Hyp
+	data   *dataset.Data
+	o      Options
+	state  State
+	plan   *Estimate    // nil before it is made
+	file   *slog.Logger // log.txt
+}
+
+func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
+	if err := job.check(); err != nil {
+		return nil, err
+	}
+	target, err := ParseTarget(job.Target)
+	if err != nil {
+		return nil, err
+	}
+	hyp, err := job.hyp()
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return &run{dir: dir, job: job, target: target, hyp: hyp, data: data, o: o}, nil
+}
+
+func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
+
+// Run makes the small model that the job asks for in dir, which is made, or goes on with
+// the run that was begun there. data is what job.Data names, with training and validation
+// pictures. A run that was started with another job is refused, and so is one that is at
+// work. When ctx ends Run stops, within a step of a training; the error wraps the
+// context's.
+func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options) (*Result, error) {
+	r, err := newRun(dir, job, data, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	release, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	was, err := ReadState(dir)
+	switch {
+	case missing(err):
+		if err := empty(dir); err != nil {
+			return nil, err
+		}
+		r.state = newState(job)
+	case err != nil:
+		return nil, err
+	default:
+		if d := job.Differences(was.Job); len(d) > 0 {
+			return nil, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", dir, strings.Join(d, "; "))
+		}
+		r.state = was
+	}
+	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp))); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(r.path("log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	r.file = slog.New(slog.NewTextHandler(file, nil))
+	r.o.Log = slog.New(slog.NewMultiHandler(r.o.Log.Handler(), r.file.Handler()))
+	if r.done("estimate.json") {
+		r.plan = &Estimate{}
+		if err := r.readJSON("estimate.json", r.plan); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.stages(ctx, r.way()); err != nil {
+		r.o.Log.Warn("stopped", "error", err)
+		return nil, err
+	}
+	return ReadResult(dir)
+}
+
+// empty refuses a folder in which something else is.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile {
+			return fmt.Errorf("%s: holds %s and no run of compress: name another folder with -o", dir, e.Name())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+// way is all stages, in order.
+func (r *run) way() []stage {
+	return []stage{
+		{"estimate", nil, "estimate.json", r.estimate},                                           // first: what the rest will take
+		{"baseline", nil, "parent.safetensors", r.baseline},                                      // a model that knows the data's classes
+		{"parent", []string{"parent.safetensors"}, "parent.json", r.parent},                      // what it is worth: the drop is counted from here
+		{"anchors", []string{"parent.safetensors"}, "anchors.safetensors", r.anchors},            // before trim, which counts their matches
+		{"trim", []string{"anchors.safetensors"}, "trim.safetensors", r.trim},                    // before cutting: it costs nothing
+		{"rounds", []string{"trim.safetensors", "parent.json"}, "rounds.json", r.rounds},         // a little at a time
+		{"final training", []string{"rounds.json"}, "final.json", r.final},                       // the whole recipe once more
+		{"control: from scratch", []string{"final.json"}, "scratch.json", r.scratch},             // what the kept weights were worth
+		{"control: thin YOLOv5", []string{"final.json"}, "thin.json", r.thin},                    // what the kept shape was worth
+		{"choice", []string{"final.json", "scratch.json", "thin.json"}, "choice.json", r.choose}, // the best is handed out
+		{"child", []string{"choice.json"}, "child.safetensors", r.child},
+		{"export", []string{"child.safetensors"}, "child.onnx", r.export},
+		{"commands", []string{"choice.json"}, "commands.txt", r.commands},
+		{"report", []string{"child.onnx", "choice.json", "commands.txt"}, "report.json", r.report},
+	}
+}
+
+// baseline puts the parent in place: the given model, trained on where it lacks a class of
+// the data's, or one trained from scratch.
+func (r *run) baseline(ctx context.Context) error {
+	g, known, err := r.start()
+	if err != nil {
+		return err
+	}
+	if !known {
+		what := r.job.Cfg + " from random weights"
+		if r.job.Weights != "" {
+			what = r.job.Weights + ", which does not know all classes of the data"
+		}
+		r.log("no parent for these data: one is trained", "of", what, "epochs", r.job.Epochs)
+		c := train.Config{Epochs: r.job.Epochs, Hyp: r.hyp, FitAnchors: r.o.Unsized}
+		if g, err = r.train(ctx, "baseline", "baseline", g, c); err != nil {
+			return err
+		}
+	}
+	return r.save("parent.safetensors", g)
+}
+
+// start returns the model that the run begins with, made for the data's classes, and
+// whether it is a parent as it is: one that knows all of them.
+func (r *run) start() (g *graph.Graph, known bool, err error) {
+	if g, err = r.o.Model(); err != nil {
+		return nil, false, err
+	}
+	g, kept, err := yolo.SetClasses(g, r.data.Names, r.job.Seed)
+	if err != nil {
+		return nil, false, err
+	}
+	known = r.job.Weights != ""
+	for _, k := range kept {
+		known = known && k >= 0
+	}
+	return g, known, nil
+}
+
+func (r *run) parent(ctx context.Context) error {
+	g, err := r.open("parent.safetensors")
+	if err != nil {
+		return err
+	}
+	m, err := r.measure(ctx, "parent", "parent.safetensors", g, nil)
+	if err != nil {
+		return err
+	}
+	if m.points() == 0 && r.job.Weights != "" {
+		r.log("the parent finds nothing in the validation pictures: is it the model for these data?")
+	}
+	if r.done("baseline") {
+		m.Epochs = r.job.Epochs
+	}
+	return r.writeJSON("parent.json", m)
+}
+
+// anchors fits them where fewer than 98 % of the labels have one. The trainings to come
+// get used to them.
+func (r *run) anchors(ctx context.Context) error {
+	g, err := r.open("parent.safetensors")
+	if err != nil {
+		return err
+	}
+	d, err := detectOf(g)
+	if err != nil {
+		return err
+	}
+	said, err := train.FitAnchors(ctx, d, r.sizes(), false, yolo.AnchorSearch{Threshold: r.hyp.AnchorT, Seed: r.job.Seed,
+		Progress: func(done, steps int) { r.tell(Progress{Doing: "anchors", Done: done, Of: steps}) }})
+	if err != nil {
+		return err
+	}
+	r.log("anchors", said...)
+	return r.save("anchors.safetensors", g)
+}
+
+// sizes are those of the training labels on the device.
+func (r *run) sizes() [][2]float32 { return dataset.Sizes(r.data.Train, r.job.Width, r.job.Height) }
+
+// trim takes away the levels that have less than 2 % of the matches.
+func (r *run) trim(context.Context) error {
+	g, err := r.open("anchors.safetensors")
+	if err != nil {
+		return err
+	}
+	small, err := r.trimmed(g)
+	if err != nil {
+		return err
+	}
+	return r.save("trim.safetensors", small)
+}
+
+func (r *run) trimmed(g *graph.Graph) (*graph.Graph, error) {
+	d, err := detectOf(g)
+	if err != nil {
+		return nil, err
+	}
+	levels := yolo.ScoreAnchors(r.sizes(), d.Anchors, r.hyp.AnchorT).Used()
+	if levels == nil {
+		return nil, fmt.Errorf("no label of %s has an anchor that matches it at %dx%d: see ultrafast anchors", r.job.Data, r.job.Width, r.job.Height)
+	}
+	small, err := prune.Trim{Levels: levels}.Apply(g)
+	if err != nil {
+		return nil, err
+	}
+	if len(levels) < len(d.Strides) {
+		r.log("levels without labels are left out", "kept", len(levels), "of", len(d.Strides), "parameters", small.ParamCount(), "before", g.ParamCount())
+	}
+	return small, nil
+}

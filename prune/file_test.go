@@ -1,0 +1,303 @@
+package prune_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"ultrafast/graph"
+	"ultrafast/prune"
+)
+
+// tiny is a network with a block, quick to plan.
+func tiny(t *testing.T) *graph.Graph {
+	return parse(t, `
+		a = conv x w=f32[12,3,3,3] pad=1
+		aa = silu a
+		m.0.cv1 = conv aa w=f32[10,12,1,1]
+		m.0.act = silu m.0.cv1
+		m.0.cv2 = conv m.0.act w=f32[12,10,3,3] pad=1
+		m.0.add = add aa m.0.cv2
+		b = conv m.0.add w=f32[16,12,3,3] pad=1
+		ba = silu b
+		o = conv ba w=f32[4,16,1,1]
+		output o`)
+}
+
+func draft(t *testing.T, g *graph.Graph, target prune.Target) (*prune.File, string) {
+	t.Helper()
+	f, err := prune.Draft(g, target, "params=half")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if _, err := f.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	return f, text.String()
+}
+
+func TestFileReadsBack(t *testing.T) {
+	g := tiny(t)
+	for _, target := range []prune.Target{
+		{Keep: 0.5, Blocks: true}, {Keep: 0.5, Clock: stair{}, Table: exampleTable(t, g, "b"), Width: 64, Height: 32},
+	} {
+		f, text := draft(t, g, target)
+		again, err := prune.ReadFile(strings.NewReader(text))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if !reflect.DeepEqual(f, again) {
+			t.Errorf("comes back as\n%+v\nwant\n%+v", again, f)
+		}
+		p, err := again.Plan(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		small, err := p.Apply(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := small.ParamCount(); got != f.Estimate.Params {
+			t.Errorf("%d parameters are left, the estimate was %d", got, f.Estimate.Params)
+		}
+	}
+}
+
+// A person edits how many stay, and which blocks.
+func TestFileEdited(t *testing.T) {
+	g := tiny(t)
+	f, text := draft(t, g, prune.Target{Keep: 0.9, Floor: 1})
+	edited := strings.Replace(text, "group: b, from: 16, to: 1", "group: b, from: 16, to: 5 #", 1) // was 10 to 16
+	if edited == text {
+		t.Fatalf("no line to edit in\n%s", text)
+	}
+	edited = strings.Replace(strings.Replace(edited, " #", ", #", 1), "remove: false", "remove: true", 1)
+	line := edited[strings.Index(edited, ", #"):]
+	edited = strings.Replace(edited, line[:strings.Index(line, "kept")], ", ", 1)
+	f, err := prune.ReadFile(strings.NewReader(edited))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, edited)
+	}
+	if err := f.Assess(g, prune.Target{}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.Plan(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Cuts[slices.IndexFunc(p.Cuts, func(c prune.Cut) bool { return c.Group == "b" })]; got.From-len(got.Drop) != 5 || !slices.Equal(p.Blocks, []string{"m.0"}) {
+		t.Errorf("the plan is %+v, blocks %v", got, p.Blocks)
+	}
+	small, err := p.Apply(g)
+	if err != nil || small.ParamCount() != f.Estimate.Params {
+		t.Errorf("%d parameters, the new estimate is %d, %v", small.ParamCount(), f.Estimate.Params, err)
+	}
+}
+
+func TestFileRefuses(t *testing.T) {
+	g := tiny(t)
+	f, text := draft(t, g, prune.Target{Keep: 0.5, Blocks: true})
+	group := f.Groups[0]
+	for _, s := range []struct{ name, old, new, want string }{
+		{"not YAML", "groups:", "groups: [", "plan"},
+		{"unknown key", "target:", "tarket:", "line 11: unknown field \"tarket\""},
+		{"another version", "plan 1", "plan 2", `"plan 2", want "plan 1"`},
+		{"no input", "width: 8", "width: 0", "input of 0 x"},
+		{"other weights", f.Model, strings.Repeat("0", 32), "another network: its groups are alike"},
+		{"other group", "group: a,", "group: z,", "group 1 is z in the plan and a here"},
+		{"none stays", "from: 12, to: ", "from: 12, to: 0 #", "plan"},
+		{"other width", "{group: a, from: 12", "{group: a, from: 13", "a has 13 channels in the plan and 12 here"},
+		{"order with a word", `a: "`, `a: "one `, `"one"`},
+		{"order too short", `a: "` + f.Order["a"], `a: "`, "can keep no fewer than 12"},
+		{"order twice", `a: "`, `a: "` + strings.Fields(f.Order["a"])[1] + " ", "want different channels"},
+		{"no such block", "block: m.0", "block: m.1", "no block m.1 here"},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			edited := strings.Replace(text, s.old, s.new, 1)
+			if s.name == "no such block" {
+				edited = strings.Replace(edited, "remove: false", "remove: true", 1)
+			}
+			if edited == text {
+				t.Fatalf("%q is not in\n%s", s.old, text)
+			}
+			file, err := prune.ReadFile(strings.NewReader(edited))
+			if err == nil {
+				_, err = file.Plan(g)
+			}
+			if err == nil || !strings.Contains(err.Error(), s.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error is %v, want one line with %q (group %+v)", err, s.want, group)
+			}
+		})
+	}
+}
+
+func FuzzReadFile(f *testing.F) {
+	f.Add("ultrafast: plan 1\nmodel: \"00\"\nwidth: 8\nheight: 8\ngroups:\n  - {group: a, from: 3, to: 1}\norder:\n  a: \"2 0\"\n")
+	f.Add("a: &a [*a]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := prune.ReadFile(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		if p, err := file.Plan(parse(t, small[0].text)); err == nil && p == nil {
+			t.Error("neither a plan nor an error")
+		}
+	})
+}
+
+// A fake judge finds that channels of group a matter twice as much as all others.
+func fakeJudge(g *graph.Graph, calls *int) prune.Judge {
+	return func(_ context.Context, small *graph.Graph) (prune.Worth, error) {
+		*calls++
+		lost := 0.0
+		for _, n := range g.Nodes {
+			op, ok := n.Op.(*graph.Conv)
+			if !ok {
+				continue
+			}
+			left := 0
+			if m := small.Node(n.Name); m != nil {
+				left = m.Op.(*graph.Conv).Weight.Shape[0]
+			}
+			w := 0.001
+			if n.Name == "a" {
+				w = 0.002
+			}
+			lost += w * float64(op.Weight.Shape[0]-left)
+		}
+		return prune.Worth{MAP: 0.4 - lost, Box: 0.05 + lost/10, Obj: 0.02, Cls: 0.01}, nil
+	}
+}
+
+func newTable(g *graph.Graph) *prune.Table {
+	return &prune.Table{Model: prune.Fingerprint(g), Size: 16, Pictures: 3, Score: prune.L2}
+}
+
+func TestMeasure(t *testing.T) {
+	g := tiny(t)
+	calls := 0
+	judge := fakeJudge(g, &calls)
+	whole := newTable(g)
+	if err := whole.Measure(t.Context(), g, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	all := calls
+	cuts := map[[3]any]bool{}
+	for _, r := range whole.Rows {
+		cuts[[3]any{r.Group, r.From, r.To}] = true
+	}
+	if all != len(cuts)+1 {
+		t.Errorf("%d networks were judged, there are %d cuts and the whole network", all, len(cuts))
+	}
+	for _, r := range whole.Rows {
+		if r.Group == "b" && (math.Abs(r.Change.MAP+0.001*float64(r.From-r.To)) > 1e-9 || r.Params >= 0 || r.GFLOP >= 0) {
+			t.Errorf("row %+v", r)
+		}
+	}
+
+	// Stopped after any row, written, read and gone on with, it ends the same.
+	stop := errors.New("stop")
+	for _, at := range []int{0, 1, 7, all - 2} {
+		calls = 0
+		part := newTable(g)
+		err := part.Measure(t.Context(), g, stair{}, nil, judge, func(judged, _ int) error {
+			if judged == at+1 {
+				return stop
+			}
+			return nil
+		})
+		if err != stop {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		part.WriteTo(&text)
+		again, err := prune.ReadTable(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Measure(t.Context(), g, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if calls != all {
+			t.Errorf("%d networks were judged in all, want %d", calls, all)
+		}
+		var a, b bytes.Buffer
+		whole.WriteTo(&a)
+		again.WriteTo(&b)
+		if a.String() != b.String() {
+			t.Errorf("stopped at %d it ends as\n%s\nwant\n%s", at, &b, &a)
+		}
+	}
+	// Milliseconds of another clock need no judgement.
+	calls = 0
+	again := *whole
+	again.Rows = slices.Clone(whole.Rows)
+	if err := again.Measure(t.Context(), g, nil, nil, judge, func(int, int) error { return nil }); err != nil || calls != 0 || again.Rows[3].Ms != 0 {
+		t.Errorf("%v, %d judgements, row %+v", err, calls, again.Rows[3])
+	}
+
+	// Cuts whose harm adds up are predicted well, whatever their mix.
+	f, err := prune.Draft(g, prune.Target{Keep: 0.6, Table: whole, Blocks: true}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := f.Plan(g)
+	small, err := p.Apply(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _ := judge(t.Context(), small)
+	if f.Estimate.Low > w.MAP || f.Estimate.High < w.MAP {
+		t.Errorf("%+v, measured %v", f.Estimate, w.MAP)
+	}
+}
+
+func TestReadTableRefuses(t *testing.T) {
+	g := tiny(t)
+	var b bytes.Buffer
+	exampleTable(t, g, "b").WriteTo(&b)
+	text := b.String()
+	if again, err := prune.ReadTable(strings.NewReader(text)); err != nil || !reflect.DeepEqual(again.Base, exampleTable(t, g, "b").Base) {
+		t.Fatalf("%v: %+v", err, again)
+	}
+	for _, s := range []struct{ old, new, want string }{
+		{"sensitivity 1", "sensitivity 2", "line 1"},
+		{"img=64", "img=0", "none that a network has"},
+		{"pictures=10", "pictures=many", "line 2"},
+		{"box_loss=0.05", "box_loss=NaN", "none that a network has"},
+		{"group,ratio", "groop,ratio", "columns are"},
+		{"a,0.1,", "a,ten,", "line 5: ratio"},
+		{"a,0.1,12,11,", "a,0.1,12,13,", "line 5: ratio 0.1 leaves 13 of 12"},
+		{"a,0.1,12,11,", "a,0.1,12,", "line"},
+	} {
+		edited := strings.Replace(text, s.old, s.new, 1)
+		if edited == text {
+			t.Fatalf("%q is not in\n%.600s", s.old, text)
+		}
+		if _, err := prune.ReadTable(strings.NewReader(edited)); err == nil || !strings.Contains(err.Error(), s.want) {
+			t.Errorf("%q: error is %v, want one with %q", s.new, err, s.want)
+		}
+	}
+}
+
+func FuzzReadTable(f *testing.F) {
+	f.Add("# ultrafast sensitivity 1\n# model=00 img=64 pictures=1 score=l2\n# uncut: map50_95=0.5 box_loss=1 obj_loss=1 cls_loss=1 parameters=9 bytes=36 gflop=1 ms=0\n" +
+		"group,ratio,from,to,map50_95,box_loss,obj_loss,cls_loss,parameters,gflop,ms\na,0.5,8,4,-0.1,0,0,0,-3,-0.1,0\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		table, err := prune.ReadTable(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		table.WriteTo(&b)
+		if _, err := prune.ReadTable(&b); err != nil {
+			t.Errorf("what was read is written as\n%s\n%v", &b, err)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package prune
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ultrafast/graph"
+)
+
+// A Table says what was measured of cuts of a network: for each group and ratio, for each
+// block, and for all groups at once, how accuracy and losses changed.
+type Table struct {
+	Model    string // Fingerprint
+	Size     int    // side of the network's input
+	Pictures int    // for validation that it was measured on
+	Score    Score  // by which channels left
+	Base     Worth  // of the uncut network
+	Cost     Cost   // of the uncut network
+	Rows     []Row
+}
+
+// A Worth is how good a network is on some pictures: mAP50-95 and the mean losses.
+type Worth struct{ MAP, Box, Obj, Cls float64 }
+
+func (w Worth) minus(b Worth) Worth {
+	return Worth{w.MAP - b.MAP, w.Box - b.Box, w.Obj - b.Obj, w.Cls - b.Cls}
+}
+
+// AllGroups is the Group of a row in which every group loses the same ratio.
+const AllGroups = "all groups"
+
+// A Row is one cut: Ratio of a group's channels, which leaves To of From; with Ratio 1 a
+// block, of one that is there and none that stays. Changes are those from the uncut network,
+// Ms 0 where milliseconds are not known.
+type Row struct {
+	Group    string
+	Ratio    float64
+	From, To int
+	Change   Worth
+	Params   int
+	GFLOP    float64
+	Ms       float64
+}
+
+// Fingerprint names a network: 32 hexadecimal digits that follow from its structure and all
+// its numbers.
+func Fingerprint(g *graph.Graph) string {
+	h := sha256.New()
+	io.WriteString(h, g.String())
+	for _, p := range g.Params() {
+		binary.Write(h, binary.LittleEndian, p.Tensor().Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// check refuses a table of another network, and says what differs.
+func (t *Table) check(g *graph.Graph) error {
+	if t.Model == Fingerprint(g) {
+		return nil
+	}
+	groups, err := Groups(g)
+	if err != nil {
+		return err
+	}
+	for _, r := range t.Rows {
+		if r.Ratio < 1 && r.Group != AllGroups {
+			at := slices.IndexFunc(groups, func(g *Group) bool { return g.Name == r.Group })
+			if at < 0 {
+				return fmt.Errorf("prune: the table was made for another network: this one has no group %s", r.Group)
+			}
+			if w := groups[at].Width(); w != r.From {
+				return fmt.Errorf("prune: the table was made for another network: group %s has %d channels there and %d here", r.Group, r.From, w)
+			}
+		}
+	}
+	return errors.New("prune: the table was made for another network: groups are alike, other weights or layers are not; measure this one")
+}
+
+const tableHead = "# ultrafast sensitivity 1"
+
+var tableColumns = []string{"group", "ratio", "from", "to", "map50_95", "box_loss", "obj_loss", "cls_loss", "parameters", "gflop", "ms"}
+
+// WriteTo writes the table as CSV, behind lines with # that say of what it is.
+func (t *Table) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n# model=%s img=%d pictures=%d score=%s\n", tableHead, t.Model, t.Size, t.Pictures, t.Score)
+	fmt.Fprintf(&b, "# uncut: map50_95=%v box_loss=%v obj_loss=%v cls_loss=%v parameters=%d bytes=%d gflop=%v ms=%v\n",
+		t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.Params, t.Cost.Bytes, t.Cost.GFLOP, t.Cost.Ms)
+	c := csv.NewWriter(&b)
+	c.Write(tableColumns)
+	for _, r := range t.Rows {
+		f := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+		c.Write([]string{r.Group, f(r.Ratio), strconv.Itoa(r.From), strconv.Itoa(r.To), f(r.Change.MAP), f(r.Change.Box), f(r.Change.Obj), f(r.Change.Cls),
+			strconv.Itoa(r.Params), f(r.GFLOP), f(r.Ms)})
+	}
+	c.Flush()
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+// maxTable bounds a table: a YOLOv5x's has some 100 kB.
+const maxTable = 16 << 20
+
+// ReadTable reads what WriteTo has written. Errors name the line.
+func ReadTable(r io.Reader) (*Table, error) {
+	in := bufio.NewReader(io.LimitReader(r, maxTable))
+	t := &Table{}
+	var score string
+	for i, format := range []struct {
+		line string
+		to   []any
+	}{
+		{tableHead, nil},
+		{"# model=%s img=%d pictures=%d score=%s", []any{&t.Model, &t.Size, &t.Pictures, &score}},
+		{"# uncut: map50_95=%g box_loss=%g obj_loss=%g cls_loss=%g parameters=%d bytes=%d gflop=%g ms=%g",
+			[]any{&t.Base.MAP, &t.Base.Box, &t.Base.Obj, &t.Base.Cls, &t.Cost.Params, &t.Cost.Bytes, &t.Cost.GFLOP, &t.Cost.Ms}},
+	} {
+		line, err := in.ReadString('\n')
+		if err == nil {
+			_, err = fmt.Sscanf(strings.TrimRight(line, "\r\n"), format.line, format.to...)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("table line %d: want %q as ultrafast sensitivity writes it", i+1, format.line)
+		}
+	}
+	t.Score = Score(score)
+	if t.Size < 1 || t.Size > 1<<14 || t.Pictures < 1 || !finite(t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.GFLOP, t.Cost.Ms) || t.Cost.Params < 1 {
+		return nil, errors.New("table: the numbers of the uncut network are none that a network has")
+	}
+	c := csv.NewReader(in)
+	c.FieldsPerRecord = len(tableColumns)
+	for first := true; ; first = false {
+		cells, err := c.Read()
+		if err == io.EOF {
+			return t, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("table: %w", err)
+		}
+		line, _ := c.FieldPos(0)
+		if first {
+			if !slices.Equal(cells, tableColumns) {
+				return nil, fmt.Errorf("table: columns are %v, want %v", cells, tableColumns)
+			}
+			continue
+		}
+		row := Row{Group: cells[0]}
+		for i, to := range []any{&row.Ratio, &row.From, &row.To, &row.Change.MAP, &row.Change.Box, &row.Change.Obj, &row.Change.Cls, &row.Params, &row.GFLOP, &row.Ms} {
+			switch to := to.(type) {
+			case *int:
+				*to, err = strconv.Atoi(cells[1+i])
+			case *float64:
+				*to, err = strconv.ParseFloat(cells[1+i], 64)
+				if err == nil && !finite(*to) {
+					err = errors.New("not finite")
+				}
+			}
+			if err != nil {
+				return nil, fmt.Errorf("table line %d: %s is %.40q, want a number", line+3, tableColumns[1+i], cells[1+i])
+			}
+		}
+		if !(row.Ratio > 0 && row.Ratio <= 1) || row.From < 1 || row.To < 0 || row.To > row.From {
+			return nil, fmt.Errorf("table line %d: ratio %v leaves %d of %d: not a cut", line+3, row.Ratio, row.To, row.From)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+}
+
+func finite(all ...float64) bool {
+	for _, v := range all {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return false
+		}
+	}
+	return true
+}
