@@ -118,11 +118,6 @@ func (b *Block) remove(g *graph.Graph) {
 		x = b.add.In[1]
 	}
 	replaceNode(g, b.add, x)
-	for i, n := range g.Outputs {
-		if n == b.add {
-			g.Outputs[i] = x
-		}
-	}
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return b.branch[n] })
 }
 

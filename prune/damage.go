@@ -168,7 +168,7 @@ const (
 	leastHarm  = 1
 	medianHarm = 2
 	mostHarm   = 5
-	noiseShare = 0.02 // of mAP: what another choice of pictures for statistics changes
+	noiseShare = 0.02 // of mAP: an allowance for the choice of pictures, not measured
 )
 
 // predict says what mAP a plan leaves, and a band.
