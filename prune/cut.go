@@ -34,18 +34,18 @@ func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.shrink(small, gone)
+	f.cut(small, gone)
 	for _, b := range blocks {
 		b.remove(small)
 	}
 	return small, nil
 }
 
-// shrink takes the roots that go out of every tensor of small, the traced graph or a copy.
-func (f *flow) shrink(small *graph.Graph, gone []bool) {
+// cut takes the roots that go out of every tensor of g, which is the traced graph or a copy.
+func (f *flow) cut(g *graph.Graph, gone []bool) {
 	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)
-		switch op := small.Nodes[i].Op.(type) {
+		switch op := g.Nodes[i].Op.(type) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
