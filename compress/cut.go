@@ -46,8 +46,9 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 	}
 	c := cutting{Tried: map[string]float64{}}
 	var best *graph.Graph
+	var plan *prune.File
 	for _, score := range prune.AllScores {
-		small, cost, err := r.cutTo(g, v.Share, prune.Target{Score: score, Evidence: evidence, Blocks: v.Blocks})
+		draft, small, cost, err := r.cutTo(g, v.Share, prune.Target{Score: score, Evidence: evidence, Blocks: v.Blocks})
 		if unreachable := new(prune.UnreachableError); errors.As(err, &unreachable) {
 			c.Why = err.Error()
 			continue
@@ -68,12 +69,19 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 		r.log("cut", "by", score, "to", say(cost), "mAP50-95", round4(found.MAP5095))
 		c.Tried[string(score)] = points
 		if best == nil || points > c.Points {
-			best, c.Score, c.Points, c.Cost = small, string(score), points, cost
+			best, plan, c.Score, c.Points, c.Cost = small, draft, string(score), points, cost
 		}
 	}
 	if best != nil {
 		c.Why = ""
 		if err := r.save(filepath.Join(v.Folder, "cut.safetensors"), best); err != nil {
+			return err
+		}
+		var text bytes.Buffer
+		if _, err := plan.WriteTo(&text); err != nil {
+			return err
+		}
+		if err := r.write(filepath.Join(v.Folder, "plan.yaml"), text.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -92,24 +100,31 @@ func (r *run) gather(ctx context.Context, name string, g *graph.Graph) (*prune.E
 	return e, train.PictureGradients(ctx, r.o.Backend, g, dataset.Spread(r.data.Train, evidencePictures), o, e.Add)
 }
 
-// cutTo returns g cut to a share of what the target counts of it, and its cost.
-func (r *run) cutTo(g *graph.Graph, share float64, t prune.Target) (*graph.Graph, prune.Cost, error) {
+// cutTo returns g cut to a share of what the target counts of it, the plan that this went
+// by, and its cost.
+func (r *run) cutTo(g *graph.Graph, share float64, t prune.Target) (*prune.File, *graph.Graph, prune.Cost, error) {
 	t.Limit = prune.Limit{Quantity: r.limit.Quantity, Share: share}
 	t.Width, t.Height = r.job.Width, r.job.Height
 	if t.Limit.Quantity == prune.Milliseconds {
 		t.Clock = r.clock
 	}
-	plan, err := prune.New(g, t)
+	draft, err := prune.Draft(g, t, fmt.Sprintf("%s of the %s, on the way to %s", percent(share), r.limit.Quantity, r.job.Target))
 	if err != nil {
-		return nil, prune.Cost{}, err
+		return nil, nil, prune.Cost{}, err
+	}
+	plan, err := draft.Plan(g)
+	if err != nil {
+		return nil, nil, prune.Cost{}, err
 	}
 	small, err := plan.Apply(g)
 	if err != nil {
-		return nil, prune.Cost{}, err
+		return nil, nil, prune.Cost{}, err
 	}
 	c, err := r.cost(small)
-	return small, c, err
+	return draft, small, c, err
 }
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // latency measures what layers take on the device, or takes over the given table, for a
 // target in milliseconds.

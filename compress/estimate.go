@@ -89,7 +89,7 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	small, rounds := trim, 0
 	if e.Child = trimCost; !r.met(trimCost, goal) {
 		rounds = roundsTo(at, goal)
-		if small, e.Child, err = r.cutTo(trim, goal/at, prune.Target{Blocks: goal < blocksBelow*r.spent(e.Parent)}); err != nil {
+		if _, small, e.Child, err = r.cutTo(trim, goal/at, prune.Target{Blocks: goal < blocksBelow*r.spent(e.Parent)}); err != nil {
 			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
 		}
 	}

@@ -96,9 +96,13 @@ func (r *run) report(ctx context.Context) error {
 		if m.Model == nil || m.Accuracy == nil {
 			continue
 		}
+		st, err := os.Stat(r.path(m.File))
+		if err != nil {
+			return err
+		}
 		time := r.o.Runtime
 		time.Milliseconds, time.Q1, time.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
-		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: m.Bytes,
+		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: st.Size(),
 			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
 			Times: []report.Time{time}})
 	}
