@@ -57,9 +57,9 @@ func (r *run) clocked(g *graph.Graph) (float64, error) {
 }
 
 func say(c prune.Cost) string {
-	s := fmt.Sprintf("%d parameters, %.2f GFLOP, %.2f MB", c.Params, c.GFLOP, float64(c.Bytes)/1e6)
+	s := fmt.Sprintf("%d parameters, %.3g GFLOP, %.2f MB", c.Params, c.GFLOP, float64(c.Bytes)/1e6)
 	if c.Ms > 0 {
-		s += fmt.Sprintf(", %.2f ms predicted", c.Ms)
+		s += fmt.Sprintf(", %.2f ms", c.Ms)
 	}
 	return s
 }
@@ -102,7 +102,7 @@ func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*
 		return nil, err
 	}
 	m.Accuracy = report.AccuracyOf(g.Names, found)
-	r.log("measured", "what", what, "cost", say(m.Cost), "ms", round4(m.Measured), "mAP50", round4(found.MAP50), "mAP50-95", round4(found.MAP5095))
+	r.log("measured", "what", what, "cost", say(m.Cost), "measured ms", round4(m.Measured), "mAP50", round4(found.MAP50), "mAP50-95", round4(found.MAP5095))
 	return m, nil
 }
 
