@@ -104,9 +104,9 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		return err
 	}
 	job.Precision = string(precision)
-	f.weights, f.cfg, f.seed = job.Weights, job.Cfg, job.Seed
+	f.cfg, f.seed = job.Cfg, job.Seed
 	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
-		Model: func() (*graph.Graph, error) { return f.first(data.Names) }, Progress: compressProgress(out)}
+		Model: func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
 	if job.Weights == "" {
 		if o.Unsized, err = f.unsized(); err != nil {
 			return err
@@ -258,11 +258,17 @@ func (f *compressFlags) input(out io.Writer) (w, h int, err error) {
 }
 
 // first is the model that a run begins with.
-func (f *compressFlags) first(names []string) (*graph.Graph, error) {
-	if f.weights != "" {
-		return ultrafast.Load(f.weights)
+func (f *compressFlags) first(j compress.Job, names []string) (*graph.Graph, error) {
+	if j.Weights == "" {
+		return f.newModel(names)
 	}
-	return f.newModel(names)
+	switch hash, err := compress.HashFile(j.Weights); {
+	case err != nil:
+		return nil, err
+	case hash != j.WeightsHash:
+		return nil, fmt.Errorf("%s is another model than the run was started with", j.Weights)
+	}
+	return ultrafast.Load(j.Weights)
 }
 
 // clock makes what tells milliseconds: a table, or the device that it returns.
