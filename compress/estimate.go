@@ -1,9 +1,11 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +29,8 @@ type Estimate struct {
 type Step struct {
 	Name    string  `json:"name"`
 	Epochs  int     `json:"epochs"`
-	GFLOP   float64 `json:"gflop"` // of its network
+	GFLOP   float64 `json:"gflop"`  // of its network
+	Taught  bool    `json:"taught"` // with a teacher
 	Seconds float64 `json:"seconds"`
 }
 
@@ -130,7 +133,7 @@ func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures fl
 		if taught {
 			each += e.Pace.Parent / 3
 		}
-		s := Step{name, epochs, gflop, each * float64(epochs) * pictures}
+		s := Step{Name: name, Epochs: epochs, GFLOP: gflop, Taught: taught, Seconds: each * float64(epochs) * pictures}
 		e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds
 	}
 	all := epochs
@@ -152,26 +155,23 @@ func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures fl
 }
 
 // left is how many seconds a run has to go, by the plan and the pace of the training at
-// work.
+// work: the later ones are taken to be as much slower or faster than planned, those with a
+// teacher and those without each by their own.
 func (r *run) left(name string, p train.Progress) float64 {
 	left := p.Left.Seconds()
-	name = strings.TrimSuffix(name, again)
 	if r.plan == nil {
 		return left
 	}
-	for i, s := range r.plan.Steps {
-		if s.Name != name {
-			continue
-		}
-		later := 0.0
-		for _, s := range r.plan.Steps[i+1:] {
-			later += s.Seconds
-		}
-		togo := float64(p.Epochs-p.Epoch+1) * s.Seconds / float64(max(s.Epochs, 1))
-		if togo > 0 {
-			later *= min(max(left/togo, 0.2), 5) // as much slower or faster as this one goes
-		}
-		return left + later
+	at := slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
+	if at < 0 {
+		return left
+	}
+	s := r.plan.Steps[at]
+	if togo := float64(p.Epochs-p.Epoch+1) * s.Seconds / float64(max(s.Epochs, 1)); togo > 0 {
+		r.slower[s.Taught] = min(max(left/togo, 0.1), 20)
+	}
+	for _, s := range r.plan.Steps[at+1:] {
+		left += s.Seconds * cmp.Or(r.slower[s.Taught], 1)
 	}
 	return left
 }
