@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
@@ -282,6 +284,30 @@ func TestRollBack(t *testing.T) {
 	}
 	if r.End.Reached || r.Choice.Reached || r.Final.Params < cliff || !strings.Contains(r.End.Why, "the best reachable within 0 points is") {
 		t.Errorf("it ended with %d parameters, %+v", r.Final.Params, r.End)
+	}
+}
+
+// The time left is that of the training at work, and the plan's for those after it, as much
+// slower as this one is.
+func TestLeft(t *testing.T) {
+	r := &run{slower: map[bool]float64{}, plan: &Estimate{Steps: []Step{
+		{Name: "baseline", Epochs: 10, Seconds: 100}, {Name: "round 1", Epochs: 2, Seconds: 20, Taught: true}, {Name: "final training", Epochs: 5, Seconds: 50}}}}
+	at := func(epoch, step int) train.Progress {
+		return train.Progress{Epoch: epoch, Epochs: 10, Step: step, Steps: 10}
+	}
+	p := at(5, 5)
+	p.Left = 110 * time.Second // half are behind, and it is twice as slow
+	if got := r.left("baseline", p); math.Abs(got-(110+20+100)) > 1 {
+		t.Errorf("%v seconds left, want 230", got)
+	}
+	p = at(10, 10)
+	p.Validating = true
+	if got := r.left("baseline", p); math.Abs(got-(20+100)) > 1 {
+		t.Errorf("%v seconds left in the last validation, want 120", got)
+	}
+	p = train.Progress{Epoch: 1, Epochs: 4, Step: 5, Steps: 10, Left: 35 * time.Second}
+	if got := r.left("round 1"+again, p); math.Abs(got-(35+100)) > 5 {
+		t.Errorf("%v seconds left in a second attempt, want about 135", got)
 	}
 }
 

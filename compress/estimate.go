@@ -167,8 +167,9 @@ func (r *run) left(name string, p train.Progress) float64 {
 		return left
 	}
 	s := r.plan.Steps[at]
-	if togo := float64(p.Epochs-p.Epoch+1) * s.Seconds / float64(max(s.Epochs, 1)); togo > 0 {
-		r.slower[s.Taught] = min(max(left/togo, 0.1), 20)
+	if !p.Validating && p.Validated == nil && p.Step < p.Steps {
+		togo := float64(p.Epochs-p.Epoch) + 1 - float64(p.Step)/float64(p.Steps)
+		r.slower[s.Taught] = min(max(left*float64(max(s.Epochs, 1))/(togo*max(s.Seconds, 1e-9)), 0.1), 20)
 	}
 	for _, s := range r.plan.Steps[at+1:] {
 		left += s.Seconds * cmp.Or(r.slower[s.Taught], 1)

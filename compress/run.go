@@ -41,16 +41,17 @@ type Options struct {
 
 // A run is one compression at work.
 type run struct {
-	dir   string
-	job   Job
-	limit prune.Limit
-	hyp   train.Hyp
-	data  *dataset.Data
-	o     Options
-	state State
-	plan  *Estimate      // nil before it is made
-	clock *prune.Latency // of latency.csv; nil without
-	file  *slog.Logger   // log.txt
+	dir    string
+	job    Job
+	limit  prune.Limit
+	hyp    train.Hyp
+	data   *dataset.Data
+	o      Options
+	state  State
+	plan   *Estimate        // nil before it is made
+	clock  *prune.Latency   // of latency.csv; nil without
+	slower map[bool]float64 // than planned, with a teacher and without; see left
+	file   *slog.Logger     // log.txt
 }
 
 func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
@@ -71,7 +72,7 @@ func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	return &run{dir: dir, job: job, limit: limit, clock: o.Latency, hyp: hyp, data: data, o: o}, nil
+	return &run{dir: dir, job: job, limit: limit, clock: o.Latency, slower: map[bool]float64{}, hyp: hyp, data: data, o: o}, nil
 }
 
 func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
