@@ -311,6 +311,48 @@ func TestLeft(t *testing.T) {
 	}
 }
 
+// A model that lacks a class of the data's is trained on before it is a parent; the order of
+// the classes does not matter.
+func TestStart(t *testing.T) {
+	data := drawn(t)
+	for _, c := range []struct {
+		weights string
+		names   []string
+		known   bool
+	}{
+		{"a.pt", []string{"face", "mask"}, true}, {"a.pt", []string{"mask", "face"}, true}, {"a.pt", []string{"dog", "mask", "face"}, true},
+		{"a.pt", []string{"face", "dog"}, false}, {"", []string{"face", "mask"}, false},
+	} {
+		job, o := task(data)
+		job.Weights = c.weights
+		o.Model = func() (*graph.Graph, error) {
+			cfg, err := yolo.ParseConfig(strings.NewReader(tiny))
+			if err != nil {
+				return nil, err
+			}
+			return yolo.New(cfg, c.names, 1)
+		}
+		r, err := newRun("", job, data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, known, err := r.start()
+		if err != nil || known != c.known || !slices.Equal(g.Names, data.Names) {
+			t.Errorf("%q with %v: known %v, want %v; classes %v; %v", c.weights, c.names, known, c.known, g.Names, err)
+		}
+	}
+}
+
+// Files of a run lead nowhere else.
+func TestOutside(t *testing.T) {
+	r := &run{dir: t.TempDir()}
+	for _, name := range []string{"../a.safetensors", "/etc/passwd", ""} {
+		if _, err := r.open(name); err == nil || !strings.Contains(err.Error(), "no file of the run's") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 // Floors end the rounds too.
 func TestFloors(t *testing.T) {
 	data := drawn(t)
