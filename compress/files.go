@@ -91,5 +91,7 @@ func (r *run) open(name string) (*graph.Graph, error) {
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+var errAtWork = errors.New("is at work in another process")
+
 // lockFile is held by the process that a run is at work in.
 const lockFile = ".lock"

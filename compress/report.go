@@ -113,6 +113,16 @@ func (r *run) report(ctx context.Context) error {
 	if c.Curves, err = r.curves(found); err != nil {
 		return err
 	}
+	if c.Pictures, err = r.examples(ctx); err != nil {
+		return err
+	}
+	if c.Layers, err = r.layers(found); err != nil {
+		return err
+	}
+	if r.o.Profile == nil {
+		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table: the device is not here."
+	}
+	c.Missing[report.PartRuntime] = "Measure another runtime beside this one by ultrafast benchmark."
 	return report.WriteCompression(r.dir, c)
 }
 
