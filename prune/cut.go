@@ -34,9 +34,18 @@ func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.cut(small, gone)
+	for _, b := range blocks {
+		b.remove(small)
+	}
+	return small, nil
+}
+
+// cut takes the roots that go out of every tensor of g, which is f.g or a copy.
+func (f *flow) cut(g *graph.Graph, gone []bool) {
 	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)
-		switch op := small.Nodes[i].Op.(type) {
+		switch op := g.Nodes[i].Op.(type) {
 		case *graph.Conv:
 			if op.Groups == 1 {
 				op.Weight = take(op.Weight, 1, f.kept(n.In[0], gone))
@@ -68,10 +77,6 @@ func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
 			}
 		}
 	}
-	for _, b := range blocks {
-		b.remove(small)
-	}
-	return small, nil
 }
 
 // Mask returns the network at full width in which the channels that leave are zero from

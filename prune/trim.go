@@ -13,11 +13,16 @@ type Trim struct {
 	Levels  []int   // numbers of the head's inputs, ascending; nil means all
 	Anchors [][]int // for each level that the model has, ascending numbers of its anchors; nil, or a nil among them, means all
 	Classes []int   // numbers of classes in the order that they get; nil means all
+
+	// Slim narrows the neck: the levels below no longer get what the levels above made, and
+	// blocks become single convolutions. Unlike all else it makes a network that has to learn
+	// again.
+	Slim bool
 }
 
 // Apply returns g with that head and without the nodes that fed only what has gone. In the
 // convolutions before the head the rows of boxes, objectness and kept classes stay as they
-// are: maps of what is left are bit for bit slices of g's. g is not changed. The error names
+// are: maps of what is left are bit for bit slices of g's, but for Slim. g is not changed. The error names
 // the level, anchor or class that the model does not have, or the node that cannot be cut.
 func (t Trim) Apply(g *graph.Graph) (*graph.Graph, error) {
 	g = g.Clone()
@@ -73,6 +78,11 @@ func (t Trim) Apply(g *graph.Graph) (*graph.Graph, error) {
 	}
 	if err := pass.DropDead(g); err != nil {
 		return nil, err
+	}
+	if t.Slim {
+		if err := slimNeck(g); err != nil {
+			return nil, err
+		}
 	}
 	return g, g.Verify()
 }

@@ -64,7 +64,7 @@ func (a *axes) ranged(values []Number, zero bool) {
 	if zero {
 		low, high = min(low, 0), max(high, 0)
 	}
-	if far := max(math.Abs(low), math.Abs(high)); high-low <= far*1e-6 {
+	if far := max(math.Abs(low), math.Abs(high)); high-low <= max(far*1e-6, 1e-9) {
 		high += max(far/10, 1e-3)
 		if !zero {
 			low -= max(far/10, 1e-3)
@@ -223,19 +223,19 @@ func columns(title, says, unit string, pairs []pair) chart {
 	wide := a.w / float64(max(len(pairs), 1))
 	gap := min(wide*0.2, 4)
 	for i, p := range pairs {
-		a.column(i, wide, gap, "before", p, p.before)
-		a.column(i, wide, gap, "after", p, p.after)
+		a.column("before", p, p.before, float64(i)*wide+gap/2, wide-gap)
+		a.column("after", p, p.after, float64(i)*wide+wide*0.2, wide*0.6) // narrower, so that both are seen
 	}
 	a.Legend = []key{{Class: "before", Name: "parent"}, {Class: "after", Name: "result"}}
 	return a.chart
 }
 
-// column draws one number of the pair at a place.
-func (a *axes) column(at int, wide, gap float64, class string, p pair, v Number) {
+// column draws one number of the pair, from x on.
+func (a *axes) column(class string, p pair, v Number, x, w float64) {
 	if v = positive(v); !v.Known() {
 		return
 	}
 	y := a.y(float64(v))
-	a.Shapes = append(a.Shapes, shape{Class: class, X: tenth(a.left + float64(at)*wide + gap/2), Y: y, W: tenth(wide - gap), H: tenth(a.top + a.h - y),
+	a.Shapes = append(a.Shapes, shape{Class: class, X: tenth(a.left + x), Y: y, W: tenth(w), H: tenth(a.top + a.h - y),
 		Title: fmt.Sprintf("%s: %s to %s", clip(p.name, maxName), digits(p.before), digits(p.after))})
 }

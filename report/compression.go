@@ -181,7 +181,7 @@ type LayerTime struct {
 
 // A LearningCurve is a training, one value an epoch.
 type LearningCurve struct {
-	Name    string   `json:"name"`
+	Name    string   `json:"name"` // that of a Model where it is its training: then both look alike
 	MAP50   []Number `json:"map50"`
 	MAP5095 []Number `json:"map50_95"`
 }
@@ -205,14 +205,14 @@ type ExampleBox struct {
 	Y2    Number `json:"y2"`
 }
 
-// A Number may be unknown: NaN (and an infinity) is null in JSON.
+// A Number may be unknown: what is not Known, as NaN, is null in JSON.
 type Number float64
 
 // Unknown is a Number that is not known.
 func Unknown() Number { return Number(math.NaN()) }
 
-// Known tells whether n is a finite number.
-func (n Number) Known() bool { return !math.IsNaN(float64(n)) && !math.IsInf(float64(n), 0) }
+// Known tells whether n is a number that can have been measured: below 1e15 either way.
+func (n Number) Known() bool { return math.Abs(float64(n)) < 1e15 }
 
 // MarshalJSON implements json.Marshaler.
 func (n Number) MarshalJSON() ([]byte, error) {
@@ -241,7 +241,7 @@ const prPoints = 101
 func AccuracyOf(names []string, r box.Report) *Accuracy {
 	a := &Accuracy{Pictures: r.Pictures, Labels: r.Labels, Precision: Number(r.Precision), Recall: Number(r.Recall),
 		Confidence: Number(r.Confidence), MAP50: Number(r.MAP50), MAP5095: Number(r.MAP5095)}
-	if len(r.Classes) > 0 {
+	if len(r.Classes) > 0 && len(r.Classes[0].Curves.PR) > 0 {
 		a.PR = make([]Number, prPoints)
 	}
 	for _, c := range r.Classes {

@@ -56,6 +56,7 @@ func compressionPage(c *Compression) ([]byte, error) {
 // A page is what the template shows: everything formatted, nothing left to decide.
 type page struct {
 	Title, Verdict string
+	Compared       string   // which two models the numbers in large print are of
 	Facts          []string // of machine, data, input
 	CSS            template.CSS
 	Figures        []bigFigure
@@ -86,7 +87,7 @@ const (
 	maxText    = 2000
 	maxShown   = 12 // pictures
 	maxBoxes   = 60 // in a picture, of one model
-	jpegBudget = 140_000
+	jpegBudget = 110_000
 )
 
 // clip shortens a text to n runes.

@@ -8,9 +8,10 @@ import (
 
 const unknown = "—"
 
-// positive is a number that cannot be 0, and Unknown where it is.
+// positive is a number that cannot be 0, and Unknown where it is, or too small to have been
+// measured.
 func positive[T int | int64 | Number](v T) Number {
-	if n := Number(v); n > 0 && n.Known() {
+	if n := Number(v); n > 1e-9 && n.Known() {
 		return n
 	}
 	return Unknown()

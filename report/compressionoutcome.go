@@ -81,7 +81,8 @@ func (m *Model) accuracy(of func(*Accuracy) Number) Number {
 func map5095(a *Accuracy) Number { return a.MAP5095 }
 
 // Outcome says in a sentence what the compression came to, as far as it is known: how much
-// smaller and faster the model that is handed out is than the parent, and what that cost.
+// smaller and faster the model that is handed out is than the parent, what that cost, and
+// what a control reached.
 func (c *Compression) Outcome() string {
 	parent, result := c.find(Parent), c.result()
 	if parent == nil || result == nil {
@@ -109,7 +110,21 @@ func (c *Compression) Outcome() string {
 	case cost != "":
 		cost = "; " + cost
 	}
-	return upper(strings.Join(gains, " and ")) + cost + "."
+	return upper(strings.Join(gains, " and ")) + cost + "." + c.beside(result)
+}
+
+// beside says what the best of the controls reached, where the result is none of them.
+func (c *Compression) beside(result *Model) string {
+	best := -1
+	for i, m := range c.Models {
+		if v := m.accuracy(map5095); m.Role == Control && v.Known() && (best < 0 || v > c.Models[best].accuracy(map5095)) {
+			best = i
+		}
+	}
+	if best < 0 || result.Role == Control {
+		return ""
+	}
+	return fmt.Sprintf(" The best control, %s, reached %s.", clip(c.Models[best].Name, maxName), rate(c.Models[best].accuracy(map5095)))
 }
 
 // factor says how much less after is than before: "17.2 times smaller".

@@ -13,8 +13,8 @@ func newPage(c *Compression) page {
 	if p.Title == "" {
 		p.Title = "A compression"
 	}
-	if r := c.result(); r != nil && r.Role == Control {
-		p.Notes = append([]string{fmt.Sprintf("What is handed out, and compared here with the parent, is the control “%s”.", clip(r.Name, maxName))}, p.Notes...)
+	if parent, result := c.find(Parent), c.result(); parent != nil && result != nil {
+		p.Compared = fmt.Sprintf("%s (%s) to %s (%s)", clip(parent.Name, maxName), roleOf(*parent), clip(result.Name, maxName), roleOf(*result))
 	}
 	p.Sections = []section{c.beforeAfter(), c.accuracyTables(), c.comparison(), c.rounds(), c.plan(), c.layers(), c.learning(), c.examples(), c.commands()}
 	return p
@@ -129,7 +129,7 @@ func (c *Compression) missingMeasures() []string {
 	if len(kinds) == 0 {
 		lines = append(lines, c.missing(PartTimes, "No times were measured."))
 	} else if !slices.ContainsFunc(kinds, func(t timed) bool { return t.runtime != kinds[0].runtime }) {
-		lines = append(lines, c.missing(PartRuntime, "No other runtime was at hand to compare with."))
+		lines = append(lines, c.missing(PartRuntime, "No other runtime was measured beside this one."))
 	}
 	if c.find(Control) == nil {
 		lines = append(lines, c.missing(PartControls, "No control was trained: what the cutting was worth, beside training a small network as long, is not known."))

@@ -36,7 +36,7 @@ func (c *Compression) rounds() section {
 			t.Rows[len(t.Rows)-1].Class = "back"
 		}
 	}
-	s.Tables = []table{t}
+	s.Tables = []table{t.known()}
 	return s
 }
 
@@ -136,6 +136,8 @@ func (c *Compression) shrinking(rounds []Round) (chart, bool) {
 // learning is how the trainings went.
 func (c *Compression) learning() section {
 	s := section{ID: PartCurves, Title: "How the trainings went"}
+	curves := c.Curves[max(0, len(c.Curves)-maxRows):]
+	looks := c.looks(curves)
 	for _, of := range []struct {
 		name   string
 		values func(LearningCurve) []Number
@@ -145,7 +147,7 @@ func (c *Compression) learning() section {
 	} {
 		a := newAxes(of.name+" by epoch", of.name+" of each training by epoch", false)
 		var all []Number
-		for _, l := range c.Curves[:min(len(c.Curves), maxModels)] {
+		for _, l := range curves {
 			all = append(all, of.values(l)...)
 			a.x1 = max(a.x1, float64(len(of.values(l))))
 		}
@@ -156,17 +158,24 @@ func (c *Compression) learning() section {
 		a.gridY(of.name)
 		a.ticksX()
 		a.nameX("epoch")
-		for i, l := range c.Curves[:min(len(c.Curves), maxModels)] {
+		others := 0
+		for i, l := range curves {
 			ys := thin(of.values(l))
 			xs := evenly(len(ys))
 			for k := range xs {
 				xs[k] = 1 + xs[k]*float64(len(of.values(l))-1)
 			}
-			class := seriesClass(1 + i)
-			if a.line(class, xs, ys); len(ys) == 1 {
-				a.mark(i, class, xs[0], ys[0], "")
+			if a.line(looks[i], xs, ys); len(ys) == 1 {
+				a.mark(i, looks[i], xs[0], ys[0], l.Name)
 			}
-			a.Legend = append(a.Legend, key{Class: class, Name: clip(l.Name, maxName)})
+			if looks[i] == "way" {
+				others++
+				continue
+			}
+			a.Legend = append(a.Legend, key{Class: looks[i], Name: clip(l.Name, maxName)})
+		}
+		if others > 0 {
+			a.Legend = append(a.Legend, key{Class: "way", Name: fmt.Sprintf("%d others between", others)})
 		}
 		s.Charts = append(s.Charts, a.chart)
 	}
@@ -174,4 +183,25 @@ func (c *Compression) learning() section {
 		s.Missing = []string{c.missing(PartCurves, "There are no curves of a training.")}
 	}
 	return s
+}
+
+// looks are the classes of trainings: that of the model of the same name, or one of its own;
+// where there are many, those between the first and the last few are thin.
+func (c *Compression) looks(curves []LearningCurve) []string {
+	const last = 5
+	looks, next := make([]string, len(curves)), len(c.shown())
+	numbers := series(c.shown())
+	for i, l := range curves {
+		at := slices.IndexFunc(c.shown(), func(m Model) bool { return m.Name == l.Name })
+		switch {
+		case at >= 0:
+			looks[i] = seriesClass(numbers[at])
+		case i > 0 && i < len(curves)-last:
+			looks[i] = "way"
+		default:
+			looks[i] = seriesClass(max(next, 2))
+			next++
+		}
+	}
+	return looks
 }

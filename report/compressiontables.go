@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A table has a row for each thing and a column for each number of it.
 type table struct {
@@ -29,6 +32,15 @@ type bar struct {
 	Y, Width, H float64
 }
 
+// Left tells whether column i begins at the left: words and bars.
+func (t table) Left(i int) bool {
+	if i == 0 || len(t.Rows) == 0 || i > len(t.Rows[len(t.Rows)-1].Cells) {
+		return false
+	}
+	class := t.Rows[len(t.Rows)-1].Cells[i-1].Class
+	return class == "text" || class == "bars"
+}
+
 // add appends a row, or counts it where the table is long enough.
 func (t *table) add(head string, cells ...cell) {
 	if len(t.Rows) >= maxRows {
@@ -36,6 +48,24 @@ func (t *table) add(head string, cells ...cell) {
 		return
 	}
 	t.Rows = append(t.Rows, row{Head: clip(head, maxName), Cells: cells})
+}
+
+// known leaves out the columns in which nothing is known.
+func (t table) known() table {
+	for i := len(t.Head) - 1; i > 0; i-- {
+		some := false
+		for _, r := range t.Rows {
+			c := r.Cells[i-1]
+			some = some || c.Bars != nil || c.Text != "" && c.Text != unknown
+		}
+		if !some {
+			t.Head = slices.Delete(t.Head, i, i+1)
+			for k := range t.Rows {
+				t.Rows[k].Cells = slices.Delete(t.Rows[k].Cells, i-1, i)
+			}
+		}
+	}
+	return t
 }
 
 // accuracyTables are average precision by size of the boxes and by class.
@@ -100,25 +130,21 @@ func (c *Compression) plan() section {
 		s.Missing = []string{c.missing(PartPlan, "There is no plan: no channels were cut.")}
 		return s
 	}
-	s.Text = "Channels in network order: solid what was kept, outlined what was cut."
+	s.Text = "Channels in network order: outlined the parent, solid what was kept."
 	s.Charts = []chart{c.outline()}
-	widest := 1
-	for _, p := range c.Plan {
-		widest = max(widest, p.From)
-	}
-	t := table{Caption: "Groups of channels", Head: []string{"group", "channels", "before", "after", "kept", "ms saved", "mAP50-95, predicted cost"}, Folded: len(c.Plan) > 20}
+	t := table{Caption: "Groups of channels", Head: []string{"group", "kept and cut", "before", "after", "kept", "ms saved", "mAP50-95, predicted cost"}, Folded: len(c.Plan) > 20}
 	for _, p := range c.Plan {
 		from, to := max(p.From, 0), min(max(p.To, 0), max(p.From, 0))
-		kept := unknown
+		kept, share := cell{Text: unknown}, 0.0
 		if from > 0 {
-			kept = fmt.Sprintf("%.0f %%", 100*float64(to)/float64(from))
+			share = tenth(100 * float64(to) / float64(from))
+			kept.Text = fmt.Sprintf("%.0f %%", share)
 		}
-		width := func(v int) float64 { return 100 * float64(v) / float64(widest) }
 		t.add(p.Group,
-			cell{Class: "bars", Bars: []bar{{"gone", 2, width(from), 8}, {"kept", 2, width(to), 8}}},
-			cell{Text: thousands(int64(p.From))}, cell{Text: thousands(int64(p.To))}, cell{Text: kept}, cell{Text: digits(p.Saved)}, cell{Text: signed(-p.Cost, "%.4f")})
+			cell{Class: "bars", Bars: []bar{{"gone", 2, 100, 8}, {"kept", 2, share, 8}}},
+			cell{Text: thousands(int64(p.From))}, cell{Text: thousands(int64(p.To))}, kept, cell{Text: digits(p.Saved)}, cell{Text: signed(-p.Cost, "%.4f")})
 	}
-	s.Tables = []table{t}
+	s.Tables = []table{t.known()}
 	return s
 }
 
@@ -129,7 +155,7 @@ func (c *Compression) layers() section {
 		s.Missing = []string{c.missing(PartLayers, "Layers were not timed one by one.")}
 		return s
 	}
-	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: above the parent's, outlined, below the result's, solid.", timed{c.Layers.Runtime, c.Layers.Threads, ""})
+	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: outlined the parent, solid the result.", timed{c.Layers.Runtime, c.Layers.Threads, ""})
 	var parent, child, slowest Number
 	for _, l := range c.Layers.Rows {
 		for _, v := range []Number{positive(l.Parent), positive(l.Child)} {
@@ -149,7 +175,7 @@ func (c *Compression) layers() section {
 		if v = positive(v); !v.Known() {
 			return 0
 		}
-		return float64(100 * v / slowest)
+		return tenth(float64(100 * v / slowest))
 	}
 	t.add("all", cell{}, cell{Text: digits(parent)}, cell{Text: digits(child)}, cell{Text: times(parent, child)}, cell{}, cell{})
 	for _, l := range c.Layers.Rows {
@@ -158,7 +184,7 @@ func (c *Compression) layers() section {
 			cell{Text: digits(l.Parent)}, cell{Text: digits(l.Child)}, cell{Text: times(l.Parent, l.Child)},
 			cell{Text: clip(l.ParentKernel, maxName), Class: "text"}, cell{Text: clip(l.ChildKernel, maxName), Class: "text"})
 	}
-	s.Tables = []table{t}
+	s.Tables = []table{t.known()}
 	s.Charts = []chart{c.layerChart()}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"path/filepath"
 
 	"ultrafast/picture"
 )
@@ -75,7 +76,7 @@ func (c *Compression) show(i int, e Example) (shownPicture, error) {
 	if err != nil {
 		return shownPicture{}, err
 	}
-	p := shownPicture{ID: fmt.Sprintf("picture%d", i), File: clip(e.File, maxName), W: w, H: h,
+	p := shownPicture{ID: fmt.Sprintf("picture%d", i), File: clip(filepath.Base(e.File), maxName), W: w, H: h,
 		Data: template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(data))}
 	labels := c.boxes(e.Labels, scale, w, h)
 	for _, side := range []struct {

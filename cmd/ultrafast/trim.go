@@ -22,6 +22,7 @@ import (
 type trimFlags struct {
 	weights, data, img, out  string
 	levels, classes, anchors string
+	neck                     string
 	threads                  int
 	force, asJSON            bool
 }
@@ -45,6 +46,9 @@ A list names those to keep by their number: 3 is stride 8, 4 is 16, 5 is 32.
 --anchors N keeps N anchors a level, those that lose the fewest labels, and auto as many
 as it takes to lose none; without it all stay. Fewer anchors mean fewer matches to learn
 from: train on after it.
+--neck slim leaves out the way from fine levels back to coarse ones and makes one 1x1
+convolution of each block of the neck. That is no mere trimming: the new convolutions have
+to learn, and the model finds little until it is trained on.
 
 It prints what each step saves and how many labels still have an anchor that matches them,
 and refuses lists that take away what the labels use, but with --force.`,
@@ -58,6 +62,7 @@ and refuses lists that take away what the labels use, but with --force.`,
 	fl.StringVar(&f.levels, "levels", automatic, "levels to keep: "+automatic+", or numbers such as 3,4")
 	fl.StringVar(&f.classes, "classes", automatic, "classes to keep: "+automatic+", or names or numbers")
 	fl.StringVar(&f.anchors, "anchors", "", "anchors a level to keep: a number, or "+automatic+"; empty keeps all")
+	fl.StringVar(&f.neck, "neck", "", "slim narrows the neck; empty keeps it")
 	fl.IntVar(&f.threads, "threads", 0, "threads to measure with; 0 means all cores")
 	fl.BoolVar(&f.force, "force", false, "take away what the labels use too")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")

@@ -60,6 +60,14 @@ func (t *trimmer) choose() (trims []prune.Trim, whats []string, err error) {
 		}
 		add("anchors " + strings.Join(counts, ","))
 	}
+	switch t.flags.neck {
+	case "":
+	case "slim":
+		trim.Slim = true
+		add("neck slim, untrained")
+	default:
+		return nil, nil, fmt.Errorf("--neck %s: want slim, or nothing", t.flags.neck)
+	}
 	return trims, whats, nil
 }
 
