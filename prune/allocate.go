@@ -35,8 +35,8 @@ type Target struct {
 // With a Table the price is the damage that was measured; scores decide where there is none.
 //
 // A Table also guards: no group is cut so far that, by itself, it makes the loss of boxes,
-// objectness or classes grow by more than a share, which begins at 5 % and is doubled until
-// the limit can be met (PAGCP, Ye et al., TPAMI 2023).
+// objectness or classes grow by more than a share (PAGCP, Ye et al., TPAMI 2023). That is 5 %,
+// doubled until the limit can be met and for as long as more mAP is thought to be left.
 //
 // The result is within the limit. A group narrower than its floor keeps all; none grows by
 // rounding. Equal networks and targets give equal plans. A limit out of reach is an
@@ -163,26 +163,44 @@ func allocate(g *graph.Graph, t Target) (*allocator, error) {
 		return nil, errors.New("prune: a target in milliseconds needs a table of latencies")
 	}
 	most, start := a.Limit.of(a.before), a.state
-	allowed := guards
 	if t.Table == nil {
-		allowed = guards[len(guards)-1:]
+		a.guardBy(math.Inf(1))
+		return a, a.fill(most)
 	}
-	for _, guard := range allowed {
+	var best *allocator
+	for _, guard := range guards {
 		a.state = start.clone()
-		a.caps = make([]int, len(a.groups))
-		for i := range a.groups {
-			a.caps[i] = len(a.orders[i])
-			if t.Table != nil {
-				a.guard = guard
-				a.caps[i] = t.Table.allowed(a.groups[i], a.caps[i], guard)
-			}
-		}
+		a.guardBy(guard)
 		err = a.fill(most)
-		if unreachable := new(UnreachableError); !errors.As(err, &unreachable) {
+		if unreachable := new(UnreachableError); errors.As(err, &unreachable) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if best != nil && t.Table.wornBy(a.plan(a.state)) <= t.Table.wornBy(best.plan(best.state)) {
 			break
 		}
+		found := *a
+		best = &found
 	}
-	return a, err
+	if best == nil {
+		return nil, err
+	}
+	return best, nil
+}
+
+// guardBy sets how much a loss may grow by one group's cut, and how many channels that leaves
+// to each.
+func (a *allocator) guardBy(share float64) {
+	a.caps = make([]int, len(a.groups))
+	for i := range a.groups {
+		a.caps[i] = len(a.orders[i])
+		if a.Table != nil {
+			a.guard = share
+			a.caps[i] = a.Table.allowed(a.groups[i], a.caps[i], share)
+		}
+	}
 }
 
 func (t Target) floor(width int) int {

@@ -230,7 +230,7 @@ func TestNewGoesByTheTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := f.Estimate; !(0 < e.MAP && e.Low <= e.MAP && e.MAP <= e.High && e.High <= 0.5) || f.Guard != 0.05 {
+	if e := f.Estimate; !(0 < e.MAP && e.Low <= e.MAP && e.MAP <= e.High && e.High <= 0.52) || f.Guard != 0.05 {
 		t.Errorf("the estimate is %+v, guard %v", e, f.Guard)
 	}
 	other := g.Clone()

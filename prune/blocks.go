@@ -117,18 +117,8 @@ func (b *Block) remove(g *graph.Graph) {
 	if b.branch[x] {
 		x = b.add.In[1]
 	}
-	swap := func(list []*graph.Node) {
-		for i, n := range list {
-			if n == b.add {
-				list[i] = x
-			}
-		}
-	}
-	for _, n := range g.Nodes {
-		swap(n.In)
-	}
-	swap(g.Outputs)
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return n == b.add || b.branch[n] })
+	replaceNode(g, b.add, x)
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return b.branch[n] })
 }
 
 // blocks finds the blocks that a plan takes out of g.

@@ -142,6 +142,10 @@ func TestBlocks(t *testing.T) {
 			t = add s c
 			o = conv t w=f32[2,4,1,1]
 			output o`, "s t"},
+		{"the sum is an output", `a = conv x w=f32[4,3,1,1]
+			b = conv a w=f32[4,4,1,1]
+			s = add a b
+			output s`, "s"},
 		{"the branch is seen elsewhere", `a = conv x w=f32[4,3,1,1]
 			b = conv a w=f32[4,4,1,1]
 			s = add a b

@@ -41,7 +41,7 @@ func (f *flow) sliced(gone []bool, p *Plan) (*graph.Graph, error) {
 	return small, nil
 }
 
-// cut takes the roots that go out of every tensor of g, which is f.g or a copy.
+// cut takes the roots that go out of every tensor of g, which is the traced graph or a copy.
 func (f *flow) cut(g *graph.Graph, gone []bool) {
 	for i, n := range f.g.Nodes {
 		out := f.kept(n, gone)

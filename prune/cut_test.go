@@ -291,6 +291,11 @@ func TestMaskedEqualsSlicedCheckpoints(t *testing.T) {
 			fill(g, 2)
 			checkCover(t, g)
 			checkEveryGroup(t, g, picture(32), i == 0 && !testing.Short(), i)
+			p := uncut(t, g)
+			for _, b := range prune.Blocks(g) {
+				p.Blocks = append(p.Blocks, b.Name)
+			}
+			checkAgrees(t, g, p)
 		})
 	}
 }

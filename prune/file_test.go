@@ -234,6 +234,14 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("stopped at %d it ends as\n%s\nwant\n%s", at, &b, &a)
 		}
 	}
+	// Milliseconds of another clock need no judgement.
+	calls = 0
+	again := *whole
+	again.Rows = slices.Clone(whole.Rows)
+	if err := again.Measure(t.Context(), g, nil, nil, judge, func(int, int) error { return nil }); err != nil || calls != 0 || again.Rows[3].Ms != 0 {
+		t.Errorf("%v, %d judgements, row %+v", err, calls, again.Rows[3])
+	}
+
 	// Cuts whose harm adds up are predicted well, whatever their mix.
 	f, err := prune.Draft(g, prune.Target{Keep: 0.6, Table: whole, Blocks: true}, "")
 	if err != nil {

@@ -34,6 +34,8 @@ const (
 	maxLatencyMs    = 1e9
 	maxChannels     = 1 << 24
 	maxText         = 200 // bytes of a word or a value
+	minScale        = 0.01
+	maxScale        = 100
 )
 
 // ReadLatency reads a table. The error names the line.
@@ -119,8 +121,8 @@ func (l *Latency) about(s string) error {
 			l.Height, err = between("input's height", h, 1, 1<<20)
 		}
 	case "scale":
-		if l.Scale, err = strconv.ParseFloat(value, 64); err != nil || !(l.Scale >= 0.01 && l.Scale <= 100) {
-			err = fmt.Errorf("scale %.40q: want a number from 0.01 to 100", value)
+		if l.Scale, err = strconv.ParseFloat(value, 64); err != nil || !(l.Scale >= minScale && l.Scale <= maxScale) {
+			err = fmt.Errorf("scale %.40q: want a number from %g to %d", value, minScale, maxScale)
 		}
 	default:
 		return nil

@@ -13,12 +13,14 @@ import "math"
 //
 //	1 / (log(x/x_i)^2 + log(y/y_i)^2 + near^2)^2
 //
-// (Shepard, ACM National Conference 1968): at a row it is that row's, between rows the
-// nearest count, and far from all of them f remains, times their mean ratio. So rows may
-// lie anywhere, a single one will do, and noise that two have is not bent between them.
+// (Shepard, ACM National Conference 1968): at a row that has no near neighbours it is that
+// row's, between rows the nearest count, and far from all of them f remains, times their mean
+// ratio. So rows may lie anywhere, and a single one will do: time then grows with work.
 
-// near is the distance, as a logarithm of channels, within which rows count alike.
-const near = 0.04
+// near is the distance, as a logarithm of channels, within which rows count alike, so that
+// noise is averaged. Of 0.02 to 0.35 it predicts rows that are left out about best, at 12 to
+// 13 % of a layer's time on a busy machine; without r it were 17 %.
+const near = 0.08
 
 // A law is f and r of one kind.
 type law struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -33,84 +34,97 @@ type Measurement struct {
 
 // passes is how often each network is measured, with all others in between, so that what
 // disturbs the machine for a while does not stay in the table.
-const passes = 2
+const passes = 3
 
 // Measure makes a table of g's layers. They are measured where they are at work, in networks
 // that are g with random numbers of channels: there a layer finds its input as far away as
 // in the end. profile runs one of them on the device; it has g's names, and data if g has.
-// Where ctx ends, the table so far is returned with ctx's error, or nil before the first
-// network.
+// Where ctx ends, the table so far is returned with ctx's error; it is nil if there is none.
 func Measure(ctx context.Context, g *graph.Graph, m Measurement, profile func(*graph.Graph) (Profile, error)) (*Latency, error) {
-	m.Networks = cmp.Or(m.Networks, 30)
+	networks := cmp.Or(m.Networks, 30)
 	t := &Latency{Width: m.Width, Height: m.Height}
-	at := map[LatencyRow]int{}
-	type whole struct {
-		g  *graph.Graph // its shape
-		ms float64
-	}
-	wholes := make([]whole, m.Networks)
-	done := func() (*Latency, error) {
-		var scales []float64
-		for _, w := range wholes {
-			if w.g == nil {
+	at := map[LatencyRow]int{} // of a row without its time, in t
+	whole := map[int]float64{} // by network
+	for k := range passes * networks {
+		if ctx.Err() != nil {
+			break
+		}
+		if m.Progress != nil {
+			m.Progress(k, passes*networks)
+		}
+		i := k % networks
+		net, err := m.network(g, i)
+		if err != nil {
+			return nil, err
+		}
+		p, err := profile(net)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows, err := attribute(net, m.Width, m.Height, p.Steps)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			key := r
+			key.Ms = 0
+			if j, ok := at[key]; ok {
+				t.Rows[j].Ms = min(t.Rows[j].Ms, r.Ms)
 				continue
 			}
-			ms, err := t.Ms(w.g, m.Width, m.Height)
-			if err != nil {
-				return nil, err
-			}
-			scales = append(scales, w.ms/ms)
+			at[key] = len(t.Rows)
+			t.Rows = append(t.Rows, r)
 		}
-		if scales == nil {
-			return nil, ctx.Err()
-		}
-		slices.Sort(scales)
-		t.Scale = scales[len(scales)/2]
-		return t, ctx.Err()
-	}
-	for pass := range passes {
-		for i := range m.Networks {
-			if ctx.Err() != nil {
-				return done()
-			}
-			if m.Progress != nil {
-				m.Progress(pass*m.Networks+i, passes*m.Networks)
-			}
-			net := g
-			if i > 0 {
-				var err error
-				if net, err = Random(g, rand.New(rand.NewPCG(m.Seed, uint64(i)))); err != nil {
-					return nil, err
-				}
-			}
-			p, err := profile(net)
-			if ctx.Err() != nil {
-				return done()
-			}
-			if err != nil {
-				return nil, err
-			}
-			rows, err := attribute(net, m.Width, m.Height, p.Steps)
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range rows {
-				key := r
-				key.Ms = 0
-				if k, ok := at[key]; ok {
-					t.Rows[k].Ms = min(t.Rows[k].Ms, r.Ms)
-					continue
-				}
-				at[key] = len(t.Rows)
-				t.Rows = append(t.Rows, r)
-			}
-			if wholes[i].g == nil {
-				wholes[i] = whole{shapeOf(net), p.Ms}
-			}
-			wholes[i].ms = min(wholes[i].ms, p.Ms)
+		if ms, ok := whole[i]; !ok || p.Ms < ms {
+			whole[i] = p.Ms
 		}
 	}
-	return done()
+	if len(whole) == 0 {
+		return nil, ctx.Err()
+	}
+	for i := range t.Rows {
+		t.Rows[i].Ms = math.Round(t.Rows[i].Ms*1e5) / 1e5 // to 10 ns, which is for people
+	}
+	if err := t.calibrate(g, m, whole); err != nil {
+		return nil, err
+	}
+	return t, ctx.Err()
+}
+
+// network returns the i'th network, of which the first is g itself.
+func (m Measurement) network(g *graph.Graph, i int) (*graph.Graph, error) {
+	if i == 0 {
+		return g, nil
+	}
+	return Random(g, rand.New(rand.NewPCG(m.Seed, uint64(i))))
+}
+
+// calibrate sets Scale to the median of what whole networks took, over the table's sum.
+func (l *Latency) calibrate(g *graph.Graph, m Measurement, whole map[int]float64) error {
+	g = g.Clone()
+	for _, p := range g.Params() {
+		p.Tensor().Data = nil // networks have the same shape without
+	}
+	var scales []float64
+	for i, ms := range whole {
+		net, err := m.network(g, i)
+		if err != nil {
+			return err
+		}
+		sum, err := l.Ms(net, m.Width, m.Height)
+		if err != nil {
+			return err
+		}
+		scales = append(scales, ms/sum)
+	}
+	slices.Sort(scales)
+	if l.Scale = scales[len(scales)/2]; !(l.Scale >= minScale && l.Scale <= maxScale) {
+		return fmt.Errorf("prune: networks take %g of the sum of their layers' times: the device's profile does not name its layers", l.Scale)
+	}
+	return nil
 }
 
 // attribute gives each layer of a network the steps of its nodes. Steps before the first
@@ -181,13 +195,4 @@ func span(n int) []int {
 		s[i] = i
 	}
 	return s
-}
-
-// shapeOf returns the network without its numbers.
-func shapeOf(g *graph.Graph) *graph.Graph {
-	g = g.Clone()
-	for _, p := range g.Params() {
-		p.Tensor().Data = nil
-	}
-	return g
 }

@@ -19,7 +19,7 @@ var Ratios = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9}
 // Measure fills a table of g: it judges the uncut network, unless there is a Base already,
 // and every cut that has no row yet, coarse ratios first. Of t Model, Size, Pictures and
 // Score must be set. Cuts of a group that leave as many channels are judged once. clock may
-// be nil. done is told after every judgement, with how many there were and will be; it may
+// be nil; milliseconds, which take no judging, are told anew in all rows. done is told after every judgement, with how many there were and will be; it may
 // write the table, and its error ends the work. evidence is for a Score that needs it.
 //
 // A cut is made with Apply, which computes what Mask does in less time.
@@ -111,29 +111,31 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, eviden
 		}
 	}
 	for _, j := range jobs {
-		has := slices.ContainsFunc(t.Rows, func(r Row) bool { return r.Group == j.row.Group && r.Ratio == j.row.Ratio })
-		if j.row.To == j.row.From || has {
+		if j.row.To == j.row.From {
 			continue
 		}
+		small, err := j.plan.Apply(g)
+		if err != nil {
+			return err
+		}
+		c, err := CostOf(small, clock, t.Size, t.Size)
+		if err != nil {
+			return err
+		}
 		row := j.row
+		row.Params, row.GFLOP, row.Ms = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP, c.Ms-t.Cost.Ms
+		if at := slices.IndexFunc(t.Rows, func(r Row) bool { return r.Group == row.Group && r.Ratio == row.Ratio }); at >= 0 {
+			t.Rows[at].Ms = row.Ms // of another clock, or of none, so far
+			continue
+		}
 		if k := known(row); k != nil {
-			row = *k
-			row.Ratio = j.row.Ratio
+			row.Change = k.Change
 		} else {
-			small, err := j.plan.Apply(g)
-			if err != nil {
-				return err
-			}
-			c, err := CostOf(small, clock, t.Size, t.Size)
-			if err != nil {
-				return err
-			}
 			w, err := judge(ctx, small)
 			if err != nil {
 				return err
 			}
 			row.Change = w.minus(t.Base)
-			row.Params, row.GFLOP, row.Ms = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP, c.Ms-t.Cost.Ms
 			judged++
 		}
 		t.Rows = append(t.Rows, row)

@@ -101,7 +101,7 @@ func dropInput(g *graph.Graph, cat *graph.Node, i, channels int) error {
 		}
 		gone[root] = true
 	}
-	f.cut(f.g, gone)
+	f.cut(g, gone)
 	cat.In = slices.Delete(cat.In, i, i+1)
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return n == stand })
 	if len(cat.In) == 1 {
@@ -110,15 +110,19 @@ func dropInput(g *graph.Graph, cat *graph.Node, i, channels int) error {
 	return nil
 }
 
-// replaceNode hands the users of a node another one, which comes before them.
+// replaceNode puts another node, which comes before its users, in a node's place.
 func replaceNode(g *graph.Graph, old, by *graph.Node) {
-	for _, n := range g.Nodes {
-		for i, in := range n.In {
-			if in == old {
-				n.In[i] = by
+	swap := func(list []*graph.Node) {
+		for i, n := range list {
+			if n == old {
+				list[i] = by
 			}
 		}
 	}
+	for _, n := range g.Nodes {
+		swap(n.In)
+	}
+	swap(g.Outputs)
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *graph.Node) bool { return n == old })
 }
 

@@ -41,12 +41,12 @@ func Sensitivity(w io.Writer, model string, t *prune.Table) error {
 		if t.Base.MAP > 0 {
 			loss = max(0, min(1, -r.Change.MAP/t.Base.MAP))
 		}
-		g.Cells[k] = tableCell{Known: true, Row: r, Text: fmt.Sprintf("%.1f", 100*r.Change.MAP), Loss: loss,
+		g.Cells[k] = tableCell{Known: true, Row: r, Text: fmt.Sprintf("%.1f", math.Round(1000*r.Change.MAP)/10+0), Loss: loss,
 			Colour: template.CSS(fmt.Sprintf("--heat:%.0f%%", 100*math.Sqrt(loss)))}
 		if g.Worst = max(g.Worst, loss); r.Ratio == 1 || r.Ratio == 0.5 {
 			g.Half = loss
 		}
-		g.Params = min(g.Params, r.Params)
+		g.Params = max(g.Params, -r.Params)
 	}
 	for i := range p.Groups {
 		g := &p.Groups[i]

@@ -31,19 +31,21 @@ type Distill struct {
 }
 
 // Terms are the weights of what is learned from a teacher, 0 leaving a term out. A weight is
-// in units of YOLOv5's loss, whose sum Parts reports; see pkd, channel.cwd and
-// outputPair for the formulas.
+// in units of YOLOv5's loss, whose sum Parts reports; see moments.pkd, cwd and
+// pairing.output for the formulas.
 type Terms struct {
 	PKD     float64 // maps of the neck, by correlation
 	CWD     float64 // maps of the neck, by where each channel looks
 	Outputs float64 // boxes, objectness and classes; at 1 the teacher counts as much as the labels
 }
 
-// DefaultTerms is what is learned where nobody says, and the weight of a term that is named
-// without one.
+// DefaultTerms is what is learned where nobody says, and termWeights the weight of a term that
+// is named without one. A thin network of 454,000 parameters, cut to 40 % and trained on 480
+// photographs of 160 pixels for 6 epochs, had 0.059 of mAP50-95 without a teacher, 0.091 with
+// pkd at 1, 0.080 with outputs at 1, and 0.071 with pkd at 0.1 and outputs at 1 (one seed).
 var (
 	DefaultTerms = Terms{PKD: termWeights.PKD, Outputs: termWeights.Outputs}
-	termWeights  = Terms{PKD: 0.1, CWD: 0.1, Outputs: 1}
+	termWeights  = Terms{PKD: 1, CWD: 1, Outputs: 1}
 )
 
 // maxTerm bounds a weight, as gains are bounded.
@@ -54,7 +56,7 @@ func (t *Terms) parts() []hypField {
 	return []hypField{{"pkd", &t.PKD, 0, maxTerm}, {"cwd", &t.CWD, 0, maxTerm}, {"outputs", &t.Outputs, 0, maxTerm}}
 }
 
-// String gives the terms as UnmarshalText takes them: "pkd=0.1,outputs=1".
+// String gives the terms as UnmarshalText takes them: "pkd=1,outputs=1".
 func (t Terms) String() string {
 	var all []string
 	for _, p := range t.parts() {

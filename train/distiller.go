@@ -171,7 +171,7 @@ func (d *distiller) addFeatures(maps []*tensor.Tensor, strength, batch float64) 
 			if d.terms.PKD == 0 {
 				combine(s, t, g, c, 0, 0, 0)
 			}
-			p, q := make([]float64, area), make([]float64, area)
+			p, q := make([]float32, area), make([]float32, area)
 			for at := c * area; at < len(s.Data); at += channels * area {
 				values[c] += gain * cwd(s.Data[at:at+area], t.Data[at:at+area], g.Data[at:at+area], p, q, temperature, gain*batch)
 			}

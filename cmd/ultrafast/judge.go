@@ -26,8 +26,8 @@ type judge struct {
 	precision  string
 }
 
-// judgeStatistics is how many training pictures renew the statistics. Twice as many changed
-// mAP50-95 by less than another choice of pictures does (docs/results/plan.md).
+// judgeStatistics is how many training pictures renew the statistics of each cut: few, since
+// that takes half of the time.
 const judgeStatistics = 64
 
 // validationPictures is enough to compare cuts of one network.

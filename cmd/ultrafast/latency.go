@@ -38,7 +38,7 @@ func latencyCommand() *cobra.Command {
 		Short: "Measure what a model's layers take on this machine, and predict what networks take",
 		Long: fmt.Sprintf(`Measure a latency table (-o TABLE.csv): milliseconds of every kind of layer of a model at
 many numbers of channels. They are measured where they are at work, in networks that are
-the model with random numbers of channels, %d runs each, twice with all others in between;
+the model with random numbers of channels, %d runs each, three times with all others in between;
 the least time counts, so that other work on the machine does little harm.
 
 Or predict (--runtime TABLE.csv) what a model takes on the device where the table was
@@ -69,7 +69,7 @@ Times are the least of several runs, from the input to the raw maps, for one pic
 }
 
 // latencyRuns is how often a network is run at a time.
-const latencyRuns = 10
+const latencyRuns = 8
 
 func (f *latencyFlags) measures() bool { return f.runtime == "native" || f.runtime == "ort" }
 
@@ -138,6 +138,10 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 	r.Machine, r.Runtime, r.Precision, r.Threads, r.Rows = table.Machine, table.Runtime, table.Precision, table.Threads, len(table.Rows)
 	if r.Prediction, err = table.Predict(g, w, h); err != nil {
 		return fmt.Errorf("%s: %w", r.Table, err)
+	}
+	r.Prediction.Ms = roundTo(r.Prediction.Ms, 4)
+	for i := range r.Prediction.Layers {
+		r.Prediction.Layers[i].Ms = roundTo(r.Prediction.Layers[i].Ms, 4)
 	}
 	if f.check > 0 {
 		if r.Check, err = checkLatency(c.Context(), d, table, g, f.check, bar); err != nil {

@@ -29,10 +29,10 @@ type checkedNetwork struct {
 }
 
 // checkLatency predicts and measures that many random networks, none of which a table is
-// made with. They are measured twice, with all others in between.
+// made with. They are measured several times, with all others in between.
 func checkLatency(ctx context.Context, d *device, t *prune.Latency, g *graph.Graph, networks int, bar *progress) (*latencyCheck, error) {
 	c := &latencyCheck{Networks: make([]checkedNetwork, networks)}
-	const passes = 2
+	const passes = 3
 	bar.clear()
 	for k := range passes * networks {
 		if err := ctx.Err(); err != nil {
@@ -63,11 +63,13 @@ func checkLatency(ctx context.Context, d *device, t *prune.Latency, g *graph.Gra
 		n.Error = n.Predicted/n.Measured - 1
 	}
 	var errs []float64
-	for _, n := range c.Networks {
+	for i := range c.Networks {
+		n := &c.Networks[i]
 		errs = append(errs, math.Abs(n.Error))
+		n.GFLOP, n.Predicted, n.Measured, n.Error = roundTo(n.GFLOP, 4), roundTo(n.Predicted, 4), roundTo(n.Measured, 4), roundTo(n.Error, 4)
 	}
 	slices.Sort(errs)
-	c.MedianError, c.WorstError = quantile(errs, 0.5), errs[len(errs)-1]
+	c.MedianError, c.WorstError = roundTo(quantile(errs, 0.5), 4), roundTo(errs[len(errs)-1], 4)
 	return c, nil
 }
 

@@ -190,6 +190,13 @@ func TestTwoProcessesTrainAsOne(t *testing.T) {
 	start(t, 2, nil, train("two", 3)...).good()
 	near(t, filepath.Join(dir, "two"), filepath.Join(dir, "one"), 0)
 
+	teacher := filepath.Join(dir, "teacher.safetensors") // only process 0 knows of it
+	writeModel([]string{teacher, "0.2", "mask", "face"})
+	own := map[int][]string{0: {"--teacher", teacher, "--distill", "pkd,cwd,outputs"}}
+	start(t, 1, own, train("one-taught", 3)...).good()
+	start(t, 2, own, train("two-taught", 3)...).good()
+	near(t, filepath.Join(dir, "two-taught"), filepath.Join(dir, "one-taught"), 1e-4)
+
 	start(t, 1, nil, train("one-sync", 3, "--sync-bn")...).good()
 	start(t, 2, nil, train("two-sync", 3, "--sync-bn")...).good()
 	near(t, filepath.Join(dir, "two-sync"), filepath.Join(dir, "one-sync"), 0)

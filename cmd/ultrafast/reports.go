@@ -73,6 +73,9 @@ func (r *reporter) epoch(p train.Progress) {
 	for i, v := range p.Results() {
 		scalars = append(scalars, report.Scalar{Tag: train.Columns[1+i], Value: v})
 	}
+	if p.Loss.Distill > 0 { // YOLOv5 has no column for it
+		scalars = append(scalars, report.Scalar{Tag: "train/distill_loss", Value: p.Loss.Distill})
+	}
 	r.warn("TensorBoard's file", r.events.Add(p.Epoch-1, scalars))
 }
 

@@ -149,10 +149,10 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 		bar.set("cuts", judged, all)
 		return f.save(t, judged%20 == 0 || judged == all)
 	})
-	if err == nil {
-		err = f.save(t, true)
+	if err != nil {
+		return fmt.Errorf("%s has %d rows, the same command goes on: %w", filepath.Join(f.out, tableFile), len(t.Rows), err)
 	}
-	return err
+	return f.save(t, true)
 }
 
 func (f *sensitivityFlags) save(t *prune.Table, page bool) error {

@@ -167,6 +167,11 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 			return err
 		}
 	}
+	if leads {
+		if err := openTeacher(&cfg); err != nil {
+			return err
+		}
+	}
 	be, err := openBackend(where.device(f.device), where.workers(), p)
 	if err != nil {
 		return err
@@ -174,9 +179,6 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 	defer be.Close()
 	if !leads {
 		_, err := train.Run(c.Context(), be, nil, data, cfg)
-		return err
-	}
-	if err := openTeacher(&cfg); err != nil {
 		return err
 	}
 	if cfg.Batch == autoBatch {
@@ -255,13 +257,14 @@ func openTeacher(cfg *train.Config) error {
 	d := *cfg.Distill
 	var err error
 	if d.Teacher, err = ultrafast.Load(d.Source); err != nil {
-		return fmt.Errorf("the run's teacher: %w", err)
+		return fmt.Errorf("the run's teacher: %w; --teacher says where it is", err)
 	}
 	cfg.Distill = &d
 	return nil
 }
 
-// resumed is the recipe that the run to go on with was started with.
+// resumed is the recipe that the run to go on with was started with. --teacher says where its
+// teacher is now.
 func (f *trainFlags) resumed() (train.Config, error) {
 	dir := strings.TrimSuffix(f.resume, filepath.Join("weights", "last.safetensors"))
 	if f.resume == latest {
@@ -270,7 +273,12 @@ func (f *trainFlags) resumed() (train.Config, error) {
 			return train.Config{}, err
 		}
 	}
-	return train.ReadConfig(dir)
+	cfg, err := train.ReadConfig(dir)
+	if err != nil || cfg.Distill == nil || f.teacher == "" {
+		return cfg, err
+	}
+	cfg.Distill.Source, err = filepath.Abs(f.teacher)
+	return cfg, err
 }
 
 // latestRun finds the run below project that was at work last.

@@ -38,6 +38,16 @@ model.2.m.0 = conv model.1.act w=f32[14,8,1,1] bias
 model.2 = detect model.2.m.0 classes=2 strides=8 anchors=12,16,24,32
 output model.2
 `)
+	teacher := parse(t, `names ["face","mask"]
+images = input shape=1,3,64,64
+model.0.conv = conv images w=f32[12,3,8,8] stride=8
+model.0.act = silu model.0.conv
+model.1.conv = conv model.0.act w=f32[4,12,2,2] stride=2
+model.2.m.0 = conv model.0.act w=f32[21,12,1,1] bias
+model.2.m.1 = conv model.1.conv w=f32[7,4,1,1] bias
+model.2 = detect model.2.m.0 model.2.m.1 classes=2 strides=8,16 anchors=10,10,12,16,24,32;60,60
+output model.2
+`)
 	for name, change := range map[string]func(*train.Config){
 		"plain":                func(*train.Config) {},
 		"AdamW, sizes, frozen": func(c *train.Config) { c.Optimizer, c.MultiScale, c.Freeze = train.AdamW, true, []int{0} },
@@ -46,8 +56,9 @@ output model.2
 			c.Hyp = train.DefaultHyp()
 			c.Hyp.Mixup, c.Hyp.Mosaic9, c.Hyp.FocalGamma, c.Hyp.LabelSmoothing = 0.5, 0.5, 1.5, 0.1
 		},
-		"penalized, Adam": func(c *train.Config) {
-			c.Optimizer = train.Adam
+		"penalized, Adam, teacher": func(c *train.Config) {
+			c.Optimizer, c.NoAutoAnchor = train.Adam, true
+			c.Distill = &train.Distill{Teacher: teacher, Terms: train.Terms{PKD: 0.1}}
 			c.Penalty = func(epoch int, live *graph.Graph) (train.Penalty, error) {
 				l2, err := prune.GroupDecay(live, 1)
 				l1, err2 := prune.GammaDecay(live, 0.1*float64(epoch))
@@ -55,6 +66,10 @@ output model.2
 			}
 		},
 		"rect": func(c *train.Config) { c.Rect = true },
+		"teacher": func(c *train.Config) {
+			c.Distill = &train.Distill{Teacher: teacher, Terms: train.Terms{PKD: 0.1, CWD: 0.1, Outputs: 1}}
+			c.MultiScale, c.NoAutoAnchor = true, true
+		},
 	} {
 		t.Run(name, func(t *testing.T) { resumeLike(t, g, data, change) })
 	}
@@ -81,13 +96,18 @@ func resumeLike(t *testing.T, g *graph.Graph, data *dataset.Data, change func(*t
 	if err := run(ctx, c); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	penalty := c.Penalty
-	c, err := train.ReadConfig(stopped)
+	again, err := train.ReadConfig(stopped)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Penalty = penalty
-	if err := run(t.Context(), c); err != nil {
+	if c.Distill != nil {
+		if again.Distill == nil || again.Distill.Terms != c.Distill.Terms {
+			t.Fatalf("the recipe came back with the teacher %+v", again.Distill)
+		}
+		again.Distill.Teacher = c.Distill.Teacher
+	}
+	again.Penalty = c.Penalty
+	if err := run(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"weights/last.safetensors", "weights/best.safetensors", "results.csv"} {
