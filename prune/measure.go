@@ -28,7 +28,7 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, eviden
 	if err != nil {
 		return err
 	}
-	scores, err := Scores(groups, t.Score, nil)
+	scores, err := Scores(groups, t.Score, evidence)
 	if err != nil {
 		return err
 	}

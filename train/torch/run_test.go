@@ -56,8 +56,9 @@ output model.2
 			c.Hyp = train.DefaultHyp()
 			c.Hyp.Mixup, c.Hyp.Mosaic9, c.Hyp.FocalGamma, c.Hyp.LabelSmoothing = 0.5, 0.5, 1.5, 0.1
 		},
-		"penalized, Adam": func(c *train.Config) {
-			c.Optimizer = train.Adam
+		"penalized, Adam, teacher": func(c *train.Config) {
+			c.Optimizer, c.NoAutoAnchor = train.Adam, true
+			c.Distill = &train.Distill{Teacher: teacher, Terms: train.Terms{PKD: 0.1}}
 			c.Penalty = func(epoch int, live *graph.Graph) (train.Penalty, error) {
 				l2, err := prune.GroupDecay(live, 1)
 				l1, err2 := prune.GammaDecay(live, 0.1*float64(epoch))
