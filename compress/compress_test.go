@@ -52,7 +52,7 @@ layers:
 
 // task is a compression on a backend that learns nothing: baseline, rounds, controls.
 func task(data *dataset.Data) (Job, Options) {
-	job := Job{Cfg: "thin", Data: "data.yaml", DataHash: HashData(data), Target: "params=10k", MaxDrop: 1, Width: 64, Height: 64,
+	job := Job{Cfg: "thin", Data: "data.yaml", DataHash: HashData(data), Target: "params=10k", MaxDrop: 1, Width: 64, Height: 64, Size: 64,
 		Runtime: "fake", Epochs: 2, Batch: 3, Precision: "fp32", Hyp: train.DefaultHyp().String()}
 	return job, Options{Backend: train.Drift(), Version: "test", Processor: "none",
 		Model: func() (*graph.Graph, error) {

@@ -56,7 +56,7 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 		if err != nil {
 			return err
 		}
-		small, err = train.Recalibrate(ctx, r.o.Backend, small, r.data.Train, train.RecalibrateOptions{Size: r.job.side(), Batch: r.job.Batch, Pictures: statisticsPictures,
+		small, err = train.Recalibrate(ctx, r.o.Backend, small, r.data.Train, train.RecalibrateOptions{Size: r.job.Size, Batch: r.job.Batch, Pictures: statisticsPictures, CacheDir: r.o.Pictures,
 			Progress: func(done, batches int) { r.tell(Progress{Doing: v.Name() + ", statistics", Done: done, Of: batches}) }})
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (r *run) gather(ctx context.Context, name string, g *graph.Graph) (*prune.E
 	if err != nil {
 		return nil, err
 	}
-	o := train.GradientOptions{Size: r.job.side(), Hyp: r.hyp, Progress: func(done, pictures int) {
+	o := train.GradientOptions{Size: r.job.Size, Hyp: r.hyp, CacheDir: r.o.Pictures, Progress: func(done, pictures int) {
 		r.tell(Progress{Doing: name + ", gradients", Done: done, Of: pictures})
 	}}
 	return e, train.PictureGradients(ctx, r.o.Backend, g, dataset.Spread(r.data.Train, evidencePictures), o, e.Add)

@@ -29,8 +29,9 @@ type Job struct {
 	Table       string  `json:"table"`        // a latency table of another device, absolute; empty measures here
 	TableHash   string  `json:"table_hash"`
 	MaxDrop     float64 `json:"max_drop"` // points of mAP50-95 that it may cost
-	Width       int     `json:"width"`    // of the network's input on the device; training sees squares of the longer side
+	Width       int     `json:"width"`    // of the network's input on the device
 	Height      int     `json:"height"`
+	Size        int     `json:"size"`   // side of the squares that training and validation see
 	Epochs      int     `json:"epochs"` // of a full training; a round's are a part of it
 	Batch       int     `json:"batch"`
 	Precision   string  `json:"precision"` // of training
@@ -38,13 +39,10 @@ type Job struct {
 	Seed        uint64  `json:"seed"`
 }
 
-// side is the side of the squares that training sees.
-func (j Job) side() int { return max(j.Width, j.Height) }
-
 func (j Job) check() error {
 	switch {
-	case j.Width < 1 || j.Height < 1:
-		return fmt.Errorf("compress: an input of %dx%d pixels", j.Width, j.Height)
+	case j.Width < 1 || j.Height < 1 || j.Size < 1:
+		return fmt.Errorf("compress: an input of %dx%d pixels, and %d in training", j.Width, j.Height, j.Size)
 	case j.Epochs < 1 || j.Batch < 1:
 		return fmt.Errorf("compress: %d epochs of batches of %d: want at least 1 of each", j.Epochs, j.Batch)
 	case !(j.MaxDrop >= 0 && j.MaxDrop <= 100):

@@ -79,7 +79,7 @@ func (r *run) validate(ctx context.Context, what string, g *graph.Graph) (box.Re
 	if err != nil {
 		return box.Report{}, err
 	}
-	v, err := train.Validate(ctx, predict, d, r.data.Val, train.ValOptions{Size: r.job.side(), Batch: r.job.Batch,
+	v, err := train.Validate(ctx, predict, d, r.data.Val, train.ValOptions{Size: r.job.Size, Batch: r.job.Batch, CacheDir: r.o.Pictures,
 		Progress: func(done, batches int) { r.tell(Progress{Doing: what + ", validation", Done: done, Of: batches}) }})
 	return v.Report, err
 }

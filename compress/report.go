@@ -46,6 +46,9 @@ func (r *run) lines() []string {
 	}
 	made := fmt.Sprintf("ultrafast compress %s --data %s --target %s --max-drop %v --img %s --epochs %d --batch %d --precision %s --seed %d",
 		from, quote(j.Data), quote(j.Target), j.MaxDrop, size, j.Epochs, j.Batch, j.Precision, j.Seed)
+	if j.Size != max(j.Width, j.Height) {
+		made += fmt.Sprintf(" --train-img %d", j.Size)
+	}
 	if r.hyp != train.DefaultHyp() {
 		made += " --hyp " + quote(r.path("hyp.yaml"))
 	}
@@ -55,7 +58,7 @@ func (r *run) lines() []string {
 	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
 	return []string{
 		made + " -o " + quote(r.dir),
-		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, quote(j.Data), j.side()),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, quote(j.Data), j.Size),
 		fmt.Sprintf("ultrafast benchmark --weights %s --img %s", ship, size),
 		fmt.Sprintf("ultrafast detect --weights %s --source %s --img %s", ship, "PICTURES", size),
 	}
@@ -100,11 +103,13 @@ func (r *run) report(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		time := r.o.Runtime
-		time.Milliseconds, time.Q1, time.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
+		times, err := r.times(ctx, m.name, m.Model)
+		if err != nil {
+			return err
+		}
 		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: st.Size(),
 			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
-			Times: []report.Time{time}})
+			Times: times})
 	}
 	c.Rounds = reportRounds(found)
 	if c.Plan, err = r.widths(found); err != nil {
@@ -122,8 +127,34 @@ func (r *run) report(ctx context.Context) error {
 	if r.o.Profile == nil {
 		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table: the device is not here."
 	}
-	c.Missing[report.PartRuntime] = "Measure another runtime beside this one by ultrafast benchmark."
 	return report.WriteCompression(r.dir, c)
+}
+
+// times are the milliseconds of a model, first those of the device.
+func (r *run) times(ctx context.Context, name string, m *Model) ([]report.Time, error) {
+	first := r.o.Runtime
+	first.Milliseconds, first.Q1, first.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
+	times := []report.Time{first}
+	if r.o.Benchmark == nil {
+		return times, nil
+	}
+	g, err := r.open(m.File)
+	if err != nil {
+		return nil, err
+	}
+	r.tell(Progress{Doing: "benchmark of " + name})
+	more, err := r.o.Benchmark(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range more {
+		if t.Runtime == first.Runtime && t.Threads == first.Threads && t.Precision == first.Precision {
+			times[0] = t
+		} else {
+			times = append(times, t)
+		}
+	}
+	return times, nil
 }
 
 // notes is what a reader has to know.

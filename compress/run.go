@@ -32,6 +32,13 @@ type Options struct {
 	// Profile runs a network on the device, for a picture of the job's size.
 	Profile func(g *graph.Graph) (prune.Profile, error)
 	Runtime report.Time // what Profile measures in: all but the milliseconds
+	// Benchmark measures a network for the report on this machine, in every runtime there is
+	// and with few and many threads, in turns; nil leaves that out.
+	Benchmark func(ctx context.Context, g *graph.Graph) ([]report.Time, error)
+
+	// Pictures is a folder where decoded pictures are kept for the stages to come and for other
+	// runs; empty is none, and then each stage decodes them anew.
+	Pictures string
 
 	Latency *prune.Latency // of Job.Table, where the device is not here; Profile is nil then
 

@@ -111,8 +111,15 @@ func (r *run) anchors(ctx context.Context) error {
 	return r.save("anchors.safetensors", g)
 }
 
-// sizes are those of the training labels on the device.
-func (r *run) sizes() [][2]float32 { return dataset.Sizes(r.data.Train, r.job.Width, r.job.Height) }
+// sizes are those of the training labels on the device, or in training where that is of
+// another size on purpose: the network finds what it saw there.
+func (r *run) sizes() [][2]float32 {
+	w, h := r.job.Width, r.job.Height
+	if r.job.Size != max(w, h) {
+		w, h = r.job.Size, r.job.Size
+	}
+	return dataset.Sizes(r.data.Train, w, h)
+}
 
 // trim takes away the levels that have less than 2 % of the matches.
 func (r *run) trim(context.Context) error {

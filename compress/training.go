@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/train"
 )
@@ -14,7 +15,8 @@ import (
 // the best weights. Of c only the recipe is given: epochs, hyperparameters, teacher.
 func (r *run) train(ctx context.Context, name, folder string, g *graph.Graph, c train.Config) (*graph.Graph, error) {
 	c.Dir = r.path(folder)
-	c.Batch, c.Size, c.Seed, c.Precision = r.job.Batch, r.job.side(), r.job.Seed, train.Precision(r.job.Precision)
+	c.Batch, c.Size, c.Seed, c.Precision = r.job.Batch, r.job.Size, r.job.Seed, train.Precision(r.job.Precision)
+	c.Cache, c.CacheBytes = r.o.Pictures, dataset.DefaultCache()
 	c.Patience = -1 // the controls are to have as many epochs, so nobody ends early
 	c.Weights, c.Cfg, c.Data = r.job.Weights, r.job.Cfg, r.job.Data
 	c.Log, c.Predictor = r.o.Log, r.o.Predictor

@@ -13,6 +13,7 @@ type RecalibrateOptions struct {
 	Size     int                     // side of the network's input
 	Batch    int                     // pictures at a time; 0 means 16
 	Pictures int                     // at most; 0 means 3200, the 200 batches of EagleEye (arXiv 2007.02491)
+	CacheDir string                  // as in dataset.LoaderOptions
 	Progress func(done, batches int) // is told each batch, if not nil
 }
 
@@ -23,7 +24,7 @@ func Recalibrate(ctx context.Context, be Backend, g *graph.Graph, items []datase
 	if o.Pictures == 0 {
 		o.Pictures = 3200
 	}
-	loader, err := dataset.NewLoader(dataset.Spread(items, o.Pictures), dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1})
+	loader, err := dataset.NewLoader(dataset.Spread(items, o.Pictures), dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1, CacheDir: o.CacheDir})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,9 @@ type ValOptions struct {
 	IoU     float32 // of NMS; 0 means .6
 	Workers int     // goroutines that load pictures; 0 is one for each core
 
-	// Loader makes the batches instead of Size, Batch, Rect and Workers: one that is kept
+	CacheDir string // as in dataset.LoaderOptions
+
+	// Loader makes the batches instead of Size, Batch, Rect, Workers and CacheDir: one that is kept
 	// for the next validation keeps decoded pictures. It must be of the same items.
 	Loader *dataset.Loader
 
@@ -69,7 +71,7 @@ func Validate(ctx context.Context, predict Predict, d *graph.Detect, items []dat
 	}
 	if o.Loader == nil {
 		var err error
-		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1, Lost: o.Lost})
+		o.Loader, err = dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(d.Strides), Batch: o.Batch, Rect: o.Rect, Workers: o.Workers, CacheBytes: -1, CacheDir: o.CacheDir, Lost: o.Lost})
 		if err != nil {
 			return Validation{}, fmt.Errorf("validation: %w", err)
 		}

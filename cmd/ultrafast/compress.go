@@ -25,9 +25,10 @@ import (
 // compressFlags are those of train that a whole compression has too, and its own.
 type compressFlags struct {
 	trainFlags
-	target, size, out, runtime string
-	maxDrop                    float64
-	dryRun                     bool
+	target, out, runtime string
+	size, trainSize      string
+	maxDrop              float64
+	dryRun               bool
 }
 
 func compressCommand() *cobra.Command {
@@ -58,7 +59,8 @@ ultrafast compress status DIR; --dry-run says before what it would do, and how l
 	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.StringVar(&f.target, "target", "", "how small or fast: "+targetHelp)
 	fl.Float64Var(&f.maxDrop, "max-drop", 1, "points of mAP50-95 that it may cost")
-	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT; training sees squares of the longer side")
+	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT")
+	fl.StringVar(&f.trainSize, "train-img", "", "side of the squares that training and validation see (default the longer side of --img)")
 	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 15 % of that, and controls as many as all before them")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters of the trainings, as for train")
@@ -107,10 +109,16 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	f.cfg, f.seed = job.Cfg, job.Seed
 	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
 		Model: func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
+	if o.Pictures, err = cacheFolder("disk"); err != nil {
+		return err
+	}
 	if job.Weights == "" {
 		if o.Unsized, err = f.unsized(); err != nil {
 			return err
 		}
+	}
+	o.Benchmark = func(ctx context.Context, g *graph.Graph) ([]report.Time, error) {
+		return benchmarkTimes(ctx, c.ErrOrStderr(), g, job.Width, job.Height)
 	}
 	d, err := f.clock(c, job, &o)
 	if err != nil {
@@ -186,8 +194,20 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		j.Target = f.target
 	}
 	if given("img") {
-		if j.Width, j.Height, err = f.input(c.ErrOrStderr()); err != nil {
+		if j.Width, j.Height, err = f.input(c.ErrOrStderr(), "img", f.size); err != nil {
 			return j, err
+		}
+	}
+	if given("img") || given("train-img") {
+		j.Size = max(j.Width, j.Height)
+		if f.trainSize != "" {
+			w, h, err := f.input(c.ErrOrStderr(), "train-img", f.trainSize)
+			if err != nil {
+				return j, err
+			}
+			if j.Size = w; w != h {
+				return j, fmt.Errorf("--train-img %s: want one side", f.trainSize)
+			}
 		}
 	}
 	if given("hyp") {
@@ -245,14 +265,14 @@ func absolute(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// input is the size on the device, in whole cells of the coarsest map that a model has.
-func (f *compressFlags) input(out io.Writer) (w, h int, err error) {
-	if w, h, err = parseSize(f.size); err != nil {
+// input is the size that a flag gives, in whole cells of the coarsest map that a model has.
+func (f *compressFlags) input(out io.Writer, flag, size string) (w, h int, err error) {
+	if w, h, err = parseSize(size); err != nil {
 		return 0, 0, err
 	}
 	fw, fh := (w+dataset.Stride-1)/dataset.Stride*dataset.Stride, (h+dataset.Stride-1)/dataset.Stride*dataset.Stride
 	if fw != w || fh != h {
-		fmt.Fprintf(out, "--img %s is no multiple of %d: using %dx%d\n", f.size, dataset.Stride, fw, fh)
+		fmt.Fprintf(out, "--%s %s is no multiple of %d: using %dx%d\n", flag, size, dataset.Stride, fw, fh)
 	}
 	return fw, fh, nil
 }
@@ -287,7 +307,7 @@ func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Opti
 		return nil, err
 	}
 	o.Profile = d.profile
-	o.Runtime = report.Time{Runtime: d.name, Threads: d.o.Threads, Precision: d.o.Precision}
+	o.Runtime = report.Time{Runtime: runtimeName(d.name), Threads: d.o.Threads, Precision: d.o.Precision}
 	return d, nil
 }
 
