@@ -6,7 +6,7 @@ ORT := $(DEPS)/node_modules/onnxruntime-node/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export CGO_ENABLED = 0
 
-.PHONY: all static demo bench test check torch onnxruntime jpeg-tools emulator fuzz clean
+.PHONY: all static demo bench test kills check torch onnxruntime jpeg-tools emulator fuzz clean
 
 all: ultrafast
 
@@ -60,6 +60,10 @@ emulator:
 test: torch onnxruntime jpeg-tools emulator check
 	go test ./...
 	CGO_ENABLED=1 go test -race -short ./...
+
+# A compression that is killed twenty times ends as one that is not.
+kills: torch
+	go test ./cmd/ultrafast -run TestCompressKilled -v -kills 20
 
 check: static
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

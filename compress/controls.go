@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ultrafast/graph"
+	"ultrafast/prune"
 	"ultrafast/train"
 	"ultrafast/yolo"
 )
@@ -12,7 +13,8 @@ import (
 // finalRate is the share of lr0 in the last training: its weights are good already.
 const finalRate = 0.5
 
-// final trains what the rounds left by the whole recipe, with the parent as teacher.
+// final trains what the rounds left by the whole recipe, with the parent as teacher. Where
+// that made it no better, it stays as it was.
 func (r *run) final(ctx context.Context) error {
 	rounds, parent, err := r.before()
 	if err != nil {
@@ -26,7 +28,7 @@ func (r *run) final(ctx context.Context) error {
 	if err := r.distil(&c); err != nil {
 		return err
 	}
-	return r.contestant(ctx, "final training", "final", g, c, &rounds.Cost, parent.Epochs+rounds.Epochs+r.job.Epochs)
+	return r.contestant(ctx, "final training", "final", g, c, parent.Epochs+rounds.Epochs+r.job.Epochs, rounds.last())
 }
 
 // scratch trains the shape that the rounds found from random weights, for as many epochs as
@@ -45,7 +47,7 @@ func (r *run) scratch(ctx context.Context) error {
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	c := train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent), NoAutoAnchor: true}
-	return r.contestant(ctx, "control: from scratch", "scratch", g, c, &rounds.Cost, epochs)
+	return r.contestant(ctx, "control: from scratch", "scratch", g, c, epochs, nil)
 }
 
 // thin trains the widest YOLOv5n that costs no more than the child, as long.
@@ -54,68 +56,89 @@ func (r *run) thin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, width, err := r.thinnest(ctx, r.target.of(rounds.Cost)*r.target.slack())
+	width, err := r.thinWidth(rounds)
 	if err != nil {
 		return err
 	}
-	if g == nil {
-		r.log("no YOLOv5n is as small as the child, so there is no such control")
+	if width.Width == 0 {
+		r.log("there is no thin YOLOv5n to compare with", "why", width.Why)
 		return r.writeJSON("thin.json", Model{})
 	}
-	r.log("control", "YOLOv5n of width", width, "parameters", g.ParamCount())
+	g, err := r.thinModel(width.Width)
+	if err != nil {
+		return err
+	}
+	r.log("control", "YOLOv5n of width", width.Width, "parameters", g.ParamCount())
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
-	return r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, nil, epochs)
+	return r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, epochs, nil)
 }
 
-// thinnest returns the widest YOLOv5n within what the target counts, and its multiple of
-// channels; nil where the narrowest has more. It is searched for once: milliseconds differ
-// from one search to the next.
-func (r *run) thinnest(ctx context.Context, most float64) (*graph.Graph, float64, error) {
-	build := func(width float64) (*graph.Graph, error) {
-		cfg, err := yolo.Standard("yolov5n")
-		if err != nil {
-			return nil, err
-		}
-		cfg.Width = width
-		return yolo.New(cfg, r.data.Names, r.job.Seed)
+func (r *run) thinModel(width float64) (*graph.Graph, error) {
+	cfg, err := yolo.Standard("yolov5n")
+	if err != nil {
+		return nil, err
 	}
-	var found struct {
-		Width float64 `json:"width"` // 0 is none
-	}
+	cfg.Width = width
+	return yolo.New(cfg, r.data.Names, r.job.Seed)
+}
+
+// A thinWidth is the contents of thin-width.json: measured milliseconds are never the same
+// twice, so it is settled once.
+type thinWidth struct {
+	Width float64 `json:"width"` // the multiple of channels; 0 is none
+	Why   string  `json:"why"`   // there is none
+}
+
+// thinWidth finds the widest YOLOv5n that has no more than the child of what the target
+// counts. Milliseconds are measured, since a latency table of the parent need not have its
+// layers; where the device is not here the table has to.
+func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 	const file = "thin-width.json"
 	if r.done(file) {
-		if err := r.readJSON(file, &found); err != nil {
-			return nil, 0, err
+		return found, r.readJSON(file, &found)
+	}
+	child, err := r.readModel("final.json")
+	if err != nil {
+		return found, err
+	}
+	measured := r.limit.Quantity == prune.Milliseconds && r.o.Profile != nil
+	spent := func(g *graph.Graph) (float64, error) {
+		if measured {
+			return r.clocked(g)
 		}
-	} else {
-		const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
-		low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
-		for high-low > 1 {
-			mid := (low + high) / 2
-			g, err := build(float64(mid) * step)
-			if err != nil {
-				return nil, 0, err
-			}
-			c, err := r.cost(ctx, g)
-			if err != nil {
-				return nil, 0, err
-			}
-			if r.target.of(c) <= most {
-				low = mid
-			} else {
-				high = mid
-			}
+		c, err := r.cost(g)
+		return r.spent(c), err
+	}
+	most := r.spent(rounds.Cost)
+	if measured {
+		most = child.Measured
+	}
+	const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
+	low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
+	for high-low > 1 {
+		mid := (low + high) / 2
+		g, err := r.thinModel(float64(mid) * step)
+		if err != nil {
+			return found, err
 		}
-		found.Width = float64(low) * step
-		if err := r.writeJSON(file, found); err != nil {
-			return nil, 0, err
+		v, err := spent(g)
+		if err != nil && r.o.Profile == nil {
+			found.Why, low = err.Error(), 0
+			break
+		}
+		if err != nil {
+			return found, err
+		}
+		if v <= most {
+			low = mid
+		} else {
+			high = mid
 		}
 	}
-	if found.Width == 0 {
-		return nil, 0, nil
+	if found.Width = float64(low) * step; low == 0 && found.Why == "" {
+		found.Why = "none is as small as the child"
 	}
-	g, err := build(found.Width)
-	return g, found.Width, err
+	return found, r.writeJSON(file, found)
 }
 
 // before is what the trainings at the end begin with.
@@ -130,11 +153,12 @@ func (r *run) before() (*Rounds, *Model, error) {
 
 // recipe is what all of them are trained by, but for the learning rate.
 func (r *run) recipe(rounds *Rounds, parent *Model) train.Hyp {
-	return lighter(r.hyp, float64(rounds.Cost.Parameters)/float64(parent.Parameters))
+	return lighter(r.hyp, float64(rounds.Cost.Params)/float64(parent.Params))
 }
 
-// contestant trains one of those that may be handed out, and measures it.
-func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Graph, c train.Config, known *Cost, epochs int) error {
+// contestant trains one of those that may be handed out, and measures it. before, unless it
+// is nil, is what stays where the training made it worse.
+func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Graph, c train.Config, epochs int, before *Model) error {
 	g, err := r.train(ctx, name, folder, g, c)
 	if err != nil {
 		return err
@@ -143,9 +167,13 @@ func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Grap
 	if err := r.save(file, g); err != nil {
 		return err
 	}
-	m, err := r.measure(ctx, name, file, g, known)
+	m, err := r.measure(ctx, name, file, g)
 	if err != nil {
 		return err
+	}
+	if before != nil && before.points() > m.points() {
+		r.log("the training made it worse, so it stays as it was", "of", name, "mAP50-95", before.Accuracy.MAP5095, "after", m.Accuracy.MAP5095)
+		m = before
 	}
 	m.Epochs = epochs
 	return r.writeJSON(folder+".json", m)

@@ -9,10 +9,11 @@
 //	log.txt                  everything that was said
 //	estimate.json            the plan: trainings, what they will take, what is to come out
 //	baseline/                a training, where there was no model or one of other classes
-//	parent.json .safetensors what is made small, and its numbers
+//	parent.safetensors .json what is made small, and its numbers
 //	anchors.safetensors      the same with anchors that fit
 //	trim.safetensors         the same without the levels that no label uses
-//	round-1/ round-1-again/  cut.safetensors, the training after it, verdict.json
+//	latency.csv              where the target is milliseconds: what layers take on the device
+//	round-1/ round-1-again/  ready.safetensors, plan.yaml, cut.safetensors, tuned.safetensors, verdict.json
 //	rounds.json              what the rounds came to
 //	final/ scratch/ thin/    trainings: of what was cut, and of the two controls
 //	final.json …             and what they are worth

@@ -1,9 +1,11 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +18,19 @@ import (
 
 // An Estimate is the plan of a run before it, the contents of estimate.json.
 type Estimate struct {
-	Parent  Cost    `json:"parent"`
-	Child   Cost    `json:"child"` // cut to the target at once; the rounds may end elsewhere
-	Steps   []Step  `json:"steps"` // trainings, in order
-	Seconds float64 `json:"seconds"`
-	Pace    Pace    `json:"pace"`
+	Parent  prune.Cost `json:"parent"`
+	Child   prune.Cost `json:"child"` // cut to the target at once; the rounds may end elsewhere
+	Steps   []Step     `json:"steps"` // trainings, in order
+	Seconds float64    `json:"seconds"`
+	Pace    Pace       `json:"pace"`
 }
 
 // A Step is one training.
 type Step struct {
 	Name    string  `json:"name"`
 	Epochs  int     `json:"epochs"`
-	GFLOP   float64 `json:"gflop"` // of its network
+	GFLOP   float64 `json:"gflop"`  // of its network
+	Taught  bool    `json:"taught"` // with a teacher
 	Seconds float64 `json:"seconds"`
 }
 
@@ -43,6 +46,11 @@ func Plan(ctx context.Context, job Job, data *dataset.Data, o Options) (*Estimat
 	if err != nil {
 		return nil, err
 	}
+	if r.limit.Quantity == prune.Milliseconds {
+		if err := r.measureLatency(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return r.estimated(ctx)
 }
 
@@ -53,7 +61,7 @@ func (r *run) estimate(ctx context.Context) error {
 	}
 	r.plan = e
 	r.state.Left = e.Seconds
-	r.log("the plan", "now", e.Parent.String(), "to be", e.Child.String(), "trainings", len(e.Steps), "about", seconds(e.Seconds))
+	r.log("the plan", "now", say(e.Parent), "to be", say(e.Child), "trainings", len(e.Steps), "about", seconds(e.Seconds))
 	return r.writeJSON("estimate.json", e)
 }
 
@@ -67,7 +75,7 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 		return nil, err
 	}
 	e := &Estimate{}
-	if e.Parent, err = r.cost(ctx, g); err != nil {
+	if e.Parent, err = r.cost(g); err != nil {
 		return nil, err
 	}
 	trim := g
@@ -76,17 +84,23 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 			return nil, err
 		}
 	}
-	trimCost, err := r.cost(ctx, trim)
+	trimCost, err := r.cost(trim)
 	if err != nil {
 		return nil, err
 	}
-	at, goal := r.target.of(trimCost), r.target.goal(e.Parent)
+	at, goal := r.spent(trimCost), r.goal(e.Parent)
 	small, rounds := trim, 0
-	if e.Child = trimCost; at > goal*r.target.slack() {
+	if e.Child = trimCost; !r.met(trimCost, goal) {
 		rounds = roundsTo(at, goal)
-		if small, e.Child, err = r.cutTo(ctx, trim, goal, prune.L2); err != nil {
+		if _, small, e.Child, err = r.cutTo(trim, goal/at, prune.Target{Blocks: goal < blocksBelow*r.spent(e.Parent)}); err != nil {
 			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
 		}
+	}
+	if e.Parent.Ms, err = r.shown(e.Parent, g); err != nil {
+		return nil, err
+	}
+	if e.Child.Ms, err = r.shown(e.Child, small); err != nil {
+		return nil, err
 	}
 	if e.Pace.Parent, err = r.pace(ctx, g); err != nil {
 		return nil, err
@@ -98,56 +112,67 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	return e, nil
 }
 
+// shown are the milliseconds of a network, predicted or, without a table, measured.
+func (r *run) shown(c prune.Cost, g *graph.Graph) (float64, error) {
+	if c.Ms > 0 {
+		return c.Ms, nil
+	}
+	return r.clocked(g)
+}
+
 // schedule lists the trainings. What a picture takes is taken for linear in the GFLOP of
 // its network, between the two that were measured; one of the validation, which only goes
-// forward, counts a third.
+// forward, counts a third, and so does a picture of the teacher.
 func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures float64) {
-	add := func(name string, epochs int, gflop float64) {
+	add := func(name string, epochs int, gflop float64, taught bool) {
 		share := 1.0
 		if e.Parent.GFLOP > e.Child.GFLOP {
 			share = (gflop - e.Child.GFLOP) / (e.Parent.GFLOP - e.Child.GFLOP)
 		}
 		each := e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
-		s := Step{name, epochs, gflop, each * float64(epochs) * pictures}
+		if taught {
+			each += e.Pace.Parent / 3
+		}
+		s := Step{Name: name, Epochs: epochs, GFLOP: gflop, Taught: taught, Seconds: each * float64(epochs) * pictures}
 		e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds
 	}
 	all := epochs
 	if baseline {
-		add("baseline", epochs, e.Parent.GFLOP)
+		add("baseline", epochs, e.Parent.GFLOP, false)
 		all += epochs
 	}
 	for n := 1; n <= rounds; n++ {
-		each := roundEpochs(epochs)
-		all += each
+		before, after := readyEpochs(epochs), roundEpochs(epochs)
+		all += before + after
 		v := Round{Number: n, Attempt: 1}
-		add(v.Name(), each, trim*math.Pow(e.Child.GFLOP/trim, float64(n)/float64(rounds)))
+		wide := trim * math.Pow(e.Child.GFLOP/trim, float64(n-1)/float64(rounds))
+		add(v.Name()+preparing, before, wide, true)
+		add(v.Name(), after, wide*math.Pow(e.Child.GFLOP/trim, 1/float64(rounds)), true)
 	}
-	add("final training", epochs, e.Child.GFLOP)
-	add("control: from scratch", all, e.Child.GFLOP)
-	add("control: thin YOLOv5", all, e.Child.GFLOP)
+	add("final training", epochs, e.Child.GFLOP, true)
+	add("control: from scratch", all, e.Child.GFLOP, false)
+	add("control: thin YOLOv5", all, e.Child.GFLOP, false)
 }
 
 // left is how many seconds a run has to go, by the plan and the pace of the training at
-// work.
+// work: the later ones are taken to be as much slower or faster than planned, those with a
+// teacher and those without each by their own.
 func (r *run) left(name string, p train.Progress) float64 {
 	left := p.Left.Seconds()
-	name = strings.TrimSuffix(name, again)
 	if r.plan == nil {
 		return left
 	}
-	for i, s := range r.plan.Steps {
-		if s.Name != name {
-			continue
-		}
-		later := 0.0
-		for _, s := range r.plan.Steps[i+1:] {
-			later += s.Seconds
-		}
-		togo := float64(p.Epochs-p.Epoch+1) * s.Seconds / float64(max(s.Epochs, 1))
-		if togo > 0 {
-			later *= min(max(left/togo, 0.2), 5) // as much slower or faster as this one goes
-		}
-		return left + later
+	at := slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
+	if at < 0 {
+		return left
+	}
+	s := r.plan.Steps[at]
+	if !p.Validating && p.Validated == nil && p.Step < p.Steps {
+		togo := float64(p.Epochs-p.Epoch) + 1 - float64(p.Step)/float64(p.Steps)
+		r.slower[s.Taught] = min(max(left*float64(max(s.Epochs, 1))/(togo*max(s.Seconds, 1e-9)), 0.1), 20)
+	}
+	for _, s := range r.plan.Steps[at+1:] {
+		left += s.Seconds * cmp.Or(r.slower[s.Taught], 1)
 	}
 	return left
 }

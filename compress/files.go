@@ -76,7 +76,12 @@ func (r *run) save(name string, g *graph.Graph) error {
 	return safetensors.Save(r.path(name), &safetensors.File{Graph: g})
 }
 
+// open reads a network of the run. Its name may come from one of the run's files, and no
+// file may lead out of the folder.
 func (r *run) open(name string) (*graph.Graph, error) {
+	if !filepath.IsLocal(name) {
+		return nil, fmt.Errorf("%s: names %q, which is no file of the run's", r.dir, name)
+	}
 	f, err := safetensors.Open(r.path(name))
 	if err != nil {
 		return nil, err
@@ -85,6 +90,8 @@ func (r *run) open(name string) (*graph.Graph, error) {
 }
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+var errAtWork = errors.New("is at work in another process")
 
 // lockFile is held by the process that a run is at work in.
 const lockFile = ".lock"

@@ -24,9 +24,12 @@ type Job struct {
 	Cfg         string  `json:"cfg"`          // what a model that has to be trained is like; empty with Weights
 	Data        string  `json:"data"`         // absolute
 	DataHash    string  `json:"data_hash"`    // see HashData
-	Target      string  `json:"target"`       // as ParseTarget reads it
-	MaxDrop     float64 `json:"max_drop"`     // points of mAP50-95 that it may cost
-	Width       int     `json:"width"`        // of the network's input on the device; training sees squares of the longer side
+	Target      string  `json:"target"`       // as prune.ParseLimit reads it
+	Runtime     string  `json:"runtime"`      // what milliseconds are measured in; empty with Table
+	Table       string  `json:"table"`        // a latency table of another device, absolute; empty measures here
+	TableHash   string  `json:"table_hash"`
+	MaxDrop     float64 `json:"max_drop"` // points of mAP50-95 that it may cost
+	Width       int     `json:"width"`    // of the network's input on the device; training sees squares of the longer side
 	Height      int     `json:"height"`
 	Epochs      int     `json:"epochs"` // of a full training; a round's are a part of it
 	Batch       int     `json:"batch"`
@@ -63,6 +66,8 @@ func (j Job) Differences(was Job) []string {
 		switch name {
 		case "weights_hash":
 			all = append(all, fmt.Sprintf("the model in %s is another one than it was", j.Weights))
+		case "table_hash":
+			all = append(all, fmt.Sprintf("the latencies in %s are others than they were", j.Table))
 		case "data_hash":
 			all = append(all, fmt.Sprintf("the pictures or labels of %s are others than they were", j.Data))
 		case "hyp":

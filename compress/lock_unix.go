@@ -8,20 +8,27 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
-// lock makes a run this process's, until release or until the process ends, however it does.
+// lock makes a run this process's, until release or until the process ends, however it
+// does. The error is errAtWork where it is another's.
 func lock(dir string) (release func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("the run in %s is at work in another process", dir)
+	for tries := 1; ; tries++ {
+		switch err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case err == nil:
+			return func() { f.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		case tries == 5:
+			f.Close()
+			return nil, fmt.Errorf("the run in %s %w", dir, errAtWork)
 		}
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		time.Sleep(20 * time.Millisecond) // somebody may only be asking
 	}
-	return func() { f.Close() }, nil
 }

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -8,44 +9,59 @@ import (
 	"ultrafast/box"
 	"ultrafast/graph"
 	"ultrafast/onnx"
+	"ultrafast/prune"
 	"ultrafast/report"
 	"ultrafast/train"
 )
 
-// A Cost is what a model takes on the device, for one picture of the job's size.
-type Cost struct {
-	Parameters   int     `json:"parameters"`
-	GFLOP        float64 `json:"gflop"`
-	Bytes        int64   `json:"bytes"`        // of the ONNX file in fp32
-	Milliseconds float64 `json:"milliseconds"` // of the network in Options.Time
-}
-
-func (c Cost) String() string {
-	return fmt.Sprintf("%d parameters, %.2f GFLOP, %.2f MB, %.2f ms", c.Parameters, c.GFLOP, float64(c.Bytes)/1e6, c.Milliseconds)
-}
-
 // A Model is one that was measured: the contents of parent.json and its like.
 type Model struct {
-	File string `json:"file"` // within the run's folder
-	Cost
-	Epochs   int              `json:"epochs"` // that it was trained for in this run, in all
-	Accuracy *report.Accuracy `json:"accuracy"`
+	File       string           `json:"file"` // within the run's folder
+	prune.Cost                  // for a picture of the job's size; Ms is what a latency table predicts
+	Measured   float64          `json:"measured"` // milliseconds; 0 where the device is not here
+	Epochs     int              `json:"epochs"`   // that it was trained for in this run, in all
+	Accuracy   *report.Accuracy `json:"accuracy"`
 }
 
 // points is mAP50-95 in points, 0 to 100.
 func (m Model) points() float64 { return 100 * float64(m.Accuracy.MAP5095) }
 
-// cost measures what g takes.
-func (r *run) cost(ctx context.Context, g *graph.Graph) (c Cost, err error) {
-	c.Parameters = g.ParamCount()
-	if c.GFLOP, err = g.GFLOP(r.job.Width, r.job.Height); err != nil {
-		return c, err
+// Milliseconds are the measured ones or, where the device is not here, those predicted.
+func (m Model) Milliseconds() float64 { return cmp.Or(m.Measured, m.Ms) }
+
+// cost says what g takes. Milliseconds are there only if the target is in them, and are
+// those that the latency table predicts: they are the same each time, as measured ones never
+// are, and the cut goes by them.
+func (r *run) cost(g *graph.Graph) (prune.Cost, error) {
+	if r.clock == nil { // not a nil pointer in an interface
+		return prune.CostOf(g, nil, r.job.Width, r.job.Height)
 	}
-	if c.Bytes, err = onnx.Size(g, r.exportOptions()); err != nil {
-		return c, err
+	return prune.CostOf(g, r.clock, r.job.Width, r.job.Height)
+}
+
+// clocked measures the milliseconds of g on the device: the least of a few times, since
+// whatever else a machine does makes it slower. It is 0 where the device is not here.
+func (r *run) clocked(g *graph.Graph) (float64, error) {
+	if r.o.Profile == nil {
+		return 0, nil
 	}
-	c.Milliseconds, err = r.o.Time(ctx, g, r.job.Width, r.job.Height)
-	return c, err
+	least := math.Inf(1)
+	for range 3 {
+		p, err := r.o.Profile(g)
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, p.Ms)
+	}
+	return least, nil
+}
+
+func say(c prune.Cost) string {
+	s := fmt.Sprintf("%d parameters, %.3g GFLOP, %.2f MB", c.Params, c.GFLOP, float64(c.Bytes)/1e6)
+	if c.Ms > 0 {
+		s += fmt.Sprintf(", %.2f ms", c.Ms)
+	}
+	return s
 }
 
 func (r *run) exportOptions() onnx.WriteOptions {
@@ -68,14 +84,17 @@ func (r *run) validate(ctx context.Context, what string, g *graph.Graph) (box.Re
 	return v.Report, err
 }
 
-// measure is both. A cost that is known already is taken as it is: milliseconds are never
-// the same twice, and what has one shape is to have one number.
-func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph, known *Cost) (*Model, error) {
+// measure is all of them.
+func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*Model, error) {
 	m := &Model{File: file}
 	var err error
-	if known != nil {
-		m.Cost = *known
-	} else if m.Cost, err = r.cost(ctx, g); err != nil {
+	if m.Cost, err = r.cost(g); err != nil && r.o.Profile != nil { // a latency table of the parent need not have the layers of another network
+		m.Cost, err = prune.CostOf(g, nil, r.job.Width, r.job.Height)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Measured, err = r.clocked(g); err != nil {
 		return nil, err
 	}
 	found, err := r.validate(ctx, what, g)
@@ -83,7 +102,7 @@ func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph, kn
 		return nil, err
 	}
 	m.Accuracy = report.AccuracyOf(g.Names, found)
-	r.log("measured", "what", what, "cost", m.Cost.String(), "mAP50", round4(found.MAP50), "mAP50-95", round4(found.MAP5095))
+	r.log("measured", "what", what, "cost", say(m.Cost), "measured ms", round4(m.Measured), "mAP50", round4(found.MAP50), "mAP50-95", round4(found.MAP5095))
 	return m, nil
 }
 

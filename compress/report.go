@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -48,6 +49,9 @@ func (r *run) lines() []string {
 	if r.hyp != train.DefaultHyp() {
 		made += " --hyp " + quote(r.path("hyp.yaml"))
 	}
+	if runtime := cmp.Or(j.Table, j.Runtime); runtime != "native" {
+		made += " --runtime " + quote(runtime)
+	}
 	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
 	return []string{
 		made + " -o " + quote(r.dir),
@@ -92,10 +96,15 @@ func (r *run) report(ctx context.Context) error {
 		if m.Model == nil || m.Accuracy == nil {
 			continue
 		}
-		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: m.Bytes,
-			Parameters: m.Parameters, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
-			Times: []report.Time{{Runtime: "native", Threads: runtime.GOMAXPROCS(0), Precision: "fp32", Milliseconds: report.Number(m.Milliseconds),
-				Q1: report.Unknown(), Q3: report.Unknown()}}})
+		st, err := os.Stat(r.path(m.File))
+		if err != nil {
+			return err
+		}
+		time := r.o.Runtime
+		time.Milliseconds, time.Q1, time.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
+		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: st.Size(),
+			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
+			Times: []report.Time{time}})
 	}
 	c.Rounds = reportRounds(found)
 	if c.Plan, err = r.widths(found); err != nil {
@@ -104,7 +113,17 @@ func (r *run) report(ctx context.Context) error {
 	if c.Curves, err = r.curves(found); err != nil {
 		return err
 	}
-	return r.writeJSON("report.json", c)
+	if c.Pictures, err = r.examples(ctx); err != nil {
+		return err
+	}
+	if c.Layers, err = r.layers(found); err != nil {
+		return err
+	}
+	if r.o.Profile == nil {
+		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table: the device is not here."
+	}
+	c.Missing[report.PartRuntime] = "Measure another runtime beside this one by ultrafast benchmark."
+	return report.WriteCompression(r.dir, c)
 }
 
 // notes is what a reader has to know.
@@ -120,7 +139,7 @@ func (r *run) notes(found *Result) []string {
 		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
 	}
 	if found.Thin != nil && found.Thin.Accuracy == nil {
-		notes = append(notes, "no YOLOv5n is as small as this, so there is no thin one beside it")
+		notes = append(notes, "there is no thin YOLOv5n beside it: see log.txt")
 	}
 	return notes
 }
@@ -132,9 +151,12 @@ func reportRounds(found *Result) []report.Round {
 			Epochs: v.Epochs, RolledBack: !v.Kept, Why: v.Why, Seconds: report.Number(v.Seconds),
 			GFLOP: report.Unknown(), Milliseconds: report.Unknown(), AfterTraining: report.Unknown()}
 		if v.Model != nil {
+			if v.Model.Ms > 0 {
+				row.Predicted = report.Number(v.Model.Ms)
+			}
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.Score, v.Epochs)
-			row.Parameters, row.GFLOP = v.Model.Parameters, report.Number(v.Model.GFLOP)
-			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds), v.Model.Accuracy.MAP5095
+			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
+			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds()), v.Model.Accuracy.MAP5095
 		}
 		all = append(all, row)
 	}
@@ -173,7 +195,7 @@ func (r *run) widths(found *Result) ([]report.PlanRow, error) {
 func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	trainings := [][2]string{{"baseline", "baseline"}}
 	for _, v := range found.Rounds {
-		trainings = append(trainings, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
+		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
 	}
 	trainings = append(trainings, [2]string{contestants[0].name, "final"}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
 	var all []report.LearningCurve

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,9 +62,10 @@ func ReadResult(dir string) (*Result, error) {
 	r.Finished = err == nil
 	if !r.Finished {
 		release, err := lock(dir)
-		if r.AtWork = err != nil; !r.AtWork {
+		if err == nil {
 			release()
 		}
+		r.AtWork = errors.Is(err, errAtWork)
 	}
 	return r, nil
 }

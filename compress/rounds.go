@@ -6,17 +6,22 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"ultrafast/graph"
+	"ultrafast/prune"
 	"ultrafast/train"
 )
 
 // What a round is.
 const (
 	roundKeep = 0.7  // of what the target counts stays in a round, or somewhat more
-	roundRate = 0.15 // share of lr0 in the training after a cut
-	roundPart = 0.15 // share of a full training's epochs
+	roundRate = 0.15 // share of lr0 in its trainings
+	readyPart = 0.05 // share of a full training's epochs that prepare the cut
+	roundPart = 0.15 // and of those after it
+	groupRate = 3e-4 // of the group decay that prepares it
 	attempts  = 2    // of which the second cuts half and trains twice as long
 )
 
@@ -25,9 +30,11 @@ type Round struct {
 	Number   int     `json:"number"`
 	Attempt  int     `json:"attempt"` // from 1
 	Folder   string  `json:"folder"`
-	From     string  `json:"from"`  // the network that was cut
-	Goal     float64 `json:"goal"`  // of what the target counts
-	Score    string  `json:"score"` // by which channels left; empty where none could
+	From     string  `json:"from"`   // the network that was cut
+	Goal     float64 `json:"goal"`   // of what the target counts
+	Share    float64 `json:"share"`  // that is of what From has
+	Blocks   bool    `json:"blocks"` // whole ones might leave
+	Score    string  `json:"score"`  // by which channels left; empty where none could
 	Before   float64 `json:"before"`
 	AfterCut float64 `json:"after_cut"` // points of mAP50-95, statistics measured anew
 	Model    *Model  `json:"model"`     // after the training; nil where nothing could be cut
@@ -40,21 +47,38 @@ type Round struct {
 
 // Rounds are the contents of rounds.json.
 type Rounds struct {
-	All     []Round `json:"all"` // in order, those that were rolled back too
-	File    string  `json:"file"`
-	Cost    Cost    `json:"cost"`   // of that network
-	Epochs  int     `json:"epochs"` // of the rounds that were kept
-	Reached bool    `json:"reached"`
-	Why     string  `json:"why"` // it ended
+	All       []Round    `json:"all"` // in order, those that were rolled back too
+	File      string     `json:"file"`
+	Cost      prune.Cost `json:"cost"`   // of that network
+	Epochs    int        `json:"epochs"` // of the rounds that were kept
+	Reached   bool       `json:"reached"`
+	Corrected int        `json:"corrected"` // how often measured milliseconds made the goal tighter
+	Why       string     `json:"why"`       // it ended
 }
 
-// slack is what measured milliseconds may be above a target: they are never the same twice.
-func (t Target) slack() float64 {
-	if t.Kind == Latency {
-		return 1.02
+// last is the network that the rounds left; nil where it is the trimmed parent.
+func (all *Rounds) last() *Model {
+	for _, v := range slices.Backward(all.All) {
+		if v.Kept {
+			return v.Model
+		}
 	}
-	return 1 + 1e-9
+	return nil
 }
+
+// spent is what the target counts of a cost.
+func (r *run) spent(c prune.Cost) float64 { return r.limit.Quantity.Of(c) }
+
+// goal is how much of it the result may have.
+func (r *run) goal(parent prune.Cost) float64 {
+	if r.limit.Share > 0 {
+		return r.limit.Share * r.spent(parent)
+	}
+	return r.limit.Most
+}
+
+// met reports whether a goal is, but for the last bits.
+func (r *run) met(c prune.Cost, goal float64) bool { return r.spent(c) <= goal*(1+1e-9) }
 
 // next is how far the coming round goes, so that all that are left cut as much.
 func next(at, goal float64) float64 {
@@ -66,8 +90,11 @@ func roundsTo(at, goal float64) int {
 	return max(1, int(math.Ceil(math.Log(goal/at)/math.Log(roundKeep)-1e-9)))
 }
 
-// roundEpochs is how long a round trains.
-func roundEpochs(epochs int) int { return max(1, int(math.Round(roundPart*float64(epochs)))) }
+// readyEpochs is how long a round prepares its cut, roundEpochs how long it trains after it.
+func readyEpochs(epochs int) int { return part(readyPart, epochs) }
+func roundEpochs(epochs int) int { return part(roundPart, epochs) }
+
+func part(share float64, epochs int) int { return max(1, int(math.Round(share*float64(epochs)))) }
 
 // rounds cuts and trains by turns until the target is met or the budget is not.
 func (r *run) rounds(ctx context.Context) error {
@@ -80,15 +107,21 @@ func (r *run) rounds(ctx context.Context) error {
 		return err
 	}
 	all := Rounds{File: "trim.safetensors"}
-	if err := r.remember("trim.json", &all.Cost, func() (Cost, error) { return r.cost(ctx, g) }); err != nil {
+	if all.Cost, err = r.cost(g); err != nil {
 		return err
 	}
-	goal, before := r.target.goal(parent.Cost), parent.points()
+	goal, before := r.goal(parent.Cost), parent.points()
 	for n := 1; ; n++ {
-		at := r.target.of(all.Cost)
-		if all.Reached = at <= goal*r.target.slack(); all.Reached {
-			all.Why = "the target is met"
-			break
+		at := r.spent(all.Cost)
+		if r.met(all.Cost, goal) {
+			var tighter float64
+			if tighter, err = r.reached(&all, parent, goal); err != nil {
+				return err
+			}
+			if tighter == 0 {
+				break
+			}
+			goal = tighter
 		}
 		var last Round
 		for attempt := 1; attempt <= attempts; attempt++ {
@@ -96,7 +129,8 @@ func (r *run) rounds(ctx context.Context) error {
 			if attempt > 1 {
 				to = math.Sqrt(at * to)
 			}
-			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Before: before}
+			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Share: to / at, Before: before,
+				Blocks: goal < blocksBelow*r.spent(parent.Cost)}
 			if err := r.round(ctx, parent, &last); err != nil {
 				return fmt.Errorf("round %d: %w", n, err)
 			}
@@ -107,15 +141,18 @@ func (r *run) rounds(ctx context.Context) error {
 		}
 		if !last.Kept {
 			all.Why = fmt.Sprintf("round %d was rolled back: %s; the best reachable within %v points is %s",
-				n, last.Why, r.job.MaxDrop, r.target.say(at))
+				n, last.Why, r.job.MaxDrop, r.limit.Quantity.Format(at))
 			break
 		}
 		all.File, all.Cost, before = last.Model.File, last.Model.Cost, last.Model.points()
 		all.Epochs += last.Epochs
 	}
-	r.log("rounds end", "why", all.Why, "left", r.target.say(r.target.of(all.Cost)))
+	r.log("rounds end", "why", all.Why, "left", r.limit.Quantity.Format(r.spent(all.Cost)))
 	return r.writeJSON("rounds.json", all)
 }
+
+// preparing is behind the name of the training before a cut.
+const preparing = ", before the cut"
 
 // again is behind the name of a second attempt.
 const again = " again"
@@ -144,7 +181,8 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	}
 	file := func(name string) string { return filepath.Join(v.Folder, name) }
 	err := r.stages(ctx, []stage{
-		{v.Name() + ": cut", []string{v.From}, file("cut.json"), func(ctx context.Context) error { return r.cut(ctx, v) }},
+		{v.Name() + ": regularisation", []string{v.From}, file("ready.safetensors"), func(ctx context.Context) error { return r.regularise(ctx, v) }},
+		{v.Name() + ": cut", []string{file("ready.safetensors")}, file("cut.json"), func(ctx context.Context) error { return r.cut(ctx, v) }},
 		{v.Name() + ": training", []string{file("cut.json")}, file("tuned.json"), func(ctx context.Context) error { return r.tune(ctx, v) }},
 	})
 	if err != nil {
@@ -160,7 +198,7 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 		if v.Model, err = r.readModel(file("tuned.json")); err != nil {
 			return err
 		}
-		v.Epochs, v.Drop = v.Model.Epochs, parent.points()-v.Model.points()
+		v.Epochs, v.Drop = readyEpochs(r.job.Epochs)+v.Model.Epochs, parent.points()-v.Model.points()
 		v.Kept = v.Drop <= r.job.MaxDrop
 		v.Why = fmt.Sprintf("%.2f points of mAP50-95 below the parent, %v are allowed", v.Drop, r.job.MaxDrop)
 		if v.Drop < 0 {
@@ -170,6 +208,37 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	v.Seconds = time.Since(start).Seconds()
 	r.log(v.Name(), "kept", v.Kept, "why", v.Why)
 	return r.writeJSON(verdict, v)
+}
+
+// regularise pushes the channels that matter least towards zero before they are cut. A
+// second attempt has that behind it.
+func (r *run) regularise(ctx context.Context, v *Round) error {
+	out := filepath.Join(v.Folder, "ready.safetensors")
+	if v.Attempt > 1 {
+		first := *v
+		first.Attempt = 1
+		g, err := r.open(filepath.Join(first.folder(), "ready.safetensors"))
+		if err != nil {
+			return err
+		}
+		return r.save(out, g)
+	}
+	g, err := r.open(v.From)
+	if err != nil {
+		return err
+	}
+	c := train.Config{Epochs: readyEpochs(r.job.Epochs), Hyp: gentle(r.hyp, roundRate), NoAutoAnchor: true,
+		Penalty: func(_ int, live *graph.Graph) (train.Penalty, error) {
+			f, err := prune.GroupDecay(live, groupRate)
+			return train.Penalty{L2: f}, err
+		}}
+	if err := r.distil(&c); err != nil {
+		return err
+	}
+	if g, err = r.train(ctx, v.Name()+preparing, filepath.Join(v.Folder, "regularisation"), g, c); err != nil {
+		return err
+	}
+	return r.save(out, g)
 }
 
 // tune trains what a cut left, with the parent as teacher.
@@ -198,7 +267,7 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	if err := r.save(file, g); err != nil {
 		return err
 	}
-	m, err := r.measure(ctx, v.Name(), file, g, &c.Cost)
+	m, err := r.measure(ctx, v.Name(), file, g)
 	if err != nil {
 		return err
 	}
@@ -206,16 +275,56 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	return r.writeJSON(out, m)
 }
 
-// remember reads what a file of the run holds, or makes and writes it.
-func (r *run) remember(file string, c *Cost, make func() (Cost, error)) (err error) {
+// nearly is how far measured milliseconds may be above the target, and corrections how
+// often the rounds go on because they were not.
+const (
+	nearly      = 1.05
+	corrections = 2
+)
+
+// reached ends the rounds at a network that meets its goal. Where that is milliseconds on
+// a device that is here, they are measured, and if the table had promised too much, the
+// tighter goal is returned that is to make up for it; 0 otherwise.
+func (r *run) reached(all *Rounds, parent *Model, goal float64) (float64, error) {
+	all.Reached, all.Why = true, "the target is met"
+	if r.limit.Quantity != prune.Milliseconds || r.o.Profile == nil {
+		return 0, nil
+	}
+	g, err := r.open(all.File)
+	if err != nil {
+		return 0, err
+	}
+	var check struct {
+		Ms float64 `json:"measured"`
+	}
+	file := fmt.Sprintf("check-%d.json", all.Corrected) // measured once, or a run that goes on might end elsewhere
 	if r.done(file) {
-		return r.readJSON(file, c)
+		err = r.readJSON(file, &check)
+	} else if check.Ms, err = r.clocked(g); err == nil {
+		err = r.writeJSON(file, check)
 	}
-	if *c, err = make(); err != nil {
-		return err
+	if err != nil {
+		return 0, err
 	}
-	return r.writeJSON(file, c)
+	most := r.limit.Most
+	if r.limit.Share > 0 {
+		most = r.limit.Share * parent.Measured
+	}
+	if check.Ms <= nearly*most {
+		return 0, nil
+	}
+	if all.Corrected == corrections {
+		all.Reached, all.Why = false, fmt.Sprintf("the latency table promises %.2f ms, and they are %.2f: measure it anew on an idle machine", all.Cost.Ms, check.Ms)
+		return 0, nil
+	}
+	all.Corrected++
+	r.log("the latency table has promised too much, so the rounds go on", "predicted", round4(all.Cost.Ms), "measured", round4(check.Ms), "target", round4(most))
+	return min(goal, all.Cost.Ms) * most / check.Ms, nil
 }
 
 // distil makes the parent the teacher of a training.
-func (r *run) distil(c *train.Config) error { return nil }
+func (r *run) distil(c *train.Config) error {
+	g, err := r.open("anchors.safetensors") // with the anchors that its pupils have
+	c.Distill = &train.Distill{Teacher: g, Source: r.path("anchors.safetensors")}
+	return err
+}

@@ -10,6 +10,8 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/report"
 	"ultrafast/train"
 )
 
@@ -27,8 +29,11 @@ type Options struct {
 
 	// Predictor makes what validations run a network in, in fp32.
 	Predictor func(g *graph.Graph) (train.Predict, error)
-	// Time measures a network's milliseconds for a picture of w x h.
-	Time func(ctx context.Context, g *graph.Graph, w, h int) (float64, error)
+	// Profile runs a network on the device, for a picture of the job's size.
+	Profile func(g *graph.Graph) (prune.Profile, error)
+	Runtime report.Time // what Profile measures in: all but the milliseconds
+
+	Latency *prune.Latency // of Job.Table, where the device is not here; Profile is nil then
 
 	Log      *slog.Logger   // beside log.txt, where all goes; nil is only that
 	Progress func(Progress) // is told often, if not nil
@@ -38,20 +43,22 @@ type Options struct {
 type run struct {
 	dir    string
 	job    Job
-	target Target
+	limit  prune.Limit
 	hyp    train.Hyp
 	data   *dataset.Data
 	o      Options
 	state  State
-	plan   *Estimate    // nil before it is made
-	file   *slog.Logger // log.txt
+	plan   *Estimate        // nil before it is made
+	clock  *prune.Latency   // of latency.csv; nil without
+	slower map[bool]float64 // than planned, with a teacher and without; see left
+	file   *slog.Logger     // log.txt
 }
 
 func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	if err := job.check(); err != nil {
 		return nil, err
 	}
-	target, err := ParseTarget(job.Target)
+	limit, err := prune.ParseLimit(job.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +72,7 @@ func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	return &run{dir: dir, job: job, target: target, hyp: hyp, data: data, o: o}, nil
+	return &run{dir: dir, job: job, limit: limit, clock: o.Latency, slower: map[bool]float64{}, hyp: hyp, data: data, o: o}, nil
 }
 
 func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
@@ -113,6 +120,9 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	defer file.Close()
 	r.file = slog.New(slog.NewTextHandler(file, nil))
 	r.o.Log = slog.New(slog.NewMultiHandler(r.o.Log.Handler(), r.file.Handler()))
+	if err := r.openLatency(); err != nil {
+		return nil, err
+	}
 	if r.done("estimate.json") {
 		r.plan = &Estimate{}
 		if err := r.readJSON("estimate.json", r.plan); err != nil {

@@ -13,7 +13,11 @@ import (
 
 // way is all stages, in order.
 func (r *run) way() []stage {
-	return []stage{
+	var first []stage
+	if r.limit.Quantity == prune.Milliseconds {
+		first = []stage{{"latency", nil, "latency.csv", r.latency}} // what layers take: cuts for milliseconds go by it
+	}
+	return append(first, []stage{
 		{"estimate", nil, "estimate.json", r.estimate},                                           // first: what the rest will take
 		{"baseline", nil, "parent.safetensors", r.baseline},                                      // a model that knows the data's classes
 		{"parent", []string{"parent.safetensors"}, "parent.json", r.parent},                      // what it is worth: the drop is counted from here
@@ -28,7 +32,7 @@ func (r *run) way() []stage {
 		{"export", []string{"child.safetensors"}, "child.onnx", r.export},
 		{"commands", []string{"choice.json"}, "commands.txt", r.commands},
 		{"report", []string{"child.onnx", "choice.json", "commands.txt"}, "report.json", r.report},
-	}
+	}...)
 }
 
 // baseline puts the parent in place: the given model, trained on where it lacks a class of
@@ -74,7 +78,7 @@ func (r *run) parent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := r.measure(ctx, "parent", "parent.safetensors", g, nil)
+	m, err := r.measure(ctx, "parent", "parent.safetensors", g)
 	if err != nil {
 		return err
 	}

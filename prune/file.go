@@ -68,7 +68,7 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 		return nil, err
 	}
 	f := &File{Version: fileVersion, Model: Fingerprint(g), Target: target, Width: a.Width, Height: a.Height,
-		Score: cmp.Or(t.Score, DefaultScore), Order: map[string]string{}}
+		Score: cmp.Or(t.Score, L2), Order: map[string]string{}}
 	if a.guard > 0 && !math.IsInf(a.guard, 1) {
 		f.Guard = a.guard
 	}
@@ -96,7 +96,7 @@ func (f *File) Assess(g *graph.Graph, t Target) error {
 	}
 	score := f.Score
 	if score.NeedsEvidence() && t.Evidence == nil {
-		score = DefaultScore
+		score = L2
 	}
 	a, err := newAllocator(g, Target{Score: score, Evidence: t.Evidence, Width: f.Width, Height: f.Height, Clock: t.Clock, Table: t.Table})
 	if err != nil {

@@ -2,12 +2,16 @@ package prune
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 
 	"ultrafast/graph"
+	"ultrafast/tensor"
 )
 
-// A Score says how much a channel matters. The zero value means DefaultScore.
+// A Score says how much a channel matters. The zero value means L2.
 type Score string
 
 const (
@@ -27,8 +31,9 @@ const (
 	Fisher Score = "fisher"
 )
 
-// DefaultScore is what a cut goes by where nobody says otherwise.
-const DefaultScore = L2
+// DefaultScore is what a cut goes by where nobody says otherwise and there are pictures: the
+// best in docs/results/scores.md.
+const DefaultScore = Fisher
 
 // AllScores are all of them.
 var AllScores = []Score{L2, Gamma, Taylor, Fisher}
@@ -37,16 +42,16 @@ var AllScores = []Score{L2, Gamma, Taylor, Fisher}
 func (s Score) NeedsEvidence() bool { return s == Taylor || s == Fisher }
 
 // Scores gives a score for each channel of each group, of evidence where the score needs
-// it, which may be nil otherwise. Scores of weights are divided by the mean of their group,
-// so that a channel of the first layer can be compared with one of the last, whose weights
-// are of another size (isomorphic pruning, Fang et al., ECCV 2024). Those of gradients stay
-// as they are: they are in units of the loss everywhere, and that one group matters more
-// than another is what they know best. The error names a group with scores that are not
+// it, which may be nil otherwise. Scores of weights are divided by their mean over the groups
+// of a kind, so that a channel can be compared with others whose weights are of another size
+// (isomorphic pruning, Fang et al., ECCV 2024). Those of gradients stay as they are: they are
+// in units of the loss everywhere, and that one group matters more than another is what they
+// know best; docs/results/scores.md has what it costs to forget it. The error names a group with scores that are not
 // finite, or tells the names there are.
 func Scores(groups []*Group, s Score, e *Evidence) ([][]float64, error) {
 	var all [][]float64
 	switch s {
-	case L2:
+	case L2, "":
 		all = each(groups, l2)
 	case Gamma:
 		all = each(groups, gamma)
@@ -55,8 +60,6 @@ func Scores(groups []*Group, s Score, e *Evidence) ([][]float64, error) {
 		if all, err = e.of(groups, s); err != nil {
 			return nil, err
 		}
-	case "":
-		return Scores(groups, DefaultScore, e)
 	default:
 		return nil, fmt.Errorf("prune: there is no score %q, only %v", s, AllScores)
 	}
@@ -65,18 +68,55 @@ func Scores(groups []*Group, s Score, e *Evidence) ([][]float64, error) {
 			return nil, fmt.Errorf("prune: the weights around %s hold a number that is not finite, so its channels have no order", g.Name)
 		}
 	}
-	if s.NeedsEvidence() {
-		return all, nil
+	if !s.NeedsEvidence() {
+		normalise(groups, all)
 	}
-	for i := range all {
-		mean := mean(all[i])
+	return all, nil
+}
+
+// normalise makes the mean of every kind of group 1.
+func normalise(groups []*Group, all [][]float64) {
+	kinds := make([]string, len(groups))
+	sum, count := map[string]float64{}, map[string]float64{}
+	for i, g := range groups {
+		kinds[i] = g.kind()
+		for _, v := range all[i] {
+			sum[kinds[i]] += v
+			count[kinds[i]]++
+		}
+	}
+	for i := range groups {
+		mean := sum[kinds[i]] / count[kinds[i]]
 		for c := range all[i] {
 			if mean > 0 {
 				all[i][c] /= mean
 			}
 		}
 	}
-	return all, nil
+}
+
+// kind tells the ways in which a group's channels belong to nodes: the ops that make them or
+// take them in, and the sizes of their kernels.
+func (g *Group) kind() string {
+	type place struct {
+		of   *tensor.Tensor
+		axis int
+	}
+	seen, ways := map[place]bool{}, map[string]bool{}
+	for _, ch := range g.Channels {
+		for _, m := range ch.Members {
+			if seen[place{m.Tensor, m.Axis}] {
+				continue
+			}
+			seen[place{m.Tensor, m.Axis}] = true
+			way := fmt.Sprintf("%s/%d", m.Node.Op.Word(), m.Axis)
+			if len(m.Tensor.Shape) == 4 {
+				way += fmt.Sprint(m.Tensor.Shape[2:])
+			}
+			ways[way] = true
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(ways)), " ")
 }
 
 func each(groups []*Group, score func(*Group) []float64) [][]float64 {

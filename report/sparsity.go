@@ -24,7 +24,7 @@ type SparsityPoint struct {
 }
 
 // What a SparsityPoint is of: the sizes of batch norms' scales; those of channels' weights, of
-// which the mean in each group is 1; and what would be left of the accuracy after a cut.
+// which the mean in groups of a kind is 1; and what would be left of the accuracy after a cut.
 const (
 	SparsityGamma   = "gamma"
 	SparsityNorm    = "norm"
@@ -88,7 +88,7 @@ func WriteSparsity(path string, points []SparsityPoint) error {
 func Sparsity(path string, points []SparsityPoint) error {
 	row := []*plot.Plot{
 		bands("scales of batch norms", pointsOf(points, SparsityGamma)),
-		bands("weights of channels, mean of their group 1", pointsOf(points, SparsityNorm)),
+		bands("weights of channels, mean of their kind 1", pointsOf(points, SparsityNorm)),
 		fans("mAP50 after a cut", pointsOf(points, SparsityMAP50)),
 	}
 	return sideBySide(path, [][]*plot.Plot{row}, 16*vg.Inch, 5*vg.Inch)

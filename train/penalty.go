@@ -48,7 +48,7 @@ func (r *run) penalize() error {
 	if err != nil {
 		return err
 	}
-	p, err := r.c.Penalty(r.at.epochs, live)
+	p, err := r.c.Penalty(r.at.epochs, modelOf(live))
 	if err != nil {
 		return fmt.Errorf("penalty: %w", err)
 	}

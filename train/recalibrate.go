@@ -27,7 +27,7 @@ func Recalibrate(ctx context.Context, be Backend, g *graph.Graph, items []datase
 	if err != nil {
 		return nil, err
 	}
-	net, err := be.Load(g, LoadOptions{})
+	net, err := be.Load(g, LoadOptions{Alone: true})
 	if err != nil {
 		return nil, err
 	}

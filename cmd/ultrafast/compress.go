@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -17,17 +16,18 @@ import (
 	"ultrafast"
 	"ultrafast/compress"
 	"ultrafast/dataset"
-	"ultrafast/engine"
 	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/report"
 	"ultrafast/train"
 )
 
 // compressFlags are those of train that a whole compression has too, and its own.
 type compressFlags struct {
 	trainFlags
-	target, size, out string
-	maxDrop           float64
-	dryRun            bool
+	target, size, out, runtime string
+	maxDrop                    float64
+	dryRun                     bool
 }
 
 func compressCommand() *cobra.Command {
@@ -35,7 +35,7 @@ func compressCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compress --weights MODEL --data DATA --target speedup=4 -o DIR",
 		Short: "Make a model small and fast: the whole way, from a model and data to a report",
-		Long: `Make a model as small or as fast as --target says: ` + compress.TargetHelp + `.
+		Long: `Make a model as small or as fast as --target says: ` + targetHelp + `.
 
 Without --weights, or where they do not know all classes of the data, a model is trained
 first. Then: anchors that fit, levels without labels out, and rounds that cut some 30 % each
@@ -56,7 +56,7 @@ ultrafast compress status DIR; --dry-run says before what it would do, and how l
 	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx with batch norms; empty trains one first")
 	fl.StringVar(&f.cfg, "cfg", "", "without --weights, what the model is to be like that is trained first, as for train (default yolov5n)")
 	fl.StringVar(&f.data, "data", "", dataHelp)
-	fl.StringVar(&f.target, "target", "", "how small or fast: "+compress.TargetHelp)
+	fl.StringVar(&f.target, "target", "", "how small or fast: "+targetHelp)
 	fl.Float64Var(&f.maxDrop, "max-drop", 1, "points of mAP50-95 that it may cost")
 	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT; training sees squares of the longer side")
 	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 15 % of that, and controls as many as all before them")
@@ -65,6 +65,7 @@ ultrafast compress status DIR; --dry-run says before what it would do, and how l
 	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
+	fl.StringVar(&f.runtime, "runtime", "native", "what milliseconds are measured in: native, or ort (ONNX Runtime); or a latency table of another device, see latency")
 	fl.StringVarP(&f.out, "output", "o", "runs/compress/exp", "folder of the run; one that was begun goes on")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and what it would take, and do nothing")
 	c.AddCommand(compressStatusCommand())
@@ -103,13 +104,20 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		return err
 	}
 	job.Precision = string(precision)
-	f.weights, f.cfg, f.seed = job.Weights, job.Cfg, job.Seed
-	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor, Time: engineTime,
-		Model: func() (*graph.Graph, error) { return f.first(data.Names) }, Progress: compressProgress(out)}
+	f.cfg, f.seed = job.Cfg, job.Seed
+	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
+		Model: func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
 	if job.Weights == "" {
 		if o.Unsized, err = f.unsized(); err != nil {
 			return err
 		}
+	}
+	d, err := f.clock(c, job, &o)
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		defer d.Close()
 	}
 	if f.dryRun {
 		e, err := compress.Plan(c.Context(), job, data, o)
@@ -170,9 +178,9 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 	}
 	if given("target") {
 		if f.target == "" {
-			return j, fmt.Errorf("--target is missing: want %s", compress.TargetHelp)
+			return j, fmt.Errorf("--target is missing: want %s", targetHelp)
 		}
-		if _, err := compress.ParseTarget(f.target); err != nil {
+		if _, err := prune.ParseLimit(f.target); err != nil {
 			return j, fmt.Errorf("--%w", err)
 		}
 		j.Target = f.target
@@ -196,6 +204,17 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 			return j, fmt.Errorf("--precision %q: want one of %v", f.precision, train.Precisions)
 		}
 		j.Precision = f.precision
+	}
+	if given("runtime") {
+		if j.Runtime, j.Table, j.TableHash = f.runtime, "", ""; f.runtime != "native" && f.runtime != "ort" {
+			j.Runtime = ""
+			if j.Table, err = absolute(f.runtime); err != nil {
+				return j, err
+			}
+			if j.TableHash, err = compress.HashFile(j.Table); err != nil {
+				return j, fmt.Errorf("--runtime: want native, ort, or a latency table: %w", err)
+			}
+		}
 	}
 	if given("max-drop") {
 		j.MaxDrop = f.maxDrop
@@ -239,18 +258,38 @@ func (f *compressFlags) input(out io.Writer) (w, h int, err error) {
 }
 
 // first is the model that a run begins with.
-func (f *compressFlags) first(names []string) (*graph.Graph, error) {
-	if f.weights != "" {
-		return ultrafast.Load(f.weights)
+func (f *compressFlags) first(j compress.Job, names []string) (*graph.Graph, error) {
+	if j.Weights == "" {
+		return f.newModel(names)
 	}
-	return f.newModel(names)
+	switch hash, err := compress.HashFile(j.Weights); {
+	case err != nil:
+		return nil, err
+	case hash != j.WeightsHash:
+		return nil, fmt.Errorf("%s is another model than the run was started with", j.Weights)
+	}
+	return ultrafast.Load(j.Weights)
 }
 
-// engineTime measures a network's milliseconds in the engine, on all cores.
-func engineTime(ctx context.Context, g *graph.Graph, w, h int) (float64, error) {
-	info, err := newProgramInfo(ctx, g, engine.Options{Batch: 1, Width: w, Height: h, Threads: runtime.GOMAXPROCS(0)})
-	if err != nil {
-		return 0, err
+// clock makes what tells milliseconds: a table, or the device that it returns.
+func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Options) (*device, error) {
+	if j.Table != "" {
+		t, err := readTable(j.Table)
+		if err != nil {
+			return nil, err
+		}
+		o.Latency = t
+		o.Runtime = report.Time{Runtime: cmp.Or(t.Runtime, j.Table) + ", as its table predicts", Threads: t.Threads, Precision: cmp.Or(t.Precision, "fp32")}
+		return nil, nil
 	}
-	return info.Ms, nil
+	d, err := (&latencyFlags{runtime: j.Runtime, provider: "cpu"}).device(c, nil, j.Width, j.Height)
+	if err != nil {
+		return nil, err
+	}
+	o.Profile = d.profile
+	o.Runtime = report.Time{Runtime: d.name, Threads: d.o.Threads, Precision: d.o.Precision}
+	return d, nil
 }
+
+// targetHelp says how --target is written.
+const targetHelp = "latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G"

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ultrafast/compress"
+	"ultrafast/prune"
 )
 
 // compressProgress shows what a run is doing and how long it has to go in all, and an epoch
@@ -57,19 +58,19 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 	fmt.Fprintln(w, "\tparameters\tGFLOP\tMB\tms\t")
 	for _, m := range []struct {
 		what string
-		compress.Cost
+		prune.Cost
 	}{{"now", e.Parent}, {"to be, about", e.Child}} {
-		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t\n", m.what, m.Parameters, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds)
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%.2f\t\n", m.what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, m.Ms)
 	}
 	fmt.Fprintln(w, "\ntraining\tepochs\tGFLOP\thours\t\t")
 	for _, s := range e.Steps {
-		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t\t\n", s.Name, s.Epochs, s.GFLOP, s.Seconds/3600)
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t\t\n", s.Name, s.Epochs, s.GFLOP, s.Seconds/3600)
 	}
 	fmt.Fprintf(w, "all\t\t\t%.2f\t\t\n", e.Seconds/3600)
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nMB of the ONNX in fp32; ms of the engine here in fp32; hours at the pace measured just now: %.0f and %.0f pictures/s\n",
+	_, err := fmt.Fprintf(out, "\nMB of the tensors in fp32; ms of --runtime; hours at the pace measured just now: %.0f and %.0f pictures/s\n",
 		1/max(e.Pace.Parent, 1e-9), 1/max(e.Pace.Child, 1e-9))
 	return err
 }
@@ -148,7 +149,7 @@ func printModels(out io.Writer, r *compress.Result) {
 		if m == nil || m.Accuracy == nil {
 			return
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t\n", what, m.Parameters, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds,
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t\n", what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds(),
 			float64(m.Accuracy.MAP50), float64(m.Accuracy.MAP5095), 100*float64(r.Parent.Accuracy.MAP5095-m.Accuracy.MAP5095))
 	}
 	row("parent", r.Parent)
@@ -163,7 +164,7 @@ func printModels(out io.Writer, r *compress.Result) {
 	row("from scratch", r.Scratch)
 	row("thin YOLOv5n", r.Thin)
 	w.Flush()
-	fmt.Fprintf(out, "MB of the ONNX in fp32; ms of the engine in fp32; drop in points of mAP50-95\n")
+	fmt.Fprintf(out, "MB of the tensors in fp32; ms of the runtime; drop in points of mAP50-95\n")
 	if r.End != nil {
 		fmt.Fprintf(out, "%s\n", r.End.Why)
 	}

@@ -135,7 +135,7 @@ func (f *evolveFlags) trial(ctx context.Context, out io.Writer, data *dataset.Da
 	}
 	cfg.Dir, cfg.Progress, cfg.Predictor = dir, trainingProgress(out), enginePredictor
 	if old, err := train.ReadConfig(dir); err == nil && old.Hyp == cfg.Hyp {
-		old.Progress, old.Predictor, old.Distill = cfg.Progress, cfg.Predictor, cfg.Distill
+		old.Progress, old.Predictor, old.Distill, old.Penalty = cfg.Progress, cfg.Predictor, cfg.Distill, cfg.Penalty
 		if r, err := train.Run(ctx, be, nil, data, old); err == nil || ctx.Err() != nil {
 			return fitnessOf(r), err
 		}

@@ -52,8 +52,8 @@ given, this machine is measured, and the table lies beside the plan.`,
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.floor, "floor", 0, "channels that every group keeps; 0 means a tenth, at least 4")
 	fl.IntVar(&f.round, "round", 8, "round kept channels up to a multiple: 8 or 16 suit kernels, 1 is exact")
-	fl.StringVar(&f.score, "score", "", "what a channel's importance is: l2, gamma, taylor or fisher (default: the table's, or l2)")
-	fl.StringVar(&f.data, "data", "", dataHelp+"; --score taylor and fisher need its training pictures")
+	fl.StringVar(&f.score, "score", "", "what a channel's importance is: l2, gamma, taylor or fisher (default: the table's; without one "+string(prune.DefaultScore)+" with --data, else l2)")
+	fl.StringVar(&f.data, "data", "", dataHelp+"; --score taylor and fisher need its training pictures, and so does a table by them")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .yaml (required)")
 	must(c.MarkFlagRequired("target"))
 	must(c.MarkFlagRequired("output"))
@@ -154,6 +154,8 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 		if t.Score == "" {
 			t.Score = t.Table.Score
 		}
+	} else if t.Score == "" && f.data != "" {
+		t.Score = prune.DefaultScore
 	}
 	return g, t, nil
 }
@@ -161,7 +163,7 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 // gather collects what a score of gradients needs.
 func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.Evidence, error) {
 	if f.data == "" {
-		return nil, errors.New("--score taylor and fisher look at training pictures: give --data")
+		return nil, errors.New("the scores taylor and fisher look at training pictures: give --data, or --score l2")
 	}
 	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {

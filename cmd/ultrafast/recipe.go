@@ -18,8 +18,8 @@ import (
 
 // recipeFlags are those flags of train that YOLOv5 has for single parts of the recipe.
 type recipeFlags struct {
-	optimizer, freeze, cache                         string
-	smoothing                                        float64
+	optimizer, freeze, cache, sparse                 string
+	smoothing, sparseRate                            float64
 	singleCls, imageWeights, multiScale, rect, noVal bool
 	syncBN                                           bool
 }
@@ -35,6 +35,8 @@ func (f *recipeFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.multiScale, "multi-scale", false, "give each batch another size, --img plus or minus half")
 	fl.BoolVar(&f.rect, "rect", false, "batches of the shapes that their pictures need, without mosaics")
 	fl.BoolVar(&f.syncBN, "sync-bn", false, "let batch norm see the whole batch, and not each worker's share of it")
+	fl.StringVar(&f.sparse, "sparse", "", "push channels that matter little to nothing, before a cut: group decays all their weights, gamma the scales of batch norms")
+	fl.Float64Var(&f.sparseRate, "sparse-rate", 2e-4, "how strongly --sparse pushes; group pushes the least channels 16 times as much")
 	fl.BoolVar(&f.noVal, "noval", false, "validate after the last epoch only")
 }
 
@@ -62,7 +64,7 @@ func (f *recipeFlags) apply(cfg *train.Config) error {
 	default:
 		return fmt.Errorf("--optimizer %q: want SGD, Adam or AdamW", f.optimizer)
 	}
-	return nil
+	return f.applySparse(cfg)
 }
 
 // cacheFolder is where --cache keeps decoded pictures; empty is memory.

@@ -10,6 +10,7 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/prune"
 	"ultrafast/scene"
 	"ultrafast/train"
 )
@@ -55,6 +56,15 @@ output model.2
 			c.Hyp = train.DefaultHyp()
 			c.Hyp.Mixup, c.Hyp.Mosaic9, c.Hyp.FocalGamma, c.Hyp.LabelSmoothing = 0.5, 0.5, 1.5, 0.1
 		},
+		"penalized, Adam, teacher": func(c *train.Config) {
+			c.Optimizer, c.NoAutoAnchor = train.Adam, true
+			c.Distill = &train.Distill{Teacher: teacher, Terms: train.Terms{PKD: 0.1}}
+			c.Penalty = func(epoch int, live *graph.Graph) (train.Penalty, error) {
+				l2, err := prune.GroupDecay(live, 1)
+				l1, err2 := prune.GammaDecay(live, 0.1*float64(epoch))
+				return train.Penalty{L2: l2, L1: l1}, errors.Join(err, err2)
+			}
+		},
 		"rect": func(c *train.Config) { c.Rect = true },
 		"teacher": func(c *train.Config) {
 			c.Distill = &train.Distill{Teacher: teacher, Terms: train.Terms{PKD: 0.1, CWD: 0.1, Outputs: 1}}
@@ -96,6 +106,7 @@ func resumeLike(t *testing.T, g *graph.Graph, data *dataset.Data, change func(*t
 		}
 		again.Distill.Teacher = c.Distill.Teacher
 	}
+	again.Penalty = c.Penalty
 	if err := run(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}

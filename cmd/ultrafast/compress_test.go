@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ultrafast/scene"
+)
+
+var kills = flag.Int("kills", 3, "how often TestCompressKilled kills")
+
+const tinyConfig = `classes: 2
+anchors: [[8, 8, 16, 16]]
+layers:
+  - {block: Conv, args: [16, 3, 4]}
+  - {block: Conv, args: [48, 3, 2]}
+  - {block: C3, args: [48]}
+  - {block: Detect, from: [-1]}
+`
+
+// A compression that is killed at random moments, by kill -9, ends with the same files as
+// one that is not. make kills does it twenty times.
+func TestCompressKilled(t *testing.T) {
+	if !torchBuilt() {
+		t.Skip("the bridge to libtorch is not built: ultrafast engine build")
+	}
+	if testing.Short() {
+		t.Skip("compresses twice")
+	}
+	dir := t.TempDir()
+	data, err := scene.Write(filepath.Join(dir, "data"), scene.Set{Train: 8, Val: 4, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := filepath.Join(dir, "tiny.yaml")
+	if err := os.WriteFile(cfg, []byte(tinyConfig), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start := func(name string, args ...string) (*exec.Cmd, *bytes.Buffer) {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(self, append([]string{"compress", "-o", name}, args...)...)
+		c.Args[0] = "ultrafast" // testscript.Main goes by it
+		c.Dir = dir
+		out := &bytes.Buffer{}
+		c.Stdout, c.Stderr = out, out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Process.Kill() })
+		return c, out
+	}
+	job := []string{"--data", data, "--cfg", cfg, "--target", "params=9.5k", "--max-drop", "100", "--img", "64", "--epochs", fmt.Sprint(3 + *kills/2), "--batch", "4"}
+	begun := time.Now()
+	c, out := start("whole", job...)
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	took := time.Since(begun)
+
+	rng := rand.New(rand.NewPCG(uint64(begun.UnixNano()), 0))
+	args, hit := job, 0
+	log := func() string {
+		text, _ := os.ReadFile(filepath.Join(dir, "killed", "log.txt"))
+		return string(text)
+	}
+	for n := 1; n <= *kills; n++ {
+		before := log()
+		c, out := start("killed", args...)
+		if n%4 > 0 { // every fourth meets whatever comes before the run is at work
+			for ended := time.Now().Add(time.Minute); log() == before && time.Now().Before(ended); {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		wait := time.Duration(rng.Float64() * float64(took) * 1.5 / float64(*kills))
+		killed := time.AfterFunc(wait, func() { c.Process.Kill() })
+		err := c.Wait()
+		if !killed.Stop() {
+			hit++
+			lines := strings.Split(strings.TrimSpace(log()), "\n")
+			_, last, _ := strings.Cut(lines[len(lines)-1], "msg=")
+			t.Logf("kill %d after %v: %s", n, wait.Round(time.Millisecond), last)
+		} else if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "killed", "state.json")); err == nil {
+			args = nil // what was asked for is known
+		}
+	}
+	c, out = start("killed", args...)
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	compared := 0
+	err = filepath.WalkDir(filepath.Join(dir, "whole"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if ext := filepath.Ext(path); ext != ".safetensors" && ext != ".onnx" && ext != ".csv" && d.Name() != "choice.json" {
+			return nil
+		}
+		name, err := filepath.Rel(filepath.Join(dir, "whole"), path)
+		if err != nil {
+			return err
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "killed", name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s differs: %v", name, err)
+		}
+		compared++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if compared < 20 {
+		t.Errorf("only %d files were compared", compared)
+	}
+	t.Logf("killed %d times of %d; %d files are as those of the run that took %v undisturbed", hit, *kills, compared, took.Round(time.Second))
+}

@@ -1,0 +1,472 @@
+package compress
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ultrafast/dataset"
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/report"
+	"ultrafast/scene"
+	"ultrafast/tensor"
+	"ultrafast/train"
+	"ultrafast/yolo"
+)
+
+// drawn is a data set of few pictures.
+func drawn(t testing.TB) *dataset.Data {
+	t.Helper()
+	path, err := scene.Write(t.TempDir(), scene.Set{Train: 6, Val: 3, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := dataset.Open(path, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// tiny is a network of two levels, the second of which has no labels at 64 pixels.
+const tiny = `
+classes: 2
+anchors: [[6, 6, 12, 12], [300, 300, 400, 400]]
+layers:
+  - {block: Conv, args: [16, 3, 4]}
+  - {block: Conv, args: [48, 3, 2]}
+  - {block: C3, args: [48]}
+  - {block: Conv, args: [48, 3, 2]}
+  - {block: Detect, from: [2, 3]}
+`
+
+// task is a compression on a backend that learns nothing: baseline, rounds, controls.
+func task(data *dataset.Data) (Job, Options) {
+	job := Job{Cfg: "thin", Data: "data.yaml", DataHash: HashData(data), Target: "params=10k", MaxDrop: 1, Width: 64, Height: 64,
+		Runtime: "fake", Epochs: 2, Batch: 3, Precision: "fp32", Hyp: train.DefaultHyp().String()}
+	return job, Options{Backend: train.Drift(), Version: "test", Processor: "none",
+		Model: func() (*graph.Graph, error) {
+			cfg, err := yolo.ParseConfig(strings.NewReader(tiny))
+			if err != nil {
+				return nil, err
+			}
+			return yolo.New(cfg, data.Names, 1)
+		},
+		Predictor: func(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil },
+		Profile: func(g *graph.Graph) (prune.Profile, error) {
+			return prune.Profile{Ms: float64(g.ParamCount()) / 1e5}, nil
+		},
+		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
+}
+
+// constant predicts one logit everywhere: boxes like the anchors in every cell, or none.
+func constant(g *graph.Graph, logit float32) train.Predict {
+	d := g.Detect()
+	return func(x *tensor.Tensor) ([]*tensor.Tensor, error) {
+		shapes, err := g.Shapes(x.Shape[0], x.Shape[2], x.Shape[3])
+		if err != nil {
+			return nil, err
+		}
+		var maps []*tensor.Tensor
+		outputs := 5 + d.Op.(*graph.Detect).Classes
+		for _, in := range d.In {
+			m := tensor.New(shapes[in]...)
+			area := shapes[in][2] * shapes[in][3]
+			for i := range m.Data {
+				if i/area%outputs >= 4 { // objectness and classes
+					m.Data[i] = logit
+				}
+			}
+			maps = append(maps, m)
+		}
+		return maps, nil
+	}
+}
+
+// results are the files that say what a run came to: all but those with times in them.
+func results(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		switch filepath.Base(name) {
+		case "state.json", "log.txt", "estimate.json", "report.json", "report.html", "commands.txt", lockFile, "opt.yaml":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if filepath.Base(name) == "verdict.json" || name == "rounds.json" {
+			text = withoutSeconds(t, text)
+		}
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func withoutSeconds(t *testing.T, text []byte) []byte {
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, `"seconds"`) {
+			lines = append(lines, line)
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s differs", name)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is there and was not", name)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	dir := filepath.Join(t.TempDir(), "run")
+	e, err := Plan(t.Context(), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range e.Steps {
+		names = append(names, s.Name)
+	}
+	want := []string{"baseline", "round 1" + preparing, "round 1", "round 2" + preparing, "round 2", "final training", "control: from scratch", "control: thin YOLOv5"}
+	if !slices.Equal(names, want) || e.Child.Params > 10_000 || e.Steps[6].Epochs != 8 || !(e.Seconds > 0) || !(e.Child.Ms > 0) {
+		t.Errorf("the plan is %+v", e)
+	}
+
+	var told []string
+	o.Progress = func(p Progress) {
+		if p.Training != nil && p.Training.Validated != nil {
+			told = append(told, p.Doing)
+		}
+	}
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.AtWork || !r.Choice.Reached || !r.Choice.Within || r.Handed() == nil ||
+		r.Handed().points() != max(r.Final.points(), r.Scratch.points(), r.Thin.points()) {
+		t.Errorf("it came to %+v", r.Choice)
+	}
+	if len(r.Rounds) != 2 || r.Final.Params > 10_000 || r.Final.Epochs != 8 || r.Scratch.Params != r.Final.Params || r.Thin.Params > r.Final.Params {
+		t.Errorf("rounds %+v\nfinal %+v scratch %+v thin %+v", r.Rounds, r.Final, r.Scratch, r.Thin)
+	}
+	if !slices.Equal(slices.Compact(told), want) {
+		t.Errorf("trained were %v", told)
+	}
+	for _, s := range r.State.Stages {
+		if !s.Done {
+			t.Errorf("stage %s is not done", s.Name)
+		}
+	}
+	for _, name := range []string{"child.safetensors", "child.onnx", "report.json", "report.html", "commands.txt", "log.txt"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+
+	// Once finished it stays as it is.
+	before := results(t, dir)
+	if _, err := Run(t.Context(), dir, job, data, o); err != nil {
+		t.Fatal(err)
+	}
+	same(t, results(t, dir), before)
+
+	// Another job is refused, and the differences are named.
+	for want, change := range map[string]func(*Job){
+		"epochs is 5 and was 2":                  func(j *Job) { j.Epochs = 5 },
+		"the pictures or labels of data.yaml":    func(j *Job) { j.DataHash = "other" },
+		"hyp has other numbers: lr0: 0.5":        func(j *Job) { h := train.DefaultHyp(); h.LR0 = 0.5; j.Hyp = h.String() },
+		"weights is other.pt and was none":       func(j *Job) { j.Weights = "other.pt" },
+		"target is params=1M and was params=10k": func(j *Job) { j.Target = "params=1M" },
+	} {
+		other := job
+		change(&other)
+		if _, err := Run(t.Context(), dir, other, data, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A run that is stopped again and again ends as one that is not.
+func TestStops(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	whole := filepath.Join(t.TempDir(), "whole")
+	steps := 0
+	o.Progress = func(Progress) { steps++ }
+	if _, err := Run(t.Context(), whole, job, data, o); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	dir, stops := filepath.Join(t.TempDir(), "stopped"), 0
+	for {
+		ctx, cancel := context.WithCancel(t.Context())
+		left := 1 + rng.IntN(steps/4)
+		o.Progress = func(Progress) {
+			if left--; left == 0 {
+				cancel()
+			}
+		}
+		_, err := Run(ctx, dir, job, data, o)
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if r, err := ReadResult(dir); err != nil || r.Finished || r.AtWork {
+			t.Fatalf("status of a stopped run: %+v, %v", r, err)
+		}
+		if stops++; stops > 200 {
+			t.Fatal("it does not come to an end")
+		}
+	}
+	if stops < 3 {
+		t.Errorf("stopped only %d times", stops)
+	}
+	same(t, results(t, dir), results(t, whole))
+}
+
+// What finds less than the budget allows is tried again with half the cut, and rolled back.
+func TestRollBack(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.MaxDrop = 0
+	const cliff = 13_000 // parameters, below which nothing is found
+	o.Predictor = func(g *graph.Graph) (train.Predict, error) {
+		if g.ParamCount() < cliff {
+			return constant(g, -20), nil
+		}
+		return constant(g, 1), nil
+	}
+	r, err := Run(t.Context(), filepath.Join(t.TempDir(), "run"), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Parent.points() == 0 {
+		t.Fatal("the parent finds nothing, so nothing can be lost")
+	}
+	last, n := r.Rounds[len(r.Rounds)-1], len(r.Rounds)
+	if last.Kept || last.Attempt != 2 || r.Rounds[n-2].Number != last.Number || last.Goal <= r.Rounds[n-2].Goal || last.Model.Epochs != 2*r.Rounds[n-2].Model.Epochs {
+		t.Errorf("the last rounds are %+v and %+v", r.Rounds[n-2], last)
+	}
+	if r.End.Reached || r.Choice.Reached || r.Final.Params < cliff || !strings.Contains(r.End.Why, "the best reachable within 0 points is") {
+		t.Errorf("it ended with %d parameters, %+v", r.Final.Params, r.End)
+	}
+}
+
+// The time left is that of the training at work, and the plan's for those after it, as much
+// slower as this one is.
+func TestLeft(t *testing.T) {
+	r := &run{slower: map[bool]float64{}, plan: &Estimate{Steps: []Step{
+		{Name: "baseline", Epochs: 10, Seconds: 100}, {Name: "round 1", Epochs: 2, Seconds: 20, Taught: true}, {Name: "final training", Epochs: 5, Seconds: 50}}}}
+	at := func(epoch, step int) train.Progress {
+		return train.Progress{Epoch: epoch, Epochs: 10, Step: step, Steps: 10}
+	}
+	p := at(5, 5)
+	p.Left = 110 * time.Second // half are behind, and it is twice as slow
+	if got := r.left("baseline", p); math.Abs(got-(110+20+100)) > 1 {
+		t.Errorf("%v seconds left, want 230", got)
+	}
+	p = at(10, 10)
+	p.Validating = true
+	if got := r.left("baseline", p); math.Abs(got-(20+100)) > 1 {
+		t.Errorf("%v seconds left in the last validation, want 120", got)
+	}
+	p = train.Progress{Epoch: 1, Epochs: 4, Step: 5, Steps: 10, Left: 35 * time.Second}
+	if got := r.left("round 1"+again, p); math.Abs(got-(35+100)) > 5 {
+		t.Errorf("%v seconds left in a second attempt, want about 135", got)
+	}
+}
+
+// A model that lacks a class of the data's is trained on before it is a parent; the order of
+// the classes does not matter.
+func TestStart(t *testing.T) {
+	data := drawn(t)
+	for _, c := range []struct {
+		weights string
+		names   []string
+		known   bool
+	}{
+		{"a.pt", []string{"face", "mask"}, true}, {"a.pt", []string{"mask", "face"}, true}, {"a.pt", []string{"dog", "mask", "face"}, true},
+		{"a.pt", []string{"face", "dog"}, false}, {"", []string{"face", "mask"}, false},
+	} {
+		job, o := task(data)
+		job.Weights = c.weights
+		o.Model = func() (*graph.Graph, error) {
+			cfg, err := yolo.ParseConfig(strings.NewReader(tiny))
+			if err != nil {
+				return nil, err
+			}
+			return yolo.New(cfg, c.names, 1)
+		}
+		r, err := newRun("", job, data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, known, err := r.start()
+		if err != nil || known != c.known || !slices.Equal(g.Names, data.Names) {
+			t.Errorf("%q with %v: known %v, want %v; classes %v; %v", c.weights, c.names, known, c.known, g.Names, err)
+		}
+	}
+}
+
+// Files of a run lead nowhere else.
+func TestOutside(t *testing.T) {
+	r := &run{dir: t.TempDir()}
+	for _, name := range []string{"../a.safetensors", "/etc/passwd", ""} {
+		if _, err := r.open(name); err == nil || !strings.Contains(err.Error(), "no file of the run's") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// Floors end the rounds too.
+func TestFloors(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Target = "params=100"
+	if _, err := Plan(t.Context(), job, data, o); err == nil || !strings.Contains(err.Error(), "out of reach") {
+		t.Errorf("the plan for 100 parameters: %v", err)
+	}
+}
+
+// Milliseconds are steered by a table that promises too much, and come out right.
+func TestMilliseconds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a dozen networks")
+	}
+	data := drawn(t)
+	job, o := task(data)
+	job.Target = "speedup=1.5x"
+	o.Profile = func(g *graph.Graph) (prune.Profile, error) { return layerTimes(g), nil }
+	r, err := Run(t.Context(), filepath.Join(t.TempDir(), "run"), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Choice.Reached || r.Final.Measured > nearly*r.Parent.Measured/1.5 {
+		t.Errorf("%.2f of %.2f ms: %+v", r.Final.Measured, r.Parent.Measured, r.End)
+	}
+}
+
+// layerTimes takes every convolution for as long as its multiplications, and each picture for a while.
+func layerTimes(g *graph.Graph) prune.Profile {
+	shapes, err := g.Shapes(1, 64, 64)
+	if err != nil {
+		panic(err)
+	}
+	p := prune.Profile{}
+	for _, n := range g.Nodes {
+		if macs := n.MACs(shapes); macs > 0 {
+			p.Steps = append(p.Steps, prune.StepMs{Node: n.Name, Ms: float64(macs) / 1e6})
+			p.Ms += float64(macs) / 1e6
+		}
+	}
+	p.Ms += 0.05
+	return p
+}
+
+func TestFolders(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Errorf("a folder with something else in it: %v", err)
+	}
+	dir = t.TempDir()
+	release, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "at work in another process") {
+		t.Errorf("a run that is at work: %v", err)
+	}
+	if _, err := ReadResult(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty folder: %v", err)
+	}
+}
+
+// Every field of a job is compared.
+func TestDifferences(t *testing.T) {
+	var a, b Job
+	v := reflect.ValueOf(&a).Elem()
+	for i := range v.NumField() {
+		a = Job{}
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Float64:
+			f.SetFloat(1)
+		case reflect.Uint64:
+			f.SetUint(1)
+		default:
+			f.SetInt(1)
+		}
+		if d := a.Differences(b); len(d) != 1 {
+			t.Errorf("%s: %v", v.Type().Field(i).Name, d)
+		}
+	}
+}
+
+func TestRecipes(t *testing.T) {
+	h := train.DefaultHyp()
+	h.Mixup, h.CopyPaste = 0.4, 0.2
+	l := lighter(h, 0.5)
+	if l.Mixup != 0.2 || l.CopyPaste != 0.1 || l.Mosaic != 0.75 || lighter(h, 1) != h || lighter(h, 2) != h {
+		t.Errorf("lighter: %+v", l)
+	}
+	g := gentle(h, 0.1)
+	if g.LR0 != h.LR0*0.1 || g.WarmupBiasLR != g.LR0 {
+		t.Errorf("gentle: %+v", g)
+	}
+	for _, c := range []struct {
+		at, goal float64
+		rounds   int
+	}{{100, 99, 1}, {100, 70, 1}, {100, 69, 2}, {100, 49, 2}, {100, 5, 9}} {
+		if n := roundsTo(c.at, c.goal); n != c.rounds {
+			t.Errorf("from %v to %v in %d rounds, want %d", c.at, c.goal, n, c.rounds)
+		}
+		at := c.at
+		for range c.rounds {
+			at = next(at, c.goal)
+		}
+		if d := at/c.goal - 1; d > 1e-9 || d < -1e-9 {
+			t.Errorf("rounds from %v end at %v, want %v", c.at, at, c.goal)
+		}
+	}
+}

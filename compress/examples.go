@@ -1,0 +1,89 @@
+package compress
+
+import (
+	"context"
+
+	"ultrafast/box"
+	"ultrafast/dataset"
+	"ultrafast/prune"
+	"ultrafast/report"
+	"ultrafast/train"
+)
+
+// examplePictures is of how many pictures the page shows what was found.
+const examplePictures = 12
+
+// examples are pictures of the validation with what parent and child find in them.
+func (r *run) examples(ctx context.Context) ([]report.Example, error) {
+	items := dataset.Spread(r.data.Val, examplePictures)
+	all := make([]report.Example, len(items))
+	for i, item := range items {
+		var labels []box.Box
+		for _, l := range dataset.TruthOf(item) {
+			labels = append(labels, box.Box{X1: l.X1, Y1: l.Y1, X2: l.X2, Y2: l.Y2, Class: l.Class})
+		}
+		all[i] = report.Example{File: item.Path, Labels: report.ExampleBoxes(labels)}
+	}
+	for file, into := range map[string]func(*report.Example) *[]report.ExampleBox{
+		"parent.safetensors": func(e *report.Example) *[]report.ExampleBox { return &e.Parent },
+		"child.safetensors":  func(e *report.Example) *[]report.ExampleBox { return &e.Child },
+	} {
+		g, err := r.open(file)
+		if err != nil {
+			return nil, err
+		}
+		d, err := detectOf(g)
+		if err != nil {
+			return nil, err
+		}
+		predict, err := r.o.Predictor(g)
+		if err != nil {
+			return nil, err
+		}
+		_, err = train.Validate(ctx, predict, d, items, train.ValOptions{Size: r.job.side(), Conf: box.ConfusionConf,
+			Found: func(b *dataset.Batch, found [][]box.Box) {
+				for i, boxes := range found {
+					*into(&all[b.Items[i]]) = report.ExampleBoxes(boxes)
+				}
+			}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// layers are the times of the steps of the parent and of the pruned network.
+func (r *run) layers(found *Result) (report.LayerTimes, error) {
+	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads}
+	if r.o.Profile == nil {
+		return l, nil
+	}
+	rows := map[string]int{} // by name
+	for i, file := range []string{"parent.safetensors", found.Final.File} {
+		g, err := r.open(file)
+		if err != nil {
+			return l, err
+		}
+		var p prune.Profile
+		if p, err = r.o.Profile(g); err != nil {
+			return l, err
+		}
+		for _, s := range p.Steps {
+			at, known := rows[s.Node]
+			if !known {
+				at, rows[s.Node] = len(l.Rows), len(l.Rows)
+				l.Rows = append(l.Rows, report.LayerTime{Name: s.Node, Parent: report.Unknown(), Child: report.Unknown()})
+			}
+			to := &l.Rows[at].Parent
+			if i == 1 {
+				to = &l.Rows[at].Child
+			}
+			if !to.Known() {
+				*to = 0
+			}
+			*to += report.Number(s.Ms)
+		}
+	}
+	return l, nil
+}

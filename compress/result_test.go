@@ -1,0 +1,39 @@
+package compress
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Whatever is in a run's files, reading it is an error or a result that can be shown.
+func FuzzReadResult(f *testing.F) {
+	state, err := json.Marshal(newState(Job{Target: "params=1k"}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(state, []byte(`{"file":"a","accuracy":{}}`))
+	f.Add(state, []byte(`{"all":[{"model":null}],"reached":true}`))
+	f.Add(state, []byte(`null`))
+	f.Fuzz(func(t *testing.T, state, other []byte) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "round-1"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "final.json", "scratch.json", "thin.json", "choice.json", "round-1/verdict.json"} {
+			if err := os.WriteFile(filepath.Join(dir, name), other, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "state.json"), state, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ReadResult(dir); err == nil {
+			r.Handed()
+			for _, v := range r.Rounds {
+				v.Name()
+			}
+		}
+	})
+}
