@@ -29,10 +29,10 @@ type Target struct {
 // New plans a cut: the knapsack that keeps the most importance within the limit, filled
 // greedily, in rounds that each take the network a part of the way (HALP, Shen et al.,
 // NeurIPS 2022). In a round every channel has a price, and a saving, measured on the network
-// as it is by then; those of the lowest price per saving leave. The price is its score over the share that
-// its group still has, so that the knapsack's worth is the logarithm of what each group keeps:
-// with the score alone, every other layer is cut to its floor and those between not at all.
-// With a Table the price is the damage that was measured; scores decide where there is none.
+// as it is by then; those of the lowest price per saving leave. The price is its score over the
+// share that its group still has, so that the knapsack's worth is the logarithm of what each
+// group keeps: with the score alone, every other layer is cut to its floor and those between
+// not at all. With a Table the price is the damage that was measured; scores decide where there is none.
 //
 // A Table also guards: no group is cut so far that, by itself, it makes the loss of boxes,
 // objectness or classes grow by more than a share (PAGCP, Ye et al., TPAMI 2023). That is 5 %,
@@ -130,14 +130,14 @@ func newAllocator(g *graph.Graph, t Target) (*allocator, error) {
 	a.orders, a.prices = make([][]int, len(groups)), make([][]float64, len(groups))
 	for i, gr := range groups {
 		a.orders[i] = gr.order(a.scores[i], t.floor(gr.Width()))
-		all, left := 0.0, 0.0
+		all, gone := 0.0, 0.0
 		for _, s := range a.scores[i] {
 			all += s
 		}
 		for _, c := range a.orders[i] {
-			share := max(1e-6, 1-left/max(1e-9, all))
+			share := max(1e-6, 1-gone/max(1e-9, all))
 			a.prices[i] = append(a.prices[i], a.scores[i][c]/share)
-			left += a.scores[i][c]
+			gone += a.scores[i][c]
 		}
 	}
 	if t.Table != nil {
@@ -386,14 +386,14 @@ func (a *allocator) blockPrice(b *Block) (float64, bool) {
 	sum := 0.0
 	for i, gr := range a.groups {
 		if b.inside(gr) {
-			all, left := 0.0, 0.0
+			all, gone := 0.0, 0.0
 			for _, s := range a.scores[i] {
 				all += s
 			}
 			for _, c := range a.orders[i][:a.state.out[i]] {
-				left += a.scores[i][c]
+				gone += a.scores[i][c]
 			}
-			sum += all * max(0.1, math.Log(10*max(1e-6, 1-left/max(1e-9, all))))
+			sum += all * max(0.1, math.Log(10*max(1e-6, 1-gone/max(1e-9, all))))
 		}
 	}
 	return sum, sum > 0

@@ -9,8 +9,8 @@ import (
 )
 
 // Apply returns the smaller network: every tensor without what leaves, the nodes of blocks
-// that leave taken out, names and order of the others as they were. g is untouched and shares nothing with the result; it may
-// have no data. The error names the first group in which plan and network differ, or a
+// that leave taken out, names and order of the others as they were. g is untouched and shares
+// nothing with the result; it may have no data. The error names the first group in which plan and network differ, or a
 // node that would be left without channels.
 func (p *Plan) Apply(g *graph.Graph) (*graph.Graph, error) {
 	f, _, gone, err := p.on(g)

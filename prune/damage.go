@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -47,12 +48,7 @@ func (t *Table) curve(group string, value func(Row) float64) curve {
 			c = append(c, struct{ out, value float64 }{float64(r.From - r.To), value(r)})
 		}
 	}
-	slices.SortFunc(c, func(a, b struct{ out, value float64 }) int {
-		if d := a.out - b.out; d != 0 {
-			return int(math.Copysign(1, d))
-		}
-		return 0
-	})
+	slices.SortStableFunc(c, func(a, b struct{ out, value float64 }) int { return cmp.Compare(a.out, b.out) })
 	return slices.CompactFunc(c, func(a, b struct{ out, value float64 }) bool { return a.out == b.out })
 }
 
@@ -176,6 +172,6 @@ func (t *Table) predict(p *Plan) (mid, low, high float64) {
 	x := t.wornBy(p)
 	mid = t.Base.MAP * math.Exp(medianHarm*x)
 	low = t.Base.MAP * max(0, math.Exp(mostHarm*x)-noiseShare)
-	high = t.Base.MAP * (math.Exp(leastHarm*x) + noiseShare)
+	high = min(1, t.Base.MAP*(math.Exp(leastHarm*x)+noiseShare))
 	return mid, low, high
 }

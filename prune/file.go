@@ -31,6 +31,8 @@ type File struct {
 	Groups   []FileGroup       `yaml:"groups"`
 	Blocks   []FileBlock       `yaml:"blocks,omitempty"`
 	Order    map[string]string `yaml:"order"` // by group: its channels, numbers and spaces, in the order in which they leave
+
+	remarks map[string]remark // what a person wrote into it as comments
 }
 
 // A FileGroup is what one group loses. Saves is what the network would cost more if the group
@@ -184,7 +186,8 @@ func (f *File) assess(a *allocator) error {
 func round4(v float64) float64 { return math.Round(1e4*v) / 1e4 }
 
 // Plan returns the plan of the file for g, for whose weights it must have been made. The
-// error names the first group, block or other thing in which they differ.
+// error names the first group, block or other thing in which they differ, or the node that an
+// edited order leaves without channels.
 func (f *File) Plan(g *graph.Graph) (*Plan, error) {
 	groups, err := Groups(g)
 	if err != nil {
@@ -200,7 +203,8 @@ func (f *File) Plan(g *graph.Graph) (*Plan, error) {
 	if f.Model != Fingerprint(g) {
 		return nil, errors.New("prune: the plan was made for another network: its groups are alike, its weights or other layers are not; make a plan for this one")
 	}
-	return p, nil
+	_, _, _, err = p.on(g)
+	return p, err
 }
 
 // cuts turns the file into a plan for groups.
@@ -259,7 +263,13 @@ const fileHelp = `# A plan for pruning. You may edit it:
 # It fits one model, by the fingerprint of its weights.
 `
 
-// WriteTo writes the file as YAML, with comments that say how to edit it.
+const (
+	guardHelp = "# as it was planned, no group alone makes a loss grow by more than this share"
+	orderHelp = "# channels, those that leave first in front"
+)
+
+// WriteTo writes the file as YAML, with comments that say how to edit it, and with those that
+// were in what ReadFile has read.
 func (f *File) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	b.WriteString(fileHelp)
@@ -272,7 +282,7 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	}
 	fmt.Fprintf(&b, "ultrafast: %s\nmodel: %q\ntarget: %q\nwidth: %d\nheight: %d\nscore: %s\n", f.Version, f.Model, f.Target, f.Width, f.Height, f.Score)
 	if f.Guard > 0 {
-		fmt.Fprintf(&b, "guard: %v # no group alone makes a loss grow by more than this share\n", f.Guard)
+		fmt.Fprintf(&b, "guard: %v %s\n", f.Guard, guardHelp)
 	}
 	fmt.Fprintf(&b, "before: %s\nestimate: %s\ngroups:\n", flow(f.Before), flow(f.Estimate))
 	for _, g := range f.Groups {
@@ -284,16 +294,33 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	for _, k := range f.Blocks {
 		fmt.Fprintf(&b, "  - %s\n", flow(k))
 	}
-	b.WriteString("order: # channels, those that leave first in front\n")
+	fmt.Fprintf(&b, "order: %s\n", orderHelp)
 	for _, g := range f.Groups {
-		fmt.Fprintf(&b, "  %s: %q\n", g.Group, f.Order[g.Group])
+		fmt.Fprintf(&b, "  %q: %q\n", g.Group, f.Order[g.Group]) // 0x10 and ~ are names too
 	}
-	n, err := io.WriteString(w, b.String())
+	n, err := io.WriteString(w, withRemarks(b.String(), f.remarks))
 	return int64(n), err
 }
 
-// maxFile bounds a plan: a YOLOv5x's has 200 kB.
-const maxFile = 8 << 20
+// Bounds of a plan: the library takes long over what is large or deep.
+const (
+	maxFile  = 1 << 20
+	maxDepth = 200
+)
+
+// deep reports whether lists and maps lie in each other as they do in no plan.
+func deep(text string) bool {
+	open := 0
+	for line := range strings.Lines(text) {
+		content, _ := splitComment(line)
+		count := func(s string) int { return strings.Count(content, s) }
+		open = max(0, open+count("[")+count("{")-count("]")-count("}"))
+		if max(open, count("-"), count("?")) > maxDepth {
+			return true
+		}
+	}
+	return false
+}
 
 // ReadFile reads a plan. The error names the line: what is no YAML, an unknown key, a value
 // that is none. Whether it fits a network says Plan.
@@ -310,7 +337,10 @@ func ReadFile(r io.Reader) (f *File, err error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("plan: more than %d bytes", maxFile)
 	}
-	f = &File{}
+	if deep(string(text)) {
+		return nil, errors.New("plan: lists and maps within each other, as in no plan")
+	}
+	f = &File{remarks: remarks(string(text))}
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
 		var y yaml.Error
 		if errors.As(err, &y) && y.GetToken() != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/prune"
+	"ultrafast/tensor"
 )
 
 // tiny is a network with a block, quick to plan.
@@ -111,11 +113,15 @@ func TestFileRefuses(t *testing.T) {
 		{"no input", "width: 8", "width: 0", "input of 0 x"},
 		{"other weights", f.Model, strings.Repeat("0", 32), "another network: its groups are alike"},
 		{"other group", "group: a,", "group: z,", "group 1 is z in the plan and a here"},
-		{"none stays", "from: 12, to: ", "from: 12, to: 0 #", "plan"},
+		{"none stays", fmt.Sprintf("from: 12, to: %d", group.To), "from: 12, to: 0", "group a keeps 0 of 12: want 1 to 12"},
+		{"more than there are", fmt.Sprintf("from: 12, to: %d", group.To), "from: 12, to: 13", "group a keeps 13 of 12: want 1 to 12"},
+		{"deep", "score: l2", "score: " + strings.Repeat("[", 1<<18), "within each other"},
+		{"deep without brackets", "score: l2", "score:\n " + strings.Repeat(" -", 1<<18), "within each other"},
+		{"large", "score: l2", "score: " + strings.Repeat("l", 1<<20), "more than 1048576 bytes"},
 		{"other width", "{group: a, from: 12", "{group: a, from: 13", "a has 13 channels in the plan and 12 here"},
-		{"order with a word", `a: "`, `a: "one `, `"one"`},
-		{"order too short", `a: "` + f.Order["a"], `a: "`, "can keep no fewer than 12"},
-		{"order twice", `a: "`, `a: "` + strings.Fields(f.Order["a"])[1] + " ", "want different channels"},
+		{"order with a word", `"a": "`, `"a": "one `, `"one"`},
+		{"order too short", `"a": "` + f.Order["a"], `"a": "`, "can keep no fewer than 12"},
+		{"order twice", `"a": "`, `"a": "` + strings.Fields(f.Order["a"])[1] + " ", "want different channels"},
 		{"no such block", "block: m.0", "block: m.1", "no block m.1 here"},
 	} {
 		t.Run(s.name, func(t *testing.T) {
@@ -137,6 +143,77 @@ func TestFileRefuses(t *testing.T) {
 	}
 }
 
+// An order that was edited by hand is looked at before an estimate is made of it.
+func TestFileRefusesWhatNoCutCanBe(t *testing.T) {
+	g := parse(t, `
+		a = conv x w=f32[12,3,3,3] pad=1
+		s = slice a axis=1 start=0 end=2
+		q = slice a axis=1 start=2 end=12
+		r = concat s q
+		o = conv r w=f32[4,12,1,1]
+		output o`)
+	f, _ := draft(t, g, prune.Target{Keep: 1})
+	f.Groups[0].To, f.Order["a"] = 9, "0 1 2"
+	if err := f.Assess(g, prune.Target{}); err == nil || !strings.Contains(err.Error(), "leaves s without channels") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Names of ONNX that mean something in YAML are names all the same.
+func TestFileNames(t *testing.T) {
+	for _, name := range []string{"123", "0x10", "null", "~", "onnx::Conv_3", "/model.0/conv/Conv", "*a", "&a", "@x", "<<", "-", "a:"} {
+		g := parse(t, strings.ReplaceAll("NAME = conv x w=f32[12,3,3,3] pad=1\no = conv NAME w=f32[4,12,1,1]\noutput o", "NAME", name))
+		f, text := draft(t, g, prune.Target{Keep: 0.5, Floor: 1})
+		again, err := prune.ReadFile(strings.NewReader(text))
+		if err != nil || !reflect.DeepEqual(f, again) {
+			t.Errorf("%s: comes back as %+v, %v\n%s", name, again, err, text)
+		}
+	}
+}
+
+// What a person wrote beside the lines of a plan stays there.
+func TestFileKeepsRemarks(t *testing.T) {
+	g := tiny(t)
+	_, text := draft(t, g, prune.Target{Keep: 0.5, Blocks: true})
+	edited := strings.Replace(text, "groups:\n", "# by Ann\ngroups: # all of them\n", 1)
+	edited = strings.Replace(edited, "  - {group: b", "  # b # is wide\n\n  - {group: b", 1)
+	edited = strings.Replace(edited, "\nblocks:", " # 'narrow'\nblocks:", 1)
+	edited = strings.Replace(edited, "order: #", "order: # mine; #", 1) + "# the end\n"
+	edited = strings.Replace(edited, "score: l2", "score: l2 # \"norm\"\r", 1)
+	mine := []string{"# by Ann\ngroups: # all of them\n", "# b # is wide\n  - {group: b", "}} # 'narrow'\nblocks:", "# mine; #", "score: l2 # \"norm\"\n", "# the end\n"}
+	for range 2 { // writing it again adds nothing
+		f, err := prune.ReadFile(strings.NewReader(edited))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, edited)
+		}
+		if err := f.Assess(g, prune.Target{}); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		f.WriteTo(&b)
+		edited = b.String()
+		for _, m := range mine {
+			if strings.Count(edited, m) != 1 {
+				t.Errorf("%q is not there once in\n%s", m, edited)
+			}
+		}
+		if strings.Count(edited, "#") != strings.Count(text, "#")+9 {
+			t.Errorf("other comments than before in\n%s", edited)
+		}
+	}
+	gone := strings.Replace(text, "  - {block: m.0", "  # not m.0\n  - {block: m.0", 1)
+	f, err := prune.ReadFile(strings.NewReader(gone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Blocks = nil
+	var b bytes.Buffer
+	f.WriteTo(&b)
+	if !strings.HasSuffix(b.String(), "\n# not m.0\n") {
+		t.Errorf("what was said of a line that is gone is not at the end of\n%s", &b)
+	}
+}
+
 func FuzzReadFile(f *testing.F) {
 	f.Add("ultrafast: plan 1\nmodel: \"00\"\nwidth: 8\nheight: 8\ngroups:\n  - {group: a, from: 3, to: 1}\norder:\n  a: \"2 0\"\n")
 	f.Add("a: &a [*a]\n")
@@ -148,6 +225,8 @@ func FuzzReadFile(f *testing.F) {
 		if p, err := file.Plan(parse(t, small[0].text)); err == nil && p == nil {
 			t.Error("neither a plan nor an error")
 		}
+		var b strings.Builder
+		file.WriteTo(&b) // puts comments back
 	})
 }
 
@@ -258,6 +337,34 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// Which channels leave follows from the evidence where the score needs it.
+func TestMeasureByEvidence(t *testing.T) {
+	g := tiny(t)
+	e, err := prune.NewEvidence(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradients := map[string]*tensor.Tensor{}
+	for _, p := range g.Params() {
+		gradients[p.Name] = p.Tensor()
+	}
+	if err := e.Add(gradients); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	table := newTable(g)
+	table.Score = prune.Taylor
+	never := func(int, int) error { return nil }
+	if err := table.Measure(t.Context(), g, nil, e, fakeJudge(g, &calls), never); err != nil || len(table.Rows) == 0 {
+		t.Errorf("%d rows, error %v", len(table.Rows), err)
+	}
+	table = newTable(g)
+	table.Score = prune.Fisher
+	if err := table.Measure(t.Context(), g, nil, nil, fakeJudge(g, &calls), never); err == nil || !strings.Contains(err.Error(), "needs evidence") {
+		t.Errorf("without evidence: %v", err)
+	}
+}
+
 func TestReadTableRefuses(t *testing.T) {
 	g := tiny(t)
 	var b bytes.Buffer
@@ -274,7 +381,9 @@ func TestReadTableRefuses(t *testing.T) {
 		{"group,ratio", "groop,ratio", "columns are"},
 		{"a,0.1,", "a,ten,", "line 5: ratio"},
 		{"a,0.1,12,11,", "a,0.1,12,13,", "line 5: ratio 0.1 leaves 13 of 12"},
-		{"a,0.1,12,11,", "a,0.1,12,", "line"},
+		{"a,0.1,12,11,", "a,0.1,12,", "record on line 5"},
+		{"a,0.1,12,11,", "a,0.2,12,11,", "line 6: is the same cut as line 5"},
+		{"group,ratio", strings.Repeat("#", 16<<20), "more than 16777216 bytes"},
 	} {
 		edited := strings.Replace(text, s.old, s.new, 1)
 		if edited == text {

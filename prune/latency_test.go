@@ -218,6 +218,7 @@ func TestReadLatencyErrors(t *testing.T) {
 		columns + strings.Replace(row, "3x3", "3", 1):      `line 2: kernel "3": want`,
 		columns + strings.Replace(row, "no", "maybe", 1):   `line 2: add "maybe": want yes or no`,
 		columns + strings.Replace(row, "0.5", "-1", 1):     `line 2: ms "-1": want milliseconds`,
+		columns + strings.Replace(row, "0.5", "1e-320", 1): `line 2: ms "1e-320": want milliseconds`,
 		columns + strings.Replace(row, "0.5", "NaN", 1):    `line 2: ms "NaN": want milliseconds`,
 		columns + strings.Replace(row, "0.5", "fast", 1):   `line 2: ms "fast": want milliseconds`,
 		columns + strings.Replace(row, ",16,", ",0,", 1):   `line 2: out "0": want 1 to`,

@@ -31,6 +31,7 @@ var latencyColumns = []string{"op", "kernel", "stride", "groups", "height", "wid
 const (
 	maxLatencyBytes = 32 << 20
 	maxLatencyRows  = 1 << 18
+	minLatencyMs    = 1e-9 // but for 0; less has no inverse squared
 	maxLatencyMs    = 1e9
 	maxChannels     = 1 << 24
 	maxText         = 200 // bytes of a word or a value
@@ -182,7 +183,7 @@ func parseLatencyRow(f []string) (r LatencyRow, err error) {
 	if f[7] != yesNo(r.Add) {
 		return r, fmt.Errorf("add %.40q: want yes or no", f[7])
 	}
-	if r.Ms, err = strconv.ParseFloat(f[10], 64); err != nil || !(r.Ms >= 0 && r.Ms <= maxLatencyMs) || math.Signbit(r.Ms) {
+	if r.Ms, err = strconv.ParseFloat(f[10], 64); err != nil || !(r.Ms == 0 || r.Ms >= minLatencyMs && r.Ms <= maxLatencyMs) || math.Signbit(r.Ms) {
 		return r, fmt.Errorf("ms %.40q: want milliseconds, 0 or more", f[10])
 	}
 	return r, nil

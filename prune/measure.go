@@ -19,8 +19,9 @@ var Ratios = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9}
 // Measure fills a table of g: it judges the uncut network, unless there is a Base already,
 // and every cut that has no row yet, coarse ratios first. Of t Model, Size, Pictures and
 // Score must be set. Cuts of a group that leave as many channels are judged once. clock may
-// be nil; milliseconds, which take no judging, are told anew in all rows. done is told after every judgement, with how many there were and will be; it may
-// write the table, and its error ends the work. evidence is for a Score that needs it.
+// be nil; milliseconds, which take no judging, are told anew in all rows. done is told after
+// every judgement, with how many there were and will be; it may write the table, and its error
+// ends the work. evidence is for a Score that needs it.
 //
 // A cut is made with Apply, which computes what Mask does in less time.
 func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, evidence *Evidence, judge Judge, done func(judged, all int) error) error {
@@ -92,7 +93,7 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, eviden
 		}
 		return nil
 	}
-	// Coarse first: half an hour before the end there is something to look at.
+	// Coarse first, so that a table that was stopped says something of every group.
 	rank := func(ratio float64) int { return slices.Index([]float64{1, .5, .9, .7, .3, .8, .2, .6, .4, .1}, ratio) }
 	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(rank(a.row.Ratio), rank(b.row.Ratio)) })
 

@@ -2,6 +2,7 @@ package prune
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/csv"
@@ -108,12 +109,19 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// maxTable bounds a table: a YOLOv5x's has some 100 kB.
+// maxTable bounds a table.
 const maxTable = 16 << 20
 
 // ReadTable reads what WriteTo has written. Errors name the line.
 func ReadTable(r io.Reader) (*Table, error) {
-	in := bufio.NewReader(io.LimitReader(r, maxTable))
+	text, err := io.ReadAll(io.LimitReader(r, maxTable+1))
+	if err != nil {
+		return nil, fmt.Errorf("table: %w", err)
+	}
+	if len(text) > maxTable {
+		return nil, fmt.Errorf("table: more than %d bytes", maxTable)
+	}
+	in := bufio.NewReader(bytes.NewReader(text))
 	t := &Table{}
 	var score string
 	for i, format := range []struct {
@@ -137,8 +145,13 @@ func ReadTable(r io.Reader) (*Table, error) {
 	if t.Size < 1 || t.Size > 1<<14 || t.Pictures < 1 || !finite(t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.GFLOP, t.Cost.Ms) || t.Cost.Params < 1 {
 		return nil, errors.New("table: the numbers of the uncut network are none that a network has")
 	}
-	c := csv.NewReader(in)
+	c := csv.NewReader(io.MultiReader(strings.NewReader("\n\n\n"), in)) // so that it counts the lines before
 	c.FieldsPerRecord = len(tableColumns)
+	type cut struct {
+		group string
+		ratio float64
+	}
+	seen := map[cut]int{} // lines
 	for first := true; ; first = false {
 		cells, err := c.Read()
 		if err == io.EOF {
@@ -150,7 +163,7 @@ func ReadTable(r io.Reader) (*Table, error) {
 		line, _ := c.FieldPos(0)
 		if first {
 			if !slices.Equal(cells, tableColumns) {
-				return nil, fmt.Errorf("table: columns are %v, want %v", cells, tableColumns)
+				return nil, fmt.Errorf("table line %d: columns are %v, want %v", line, cells, tableColumns)
 			}
 			continue
 		}
@@ -166,12 +179,17 @@ func ReadTable(r io.Reader) (*Table, error) {
 				}
 			}
 			if err != nil {
-				return nil, fmt.Errorf("table line %d: %s is %.40q, want a number", line+3, tableColumns[1+i], cells[1+i])
+				return nil, fmt.Errorf("table line %d: %s is %.40q, want a number", line, tableColumns[1+i], cells[1+i])
 			}
 		}
 		if !(row.Ratio > 0 && row.Ratio <= 1) || row.From < 1 || row.To < 0 || row.To > row.From {
-			return nil, fmt.Errorf("table line %d: ratio %v leaves %d of %d: not a cut", line+3, row.Ratio, row.To, row.From)
+			return nil, fmt.Errorf("table line %d: ratio %v leaves %d of %d: not a cut", line, row.Ratio, row.To, row.From)
 		}
+		key := cut{row.Group, row.Ratio}
+		if was := seen[key]; was > 0 {
+			return nil, fmt.Errorf("table line %d: is the same cut as line %d", line, was)
+		}
+		seen[key] = line
 		t.Rows = append(t.Rows, row)
 	}
 }

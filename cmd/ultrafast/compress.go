@@ -294,7 +294,7 @@ func (f *compressFlags) first(j compress.Job, names []string) (*graph.Graph, err
 // clock makes what tells milliseconds: a table, or the device that it returns.
 func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Options) (*device, error) {
 	if j.Table != "" {
-		t, err := readTable(j.Table)
+		t, err := readLatency(j.Table)
 		if err != nil {
 			return nil, err
 		}

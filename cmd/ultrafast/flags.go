@@ -113,6 +113,16 @@ func checkOutput(path string) error {
 	return nil
 }
 
+// checkSmaller is checkOutput for a smaller model, which must not take the place of the one
+// that it is made of.
+func checkSmaller(path, weights string) error {
+	out, err := os.Stat(path)
+	if in, errIn := os.Stat(weights); err == nil && errIn == nil && os.SameFile(in, out) {
+		return fmt.Errorf("-o %s: is the model itself, which would be lost: choose another name", path)
+	}
+	return checkOutput(path)
+}
+
 // newRun makes the folder of a run: project/name, or name2, name3 … where it exists.
 func newRun(project, name string) (string, error) {
 	if name == "" || name == "." || name == ".." || name != filepath.Base(name) {

@@ -66,6 +66,16 @@ func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, p
 	return j, nil
 }
 
+// noteFolded says so where a model has no statistics that could be renewed after a cut.
+func noteFolded(out io.Writer, g *graph.Graph, path string) {
+	for _, n := range g.Nodes {
+		if _, ok := n.Op.(*graph.BatchNorm); ok {
+			return
+		}
+	}
+	fmt.Fprintf(out, "%s has no batch norms (an export folds them): no statistics are renewed, and cuts cost more accuracy than they need; take the checkpoint\n", path)
+}
+
 // canBF16 reports whether the engine computes in bfloat16 on this machine.
 func canBF16() bool {
 	g, err := graph.Parse("ultrafast graph 1\nx = input shape=1,1,1,1\noutput x\n")

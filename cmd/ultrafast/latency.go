@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -105,7 +106,10 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 	}
 	var table *prune.Latency
 	if !f.measures() {
-		if table, err = readTable(f.runtime); err != nil {
+		if table, err = readLatency(f.runtime); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--runtime: want native, ort, or a latency table: %w", err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -157,10 +161,10 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 	return r.print(c.OutOrStdout(), !f.measures())
 }
 
-func readTable(path string) (*prune.Latency, error) {
+func readLatency(path string) (*prune.Latency, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--runtime: want native, ort, or a latency table: %w", err)
+		return nil, err
 	}
 	defer file.Close()
 	t, err := prune.ReadLatency(file)
@@ -170,12 +174,16 @@ func readTable(path string) (*prune.Latency, error) {
 	return t, nil
 }
 
-// measure measures a table and writes it. What there is when ctx ends is written too.
+// measure measures a table and writes it. What there is when ctx ends is written too, but not
+// over a table that was there.
 func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, bar *progress) (*prune.Latency, error) {
 	t, err := prune.Measure(ctx, g, prune.Measurement{Width: d.o.Width, Height: d.o.Height, Networks: f.networks,
 		Progress: func(done, of int) { bar.set("latency", done, of) }}, d.profile)
 	if t == nil {
 		return nil, err
+	}
+	if _, there := os.Stat(f.out); err != nil && there == nil {
+		return nil, fmt.Errorf("%s is as it was: %w", f.out, err)
 	}
 	t.Machine, t.Runtime, t.Precision, t.Threads = processor(), d.name+", "+d.String(), d.o.Precision, d.o.Threads
 	var text bytes.Buffer

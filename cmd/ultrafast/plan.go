@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -89,8 +90,13 @@ func (f *planFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .yaml", f.out)
 	}
 	limit, err := prune.ParseLimit(f.target)
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("--%w", err)
+	case f.score != "" && !slices.Contains(prune.AllScores, prune.Score(f.score)):
+		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
+	case f.floor < 0 || f.round < 0:
+		return errors.New("--floor and --round: want 0 or more")
 	}
 	w, h, err := parseSize(f.img)
 	if err != nil {
@@ -121,6 +127,9 @@ func (f *planFlags) run(c *cobra.Command) error {
 	plan, err := prune.Draft(g, t, f.target)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
+	}
+	if plan.Estimate.Params == plan.Before.Params {
+		fmt.Fprintf(c.ErrOrStderr(), "the model meets %s as it is: nothing is cut\n", f.target)
 	}
 	if err := savePlan(f.out, plan); err != nil {
 		return err
@@ -171,6 +180,9 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 // measureClock makes a latency table of this machine beside the plan.
 func (f *planFlags) measureClock(c *cobra.Command, g *graph.Graph, w, h int) (prune.Clock, error) {
 	l := &latencyFlags{runtime: "native", networks: 30, provider: "cpu", out: strings.TrimSuffix(f.out, filepath.Ext(f.out)) + "-latency.csv"}
+	if _, err := os.Stat(l.out); err == nil {
+		return nil, fmt.Errorf("%s is there already: use it with --latency, or remove it to measure this machine anew", l.out)
+	}
 	fmt.Fprintf(c.ErrOrStderr(), "no --latency: measuring this machine, into %s\n", l.out)
 	d, err := l.device(c, nil, w, h)
 	if err != nil {
@@ -239,7 +251,11 @@ func (f *planFlags) print(out io.Writer, p *prune.File, path string) error {
 	fmt.Fprint(w, "before\tafter\tkept\t group\n")
 	for _, g := range p.Groups {
 		if g.From != g.To {
-			fmt.Fprintf(w, "%d\t%d\t%.0f %%\t %s\n", g.From, g.To, 100*g.Kept, g.Group)
+			kept := ""
+			if g.Kept > 0 { // else there was no evidence for the score
+				kept = fmt.Sprintf("%.0f %%", 100*g.Kept)
+			}
+			fmt.Fprintf(w, "%d\t%d\t%s\t %s\n", g.From, g.To, kept, g.Group)
 		}
 	}
 	for _, b := range p.Blocks {

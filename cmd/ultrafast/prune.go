@@ -79,7 +79,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
 		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
-	if err := checkOutput(f.out); err != nil {
+	if err := checkSmaller(f.out, f.weights); err != nil {
 		return err
 	}
 	g, err := ultrafast.Load(f.weights)
@@ -100,6 +100,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 			return fmt.Errorf("%s: %w", f.plan, err)
 		}
 	}
+	noteFolded(c.ErrOrStderr(), g, f.weights)
 	splits := []string{"train"}
 	if file != nil {
 		splits = append(splits, "val")

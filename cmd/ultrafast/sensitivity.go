@@ -79,6 +79,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	noteFolded(c.ErrOrStderr(), g, f.weights)
 	side, err := squareSide(g, f.img, c.ErrOrStderr())
 	if err != nil {
 		return err
@@ -105,6 +106,9 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	defer be.Close()
 	if err := f.measure(c.Context(), be, g, data, table, clock, c.ErrOrStderr()); err != nil {
 		return err
+	}
+	if table.Base.MAP == 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "the uncut model finds nothing on these pictures: only the losses tell cuts apart")
 	}
 	if clock == nil {
 		fmt.Fprintln(c.ErrOrStderr(), "no milliseconds in the table: --latency gives them")
@@ -192,14 +196,9 @@ func openClock(path string) (prune.Clock, error) {
 	if path == "" {
 		return nil, nil
 	}
-	file, err := os.Open(path)
+	t, err := readLatency(path)
 	if err != nil {
 		return nil, fmt.Errorf("--latency: %w", err)
-	}
-	defer file.Close()
-	t, err := prune.ReadLatency(file)
-	if err != nil {
-		return nil, fmt.Errorf("--latency %s: %w", path, err)
 	}
 	return t, nil
 }

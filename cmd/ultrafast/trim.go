@@ -79,7 +79,7 @@ type trimStep struct {
 	Parameters int     `json:"parameters"`
 	GFLOP      float64 `json:"gflop"`
 	Ms         float64 `json:"ms"`
-	Labels     float64 `json:"labels"` // share of the labels of its classes that an anchor matches: BPR
+	Labels     float64 `json:"labels"` // share of the training labels that an anchor matches: BPR
 }
 
 func (f *trimFlags) run(c *cobra.Command) error {
@@ -90,7 +90,7 @@ func (f *trimFlags) run(c *cobra.Command) error {
 	if filepath.Ext(f.out) != ".safetensors" {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	}
-	if err := checkOutput(f.out); err != nil {
+	if err := checkSmaller(f.out, f.weights); err != nil {
 		return err
 	}
 	g, err := ultrafast.Load(f.weights)
