@@ -164,7 +164,11 @@ func (r *run) notes(found *Result) []string {
 	if found.Parent.Epochs > 0 {
 		notes = append(notes, fmt.Sprintf("there was no model for these data: the parent was trained for %d epochs", found.Parent.Epochs))
 	}
-	notes = append(notes, fmt.Sprintf("the pruned network and its controls saw the data %d times each in this run", found.Final.Epochs))
+	seen := fmt.Sprintf("the pruned network and its controls saw the data %d times each in this run", found.Final.Epochs)
+	if found.Parent.Epochs == 0 {
+		seen += "; the pruned one began with the weights of the parent, whose training before is not counted"
+	}
+	notes = append(notes, seen)
 	notes = append(notes, found.End.Why)
 	if !c.Within {
 		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
