@@ -44,7 +44,7 @@ func dropBack(g *graph.Graph, top map[*graph.Node]int, shapes map[*graph.Node]gr
 			continue
 		}
 		back := func(in *graph.Node) bool { return top[in] > shapes[in][2] }
-		if slices.ContainsFunc(n.In, back) && !slices.ContainsFunc(n.In, func(in *graph.Node) bool { return !back(in) }) {
+		if !slices.ContainsFunc(n.In, func(in *graph.Node) bool { return !back(in) }) {
 			continue // a join within a block that is all behind the way back
 		}
 		for i := len(n.In) - 1; i >= 0; i-- {

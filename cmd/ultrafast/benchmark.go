@@ -88,17 +88,9 @@ func (f *benchmarkFlags) run(c *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	w, h, err := parseSize(f.img)
+	g, w, h, err := f.modelAt(f.img, c.ErrOrStderr())
 	if err != nil {
 		return err
-	}
-	g, err := f.model()
-	if err != nil {
-		return err
-	}
-	w, h, note := fitSize(g, w, h)
-	if note != "" {
-		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
 	b, err := newBenchmark(g, w, h)
 	if err != nil {

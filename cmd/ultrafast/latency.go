@@ -100,11 +100,8 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 	if err := f.verify(); err != nil {
 		return err
 	}
-	w, h, err := parseSize(f.img)
-	if err != nil {
-		return err
-	}
 	var table *prune.Latency
+	var err error
 	if !f.measures() {
 		if table, err = readLatency(f.runtime); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("--runtime: want native, ort, or a latency table: %w", err)
@@ -113,13 +110,9 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	g, err := f.model()
+	g, w, h, err := f.modelAt(f.img, c.ErrOrStderr())
 	if err != nil {
 		return err
-	}
-	w, h, note := fitSize(g, w, h)
-	if note != "" {
-		fmt.Fprintln(c.ErrOrStderr(), note)
 	}
 	r := latencyReport{Model: f.title(), Width: w, Height: h}
 	var d *device

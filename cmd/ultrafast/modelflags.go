@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 
@@ -62,6 +63,22 @@ func (f *modelFlags) model() (*graph.Graph, error) {
 	}
 	enliven(g)
 	return g, nil
+}
+
+// modelAt returns the model and the input size that img, a side or WIDTHxHEIGHT, comes to
+// with it. Where that is another, it says so.
+func (f *modelFlags) modelAt(img string, out io.Writer) (g *graph.Graph, w, h int, err error) {
+	if w, h, err = parseSize(img); err != nil {
+		return nil, 0, 0, err
+	}
+	if g, err = f.model(); err != nil {
+		return nil, 0, 0, err
+	}
+	w, h, note := fitSize(g, w, h)
+	if note != "" {
+		fmt.Fprintln(out, note)
+	}
+	return g, w, h, nil
 }
 
 // shape returns a model with the weights that training starts from.
