@@ -45,7 +45,7 @@ anchors: [[6, 6, 12, 12], [300, 300, 400, 400]]
 layers:
   - {block: Conv, args: [16, 3, 4]}
   - {block: Conv, args: [48, 3, 2]}
-  - {block: C3, args: [48]}
+  - {block: C3, args: [64]}
   - {block: Conv, args: [48, 3, 2]}
   - {block: Detect, from: [2, 3]}
 `
@@ -62,12 +62,18 @@ func task(data *dataset.Data) (Job, Options) {
 			}
 			return yolo.New(cfg, data.Names, 1)
 		},
-		Predictor: func(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil },
+		Predictor: found,
+		Judge: func(ctx context.Context) (*train.Judge, error) {
+			return train.NewJudge(ctx, train.Drift(), data.Train, data.Val, train.JudgeOptions{Size: 64, Statistics: 3, Pictures: 3, Predictor: found})
+		},
 		Profile: func(g *graph.Graph) (prune.Profile, error) {
 			return prune.Profile{Ms: float64(g.ParamCount()) / 1e5}, nil
 		},
 		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
 }
+
+// found is a predictor that finds something.
+func found(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil }
 
 // constant predicts one logit everywhere: boxes like the anchors in every cell, or none.
 func constant(g *graph.Graph, logit float32) train.Predict {
@@ -278,7 +284,7 @@ func TestRollBack(t *testing.T) {
 		t.Fatal("the parent finds nothing, so nothing can be lost")
 	}
 	last, n := r.Rounds[len(r.Rounds)-1], len(r.Rounds)
-	if last.Kept || last.Attempt != 2 || r.Rounds[n-2].Number != last.Number || last.Goal <= r.Rounds[n-2].Goal || last.Model.Epochs != 2*r.Rounds[n-2].Model.Epochs {
+	if last.Kept || last.Attempt != 2 || r.Rounds[n-2].Number != last.Number || last.Goal[0].Most <= r.Rounds[n-2].Goal[0].Most || last.Model.Epochs != 2*r.Rounds[n-2].Model.Epochs {
 		t.Errorf("the last rounds are %+v and %+v", r.Rounds[n-2], last)
 	}
 	if r.End.Reached || r.Choice.Reached || r.Final.Params < cliff || !strings.Contains(r.End.Why, "the best reachable within 0 points is") {
@@ -454,19 +460,33 @@ func TestRecipes(t *testing.T) {
 	if g.LR0 != h.LR0*0.1 || g.WarmupBiasLR != g.LR0 {
 		t.Errorf("gentle: %+v", g)
 	}
+	size := func(params int) prune.Cost { return prune.Cost{Params: params, GFLOP: 1} }
 	for _, c := range []struct {
-		at, goal float64
-		rounds   int
-	}{{100, 99, 1}, {100, 70, 1}, {100, 69, 2}, {100, 49, 2}, {100, 5, 9}} {
-		if n := roundsTo(c.at, c.goal); n != c.rounds {
-			t.Errorf("from %v to %v in %d rounds, want %d", c.at, c.goal, n, c.rounds)
+		goal   string
+		rounds int
+	}{{"params=99000", 1}, {"params=50000", 1}, {"params=49000", 2}, {"params=25000", 2}, {"params=5k", 5}, {"params=60k,flops=0.3G", 2}, {"params=20k,flops=3G", 3}} {
+		limits, err := prune.ParseLimits(c.goal)
+		if err != nil {
+			t.Fatal(err)
 		}
-		at := c.at
+		at := size(100000)
+		if n := roundsTo(at, limits); n != c.rounds {
+			t.Errorf("to %s in %d rounds, want %d", c.goal, n, c.rounds)
+		}
 		for range c.rounds {
-			at = next(at, c.goal)
+			if met(at, limits) {
+				t.Errorf("%s is met too early", c.goal)
+			}
+			for _, l := range next(at, limits) {
+				if l.Quantity == prune.Parameters {
+					at.Params = int(math.Round(l.Most))
+				} else {
+					at.GFLOP = min(at.GFLOP, l.Most/1e9)
+				}
+			}
 		}
-		if d := at/c.goal - 1; d > 1e-9 || d < -1e-9 {
-			t.Errorf("rounds from %v end at %v, want %v", c.at, at, c.goal)
+		if e := limits.Excess(at); e > 1+1e-4 {
+			t.Errorf("rounds to %s end at %v times that", c.goal, e)
 		}
 	}
 }

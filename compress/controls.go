@@ -101,18 +101,22 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 	if err != nil {
 		return found, err
 	}
-	measured := r.limit.Quantity == prune.Milliseconds && r.o.Profile != nil
-	spent := func(g *graph.Graph) (float64, error) {
-		if measured {
-			return r.clocked(g)
+	measured := r.limits.Has(prune.Milliseconds) && r.o.Profile != nil
+	cost := func(g *graph.Graph) (prune.Cost, error) {
+		if !measured {
+			return r.cost(g)
 		}
-		c, err := r.cost(g)
-		return r.spent(c), err
+		c, err := prune.CostOf(g, nil, r.job.Width, r.job.Height)
+		if err == nil {
+			c.Ms, err = r.clocked(g)
+		}
+		return c, err
 	}
-	most := r.spent(rounds.Cost)
+	most := rounds.Cost
 	if measured {
-		most = child.Measured
+		most.Ms = child.Measured
 	}
+	limits := r.limits.Kept(most)
 	const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
 	low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
 	for high-low > 1 {
@@ -121,7 +125,7 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 		if err != nil {
 			return found, err
 		}
-		v, err := spent(g)
+		c, err := cost(g)
 		if err != nil && r.o.Profile == nil {
 			found.Why, low = err.Error(), 0
 			break
@@ -129,7 +133,7 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 		if err != nil {
 			return found, err
 		}
-		if v <= most {
+		if limits.Excess(c) <= 1 {
 			low = mid
 		} else {
 			high = mid

@@ -14,27 +14,31 @@ import (
 	"ultrafast/train"
 )
 
-// Pictures that a cut is prepared and judged with, beside those of the validation.
+// Pictures that a cut is prepared with.
 const (
 	evidencePictures   = 256 // whose gradients are taken
 	statisticsPictures = 800 // on which batch norms are measured anew
 )
 
-// blocksBelow is the share of the parent below which whole blocks may leave too.
-const blocksBelow = 0.1
+// blocksBeyond is how many times smaller the target must be for whole blocks to leave too.
+const blocksBeyond = 10
 
 // A cutting is the contents of cut.json.
 type cutting struct {
-	Score  string             `json:"score"` // of the cut that was taken; empty where there is none
+	By     string             `json:"by"` // what decided; empty where there is no cut
 	Points float64            `json:"points"`
-	Tried  map[string]float64 `json:"tried"` // points of mAP50-95 by score
+	Tried  map[string]float64 `json:"tried"` // points of mAP50-95 by what decided, on few pictures
 	Cost   prune.Cost         `json:"cost"`
 	Why    string             `json:"why"` // there is none
 }
 
-// cut cuts the network of a round down to its goal. No one score is the best for every
-// network, so each is tried, and the cut is kept that finds the most before any training,
-// with statistics measured anew: EagleEye's criterion (arXiv 2007.02491).
+// byTable is what decided where that was the pruning table.
+const byTable = "table"
+
+// cut cuts the network of a round down to its goal: as a table of what cuts of its groups cost
+// says, and for comparison by each score alone, since none is the best for every network. The
+// cut is kept that finds the most before any training, with statistics measured anew:
+// EagleEye's criterion (arXiv 2007.02491).
 func (r *run) cut(ctx context.Context, v *Round) error {
 	g, err := r.open(filepath.Join(v.Folder, "ready.safetensors"))
 	if err != nil {
@@ -44,11 +48,28 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 	if err != nil {
 		return err
 	}
+	judge, err := r.theJudge(ctx)
+	if err != nil {
+		return err
+	}
+	table, err := r.table(ctx, v, g, evidence)
+	if err != nil {
+		return err
+	}
+	ways := []string{byTable}
+	targets := map[string]prune.Target{byTable: {Score: table.Score, Table: table}}
+	for _, score := range prune.AllScores {
+		ways = append(ways, string(score))
+		targets[string(score)] = prune.Target{Score: score}
+	}
 	c := cutting{Tried: map[string]float64{}}
 	var best *graph.Graph
 	var plan *prune.File
-	for _, score := range prune.AllScores {
-		draft, small, cost, err := r.cutTo(g, v.Share, prune.Target{Score: score, Evidence: evidence, Blocks: v.Blocks})
+	for i, way := range ways {
+		r.tell(Progress{Doing: v.Name() + ", cuts", Done: i, Of: len(ways)})
+		t := targets[way]
+		t.Evidence, t.Blocks = evidence, v.Blocks
+		draft, small, cost, err := r.cutTo(g, v.Goal, t)
 		if unreachable := new(prune.UnreachableError); errors.As(err, &unreachable) {
 			c.Why = err.Error()
 			continue
@@ -56,36 +77,45 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 		if err != nil {
 			return err
 		}
-		small, err = train.Recalibrate(ctx, r.o.Backend, small, r.data.Train, train.RecalibrateOptions{Size: r.job.Size, Batch: r.job.Batch, Pictures: statisticsPictures, CacheDir: r.o.Pictures,
-			Progress: func(done, batches int) { r.tell(Progress{Doing: v.Name() + ", statistics", Done: done, Of: batches}) }})
+		found, err := judge.Judge(ctx, small)
 		if err != nil {
 			return err
 		}
-		found, err := r.validate(ctx, fmt.Sprintf("%s, cut by %s", v.Name(), score), small)
-		if err != nil {
-			return err
-		}
-		points := 100 * found.MAP5095
-		r.log("cut", "by", score, "to", say(cost), "mAP50-95", round4(found.MAP5095))
-		c.Tried[string(score)] = points
+		points := 100 * found.Report.MAP5095
+		r.log("cut", "by", way, "to", say(cost), "mAP50-95", round4(found.Report.MAP5095))
+		c.Tried[way] = points
 		if best == nil || points > c.Points {
-			best, plan, c.Score, c.Points, c.Cost = small, draft, string(score), points, cost
+			best, plan, c.By, c.Points, c.Cost = small, draft, way, points, cost
 		}
 	}
 	if best != nil {
 		c.Why = ""
-		if err := r.save(filepath.Join(v.Folder, "cut.safetensors"), best); err != nil {
-			return err
-		}
-		var text bytes.Buffer
-		if _, err := plan.WriteTo(&text); err != nil {
-			return err
-		}
-		if err := r.write(filepath.Join(v.Folder, "plan.yaml"), text.Bytes()); err != nil {
+		if c.Points, err = r.keepCut(ctx, v, best, plan); err != nil {
 			return err
 		}
 	}
 	return r.writeJSON(filepath.Join(v.Folder, "cut.json"), c)
+}
+
+// keepCut saves a cut and its plan, and returns its points, with statistics of more pictures.
+func (r *run) keepCut(ctx context.Context, v *Round, g *graph.Graph, plan *prune.File) (float64, error) {
+	g, err := train.Recalibrate(ctx, r.o.Backend, g, r.data.Train, train.RecalibrateOptions{Size: r.job.Size, Batch: r.job.Batch, Pictures: statisticsPictures, CacheDir: r.o.Pictures,
+		Progress: func(done, batches int) { r.tell(Progress{Doing: v.Name() + ", statistics", Done: done, Of: batches}) }})
+	if err != nil {
+		return 0, err
+	}
+	found, err := r.validate(ctx, v.Name()+", cut", g)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.save(filepath.Join(v.Folder, "cut.safetensors"), g); err != nil {
+		return 0, err
+	}
+	var text bytes.Buffer
+	if _, err := plan.WriteTo(&text); err != nil {
+		return 0, err
+	}
+	return 100 * found.MAP5095, r.write(filepath.Join(v.Folder, "plan.yaml"), text.Bytes())
 }
 
 // gather collects what gradients say about the channels of g.
@@ -100,15 +130,13 @@ func (r *run) gather(ctx context.Context, name string, g *graph.Graph) (*prune.E
 	return e, train.PictureGradients(ctx, r.o.Backend, g, dataset.Spread(r.data.Train, evidencePictures), o, e.Add)
 }
 
-// cutTo returns g cut to a share of what the target counts of it, the plan that this went
-// by, and its cost.
-func (r *run) cutTo(g *graph.Graph, share float64, t prune.Target) (*prune.File, *graph.Graph, prune.Cost, error) {
-	t.Limit = prune.Limit{Quantity: r.limit.Quantity, Share: share}
-	t.Width, t.Height = r.job.Width, r.job.Height
-	if t.Limit.Quantity == prune.Milliseconds {
+// cutTo returns g cut to a goal, the plan that this went by, and its cost.
+func (r *run) cutTo(g *graph.Graph, goal prune.Limits, t prune.Target) (*prune.File, *graph.Graph, prune.Cost, error) {
+	t.Limits, t.Width, t.Height = goal, r.job.Width, r.job.Height
+	if goal.Has(prune.Milliseconds) {
 		t.Clock = r.clock
 	}
-	draft, err := prune.Draft(g, t, fmt.Sprintf("%s of the %s, on the way to %s", percent(share), r.limit.Quantity, r.job.Target))
+	draft, err := prune.Draft(g, t, fmt.Sprintf("%s, on the way to %s", goal, r.job.Target))
 	if err != nil {
 		return nil, nil, prune.Cost{}, err
 	}
@@ -123,8 +151,6 @@ func (r *run) cutTo(g *graph.Graph, share float64, t prune.Target) (*prune.File,
 	c, err := r.cost(small)
 	return draft, small, c, err
 }
-
-func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // latency measures what layers take on the device, or takes over the given table, for a
 // target in milliseconds.

@@ -46,7 +46,7 @@ func Plan(ctx context.Context, job Job, data *dataset.Data, o Options) (*Estimat
 	if err != nil {
 		return nil, err
 	}
-	if r.limit.Quantity == prune.Milliseconds {
+	if r.limits.Has(prune.Milliseconds) {
 		if err := r.measureLatency(ctx); err != nil {
 			return nil, err
 		}
@@ -88,11 +88,11 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, goal := r.spent(trimCost), r.goal(e.Parent)
+	goal := r.limits.On(e.Parent)
 	small, rounds := trim, 0
-	if e.Child = trimCost; !r.met(trimCost, goal) {
-		rounds = roundsTo(at, goal)
-		if _, small, e.Child, err = r.cutTo(trim, goal/at, prune.Target{Blocks: goal < blocksBelow*r.spent(e.Parent)}); err != nil {
+	if e.Child = trimCost; !met(trimCost, goal) {
+		rounds = roundsTo(trimCost, goal)
+		if _, small, e.Child, err = r.cutTo(trim, goal, prune.Target{Blocks: goal.Excess(e.Parent) > blocksBeyond}); err != nil {
 			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
 		}
 	}

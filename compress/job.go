@@ -24,7 +24,7 @@ type Job struct {
 	Cfg         string  `json:"cfg"`          // what a model that has to be trained is like; empty with Weights
 	Data        string  `json:"data"`         // absolute
 	DataHash    string  `json:"data_hash"`    // see HashData
-	Target      string  `json:"target"`       // as prune.ParseLimit reads it
+	Target      string  `json:"target"`       // as prune.ParseLimits reads it
 	Runtime     string  `json:"runtime"`      // what milliseconds are measured in; empty with Table
 	Table       string  `json:"table"`        // a latency table of another device, absolute; empty measures here
 	TableHash   string  `json:"table_hash"`

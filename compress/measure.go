@@ -56,6 +56,26 @@ func (r *run) clocked(g *graph.Graph) (float64, error) {
 	return least, nil
 }
 
+// compared measures g in turns with the parent, and returns the milliseconds that it would
+// have taken when those of the parent were measured: what else a machine does by now slows both.
+func (r *run) compared(g *graph.Graph, parent *Model) (float64, error) {
+	p, err := r.open(parent.File)
+	if err != nil {
+		return 0, err
+	}
+	least := [2]float64{math.Inf(1), math.Inf(1)}
+	for range 3 {
+		for i, g := range []*graph.Graph{p, g} {
+			m, err := r.o.Profile(g)
+			if err != nil {
+				return 0, err
+			}
+			least[i] = min(least[i], m.Ms)
+		}
+	}
+	return parent.Measured * least[1] / least[0], nil
+}
+
 func say(c prune.Cost) string {
 	s := fmt.Sprintf("%d parameters, %.3g GFLOP, %.2f MB", c.Params, c.GFLOP, float64(c.Bytes)/1e6)
 	if c.Ms > 0 {

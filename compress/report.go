@@ -189,7 +189,7 @@ func reportRounds(found *Result) []report.Round {
 			if v.Model.Ms > 0 {
 				row.Predicted = report.Number(v.Model.Ms)
 			}
-			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.Score, v.Epochs)
+			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.By, v.Epochs)
 			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
 			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds()), v.Model.Accuracy.MAP5095
 		}

@@ -17,7 +17,7 @@ import (
 
 // What a round is.
 const (
-	roundKeep = 0.7  // of what the target counts stays in a round, or somewhat more
+	roundKeep = 0.5  // of what the target counts stays in a round, or somewhat more
 	roundRate = 0.15 // share of lr0 in its trainings
 	readyPart = 0.05 // share of a full training's epochs that prepare the cut
 	roundPart = 0.15 // and of those after it
@@ -27,22 +27,21 @@ const (
 
 // A Round is one attempt to make the network smaller: the contents of verdict.json.
 type Round struct {
-	Number   int     `json:"number"`
-	Attempt  int     `json:"attempt"` // from 1
-	Folder   string  `json:"folder"`
-	From     string  `json:"from"`   // the network that was cut
-	Goal     float64 `json:"goal"`   // of what the target counts
-	Share    float64 `json:"share"`  // that is of what From has
-	Blocks   bool    `json:"blocks"` // whole ones might leave
-	Score    string  `json:"score"`  // by which channels left; empty where none could
-	Before   float64 `json:"before"`
-	AfterCut float64 `json:"after_cut"` // points of mAP50-95, statistics measured anew
-	Model    *Model  `json:"model"`     // after the training; nil where nothing could be cut
-	Epochs   int     `json:"epochs"`
-	Drop     float64 `json:"drop"` // points of mAP50-95, against the parent
-	Kept     bool    `json:"kept"`
-	Why      string  `json:"why"`
-	Seconds  float64 `json:"seconds"` // of the session that ended it
+	Number   int          `json:"number"`
+	Attempt  int          `json:"attempt"` // from 1
+	Folder   string       `json:"folder"`
+	From     string       `json:"from"` // the network that was cut
+	Goal     prune.Limits `json:"goal"`
+	Blocks   bool         `json:"blocks"` // whole ones might leave
+	By       string       `json:"by"`     // which channels left: the table, or a score alone; empty where none could
+	Before   float64      `json:"before"`
+	AfterCut float64      `json:"after_cut"` // points of mAP50-95, statistics measured anew
+	Model    *Model       `json:"model"`     // after the training; nil where nothing could be cut
+	Epochs   int          `json:"epochs"`
+	Drop     float64      `json:"drop"` // points of mAP50-95, against the parent
+	Kept     bool         `json:"kept"`
+	Why      string       `json:"why"`
+	Seconds  float64      `json:"seconds"` // of the session that ended it
 }
 
 // Rounds are the contents of rounds.json.
@@ -66,28 +65,29 @@ func (all *Rounds) last() *Model {
 	return nil
 }
 
-// spent is what the target counts of a cost.
-func (r *run) spent(c prune.Cost) float64 { return r.limit.Quantity.Of(c) }
-
-// goal is how much of it the result may have.
-func (r *run) goal(parent prune.Cost) float64 {
-	if r.limit.Share > 0 {
-		return r.limit.Share * r.spent(parent)
-	}
-	return r.limit.Most
-}
-
 // met reports whether a goal is, but for the last bits.
-func (r *run) met(c prune.Cost, goal float64) bool { return r.spent(c) <= goal*(1+1e-9) }
+func met(c prune.Cost, goal prune.Limits) bool { return goal.Excess(c) <= 1+1e-9 }
 
 // next is how far the coming round goes, so that all that are left cut as much.
-func next(at, goal float64) float64 {
-	return at * math.Pow(goal/at, 1/float64(roundsTo(at, goal)))
+func next(at prune.Cost, goal prune.Limits) prune.Limits {
+	return toward(at, goal, 1/float64(roundsTo(at, goal)))
+}
+
+// toward goes a part of the way, and holds what has arrived.
+func toward(at prune.Cost, goal prune.Limits, part float64) prune.Limits {
+	var to prune.Limits
+	for _, l := range goal {
+		if v := l.Quantity.Of(at); v > l.Most {
+			l.Most = v * math.Pow(l.Most/v, part)
+		}
+		to = append(to, l)
+	}
+	return to
 }
 
 // roundsTo is how many rounds there are to a goal.
-func roundsTo(at, goal float64) int {
-	return max(1, int(math.Ceil(math.Log(goal/at)/math.Log(roundKeep)-1e-9)))
+func roundsTo(at prune.Cost, goal prune.Limits) int {
+	return max(1, int(math.Ceil(-math.Log(goal.Excess(at))/math.Log(roundKeep)-1e-9)))
 }
 
 // readyEpochs is how long a round prepares its cut, roundEpochs how long it trains after it.
@@ -110,27 +110,26 @@ func (r *run) rounds(ctx context.Context) error {
 	if all.Cost, err = r.cost(g); err != nil {
 		return err
 	}
-	goal, before := r.goal(parent.Cost), parent.points()
+	goal, before := r.limits.On(parent.Cost), parent.points()
 	for n := 1; ; n++ {
-		at := r.spent(all.Cost)
-		if r.met(all.Cost, goal) {
-			var tighter float64
+		if met(all.Cost, goal) {
+			var tighter prune.Limits
 			if tighter, err = r.reached(&all, parent, goal); err != nil {
 				return err
 			}
-			if tighter == 0 {
+			if tighter == nil {
 				break
 			}
 			goal = tighter
 		}
 		var last Round
 		for attempt := 1; attempt <= attempts; attempt++ {
-			to := next(at, goal)
+			to := next(all.Cost, goal)
 			if attempt > 1 {
-				to = math.Sqrt(at * to)
+				to = toward(all.Cost, to, 0.5)
 			}
-			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Share: to / at, Before: before,
-				Blocks: goal < blocksBelow*r.spent(parent.Cost)}
+			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Before: before,
+				Blocks: goal.Excess(parent.Cost) > blocksBeyond}
 			if err := r.round(ctx, parent, &last); err != nil {
 				return fmt.Errorf("round %d: %w", n, err)
 			}
@@ -141,13 +140,13 @@ func (r *run) rounds(ctx context.Context) error {
 		}
 		if !last.Kept {
 			all.Why = fmt.Sprintf("round %d was rolled back: %s; the best reachable within %v points is %s",
-				n, last.Why, r.job.MaxDrop, r.limit.Quantity.Format(at))
+				n, last.Why, r.job.MaxDrop, r.limits.Kept(all.Cost))
 			break
 		}
 		all.File, all.Cost, before = last.Model.File, last.Model.Cost, last.Model.points()
 		all.Epochs += last.Epochs
 	}
-	r.log("rounds end", "why", all.Why, "left", r.limit.Quantity.Format(r.spent(all.Cost)))
+	r.log("rounds end", "why", all.Why, "left", r.limits.Kept(all.Cost))
 	return r.writeJSON("rounds.json", all)
 }
 
@@ -192,7 +191,7 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	if err := r.readJSON(file("cut.json"), &c); err != nil {
 		return err
 	}
-	if v.Score, v.AfterCut = c.Score, c.Points; c.Score == "" {
+	if v.By, v.AfterCut = c.By, c.Points; c.By == "" {
 		v.Why = c.Why
 	} else {
 		if v.Model, err = r.readModel(file("tuned.json")); err != nil {
@@ -248,7 +247,7 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	if err := r.readJSON(filepath.Join(v.Folder, "cut.json"), &c); err != nil {
 		return err
 	}
-	if c.Score == "" { // nothing could be cut
+	if c.By == "" { // nothing could be cut
 		return r.writeJSON(out, struct{}{})
 	}
 	g, err := r.open(filepath.Join(v.Folder, "cut.safetensors"))
@@ -282,17 +281,18 @@ const (
 	corrections = 2
 )
 
-// reached ends the rounds at a network that meets its goal. Where that is milliseconds on
-// a device that is here, they are measured, and if the table had promised too much, the
-// tighter goal is returned that is to make up for it; 0 otherwise.
-func (r *run) reached(all *Rounds, parent *Model, goal float64) (float64, error) {
+// reached ends the rounds at a network that meets its goal. Where milliseconds on a device
+// that is here are part of that, they are measured, and if the table had promised too much,
+// the tighter goal is returned that is to make up for it; nil otherwise.
+func (r *run) reached(all *Rounds, parent *Model, goal prune.Limits) (prune.Limits, error) {
 	all.Reached, all.Why = true, "the target is met"
-	if r.limit.Quantity != prune.Milliseconds || r.o.Profile == nil {
-		return 0, nil
+	at := slices.IndexFunc(goal, func(l prune.Limit) bool { return l.Quantity == prune.Milliseconds })
+	if at < 0 || r.o.Profile == nil {
+		return nil, nil
 	}
 	g, err := r.open(all.File)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var check struct {
 		Ms float64 `json:"measured"`
@@ -300,26 +300,25 @@ func (r *run) reached(all *Rounds, parent *Model, goal float64) (float64, error)
 	file := fmt.Sprintf("check-%d.json", all.Corrected) // measured once, or a run that goes on might end elsewhere
 	if r.done(file) {
 		err = r.readJSON(file, &check)
-	} else if check.Ms, err = r.clocked(g); err == nil {
+	} else if check.Ms, err = r.compared(g, parent); err == nil {
 		err = r.writeJSON(file, check)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	most := r.limit.Most
-	if r.limit.Share > 0 {
-		most = r.limit.Share * parent.Measured
-	}
+	most := r.limits[at].Of(prune.Cost{Ms: parent.Measured})
 	if check.Ms <= nearly*most {
-		return 0, nil
+		return nil, nil
 	}
 	if all.Corrected == corrections {
 		all.Reached, all.Why = false, fmt.Sprintf("the latency table promises %.2f ms, and they are %.2f: measure it anew on an idle machine", all.Cost.Ms, check.Ms)
-		return 0, nil
+		return nil, nil
 	}
 	all.Corrected++
 	r.log("the latency table has promised too much, so the rounds go on", "predicted", round4(all.Cost.Ms), "measured", round4(check.Ms), "target", round4(most))
-	return min(goal, all.Cost.Ms) * most / check.Ms, nil
+	tighter := slices.Clone(goal)
+	tighter[at].Most = min(goal[at].Most, all.Cost.Ms) * most / check.Ms
+	return tighter, nil
 }
 
 // distil makes the parent the teacher of a training.

@@ -29,6 +29,8 @@ type Options struct {
 
 	// Predictor makes what validations run a network in, in fp32.
 	Predictor func(g *graph.Graph) (train.Predict, error)
+	// Judge makes what compares cuts of a network.
+	Judge func(ctx context.Context) (*train.Judge, error)
 	// Profile runs a network on the device, for a picture of the job's size.
 	Profile func(g *graph.Graph) (prune.Profile, error)
 	Runtime report.Time // what Profile measures in: all but the milliseconds
@@ -50,12 +52,13 @@ type Options struct {
 type run struct {
 	dir    string
 	job    Job
-	limit  prune.Limit
+	limits prune.Limits
 	hyp    train.Hyp
 	data   *dataset.Data
 	o      Options
 	state  State
 	plan   *Estimate        // nil before it is made
+	judge  *train.Judge     // of cuts; nil until it is needed
 	clock  *prune.Latency   // of latency.csv; nil without
 	slower map[bool]float64 // than planned, with a teacher and without; see left
 	file   *slog.Logger     // log.txt
@@ -65,7 +68,7 @@ func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	if err := job.check(); err != nil {
 		return nil, err
 	}
-	limit, err := prune.ParseLimit(job.Target)
+	limits, err := prune.ParseLimits(job.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +82,7 @@ func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	return &run{dir: dir, job: job, limit: limit, clock: o.Latency, slower: map[bool]float64{}, hyp: hyp, data: data, o: o}, nil
+	return &run{dir: dir, job: job, limits: limits, clock: o.Latency, slower: map[bool]float64{}, hyp: hyp, data: data, o: o}, nil
 }
 
 func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }

@@ -14,7 +14,7 @@ import (
 // way is all stages, in order.
 func (r *run) way() []stage {
 	var first []stage
-	if r.limit.Quantity == prune.Milliseconds {
+	if r.limits.Has(prune.Milliseconds) {
 		first = []stage{{"latency", nil, "latency.csv", r.latency}} // what layers take: cuts for milliseconds go by it
 	}
 	return append(first, []stage{

@@ -12,16 +12,16 @@ import (
 
 // A Target says how much to cut.
 type Target struct {
-	Keep  float64 // share of the parameters that may stay, above 0 and at most 1; 0 where Limit is set
-	Limit Limit   // of another quantity, or as a number
-	Floor int     // channels that every group keeps at least; 0 means a tenth, and at least 4
-	Round int     // what a group keeps is rounded up to a multiple of it; 0 means 1
-	Score Score
+	Keep   float64 // share of the parameters that may stay, above 0 and at most 1; 0 where Limits are set
+	Limits Limits  // of other quantities, or as numbers
+	Floor  int     // channels that every group keeps at least; 0 means a tenth, and at least 4
+	Round  int     // what a group keeps is rounded up to a multiple of it; 0 means 1
+	Score  Score
 
 	Evidence *Evidence // for a Score that needs it: of this network
 
 	Width, Height int    // of the network's input; 0 is as the graph's input says
-	Clock         Clock  // knows milliseconds; needed for Milliseconds only
+	Clock         Clock  // knows milliseconds; needed for a limit of Milliseconds only
 	Table         *Table // what cuts were measured to cost in accuracy; nil goes by Score alone
 	Blocks        bool   // whole blocks may leave too; with a Table, those that it has
 }
@@ -153,25 +153,26 @@ func allocate(g *graph.Graph, t Target) (*allocator, error) {
 		return nil, err
 	}
 	switch {
-	case t.Limit.Quantity != "":
+	case len(t.Limits) > 0:
 	case !(t.Keep > 0 && t.Keep <= 1):
 		return nil, fmt.Errorf("prune: keep is %v, want a share above 0 and at most 1", t.Keep)
 	default:
-		a.Limit = Limit{Quantity: Parameters, Share: t.Keep}
+		a.Limits = Limits{{Quantity: Parameters, Share: t.Keep}}
 	}
-	if a.Limit.Quantity == Milliseconds && t.Clock == nil {
+	if a.Limits.Has(Milliseconds) && t.Clock == nil {
 		return nil, errors.New("prune: a target in milliseconds needs a table of latencies")
 	}
-	most, start := a.Limit.of(a.before), a.state
+	start := a.state
+	a.Limits = a.Limits.On(a.before)
 	if t.Table == nil {
 		a.guardBy(math.Inf(1))
-		return a, a.fill(most)
+		return a, a.fill()
 	}
 	var best *allocator
 	for _, guard := range guards {
 		a.state = start.clone()
 		a.guardBy(guard)
-		err = a.fill(most)
+		err = a.fill()
 		if unreachable := new(UnreachableError); errors.As(err, &unreachable) {
 			continue
 		}
@@ -232,10 +233,17 @@ func (a *allocator) plan(s state) *Plan {
 	return p
 }
 
-// spent is what a state costs of the limited quantity.
+// spent is what a state costs of what the limits allow, in the measure of Limits.blend, which
+// the limits keep where it is 1.
 func (a *allocator) spent(s state) (float64, error) {
-	c, err := a.cost(a.plan(s), a.Limit.Quantity == Milliseconds)
-	return a.Limit.Quantity.Of(c), err
+	c, err := a.cost(a.plan(s), a.Limits.Has(Milliseconds))
+	return a.Limits.blend(c), err
+}
+
+// excess is the same in the measure of Limits.Excess.
+func (a *allocator) excess(s state) (float64, error) {
+	c, err := a.cost(a.plan(s), a.Limits.Has(Milliseconds))
+	return a.Limits.Excess(c), err
 }
 
 // A step is a channel that may leave next of its group, or a block.
@@ -245,26 +253,29 @@ type step struct {
 	price float64 // per saving
 }
 
-// fill cuts down to most.
-func (a *allocator) fill(most float64) error {
+// fill cuts down to the limits.
+func (a *allocator) fill() error {
+	if least, err := a.excess(a.state); err != nil || least <= 1 {
+		return err
+	}
 	first, err := a.spent(a.state)
-	if err != nil || first <= most {
+	if err != nil {
 		return err
 	}
 	for r := 1; r <= rounds; r++ {
 		// C_t = C_0^(1-t/k) C_k^(t/k)
-		goal := most
+		goal, measure := 1.0, a.excess
 		if r < rounds {
-			goal = math.Exp(math.Log(first) + float64(r)/rounds*(math.Log(most)-math.Log(first)))
+			goal, measure = math.Exp(math.Log(first)*(1-float64(r)/rounds)), a.spent
 		}
-		now, err := a.spent(a.state)
+		now, err := measure(a.state)
 		if err != nil {
 			return err
 		}
 		if now <= goal {
 			continue
 		}
-		steps, err := a.steps(now)
+		steps, err := a.steps()
 		if err != nil {
 			return err
 		}
@@ -280,7 +291,7 @@ func (a *allocator) fill(most float64) error {
 			return s
 		}
 		low, high := 0, len(steps) // the cost falls as steps are taken
-		least, err := a.spent(taken(high))
+		least, err := measure(taken(high))
 		if err != nil {
 			return err
 		}
@@ -290,11 +301,11 @@ func (a *allocator) fill(most float64) error {
 				r-- // what cost nothing before may save now
 				continue
 			}
-			return &UnreachableError{a.Limit.Quantity, most, least, a.Limit.Quantity.Of(a.before)}
+			return a.unreachable()
 		}
 		for low < high {
 			mid := (low + high) / 2
-			spent, err := a.spent(taken(mid))
+			spent, err := measure(taken(mid))
 			if err != nil {
 				return err
 			}
@@ -306,15 +317,29 @@ func (a *allocator) fill(most float64) error {
 		}
 		a.state = taken(high)
 	}
-	return a.giveBack(most)
+	return a.giveBack()
+}
+
+// unreachable names the limit that the state, which is as small as can be, is farthest from.
+func (a *allocator) unreachable() error {
+	c, err := a.cost(a.plan(a.state), a.Limits.Has(Milliseconds))
+	if err != nil {
+		return err
+	}
+	worst := slices.MaxFunc(a.Limits, func(l, m Limit) int { return cmp.Compare(l.Quantity.Of(c)/l.Most, m.Quantity.Of(c)/m.Most) })
+	return &UnreachableError{worst.Quantity, worst.Most, worst.Quantity.Of(c), worst.Quantity.Of(a.before)}
 }
 
 // chunk is how many channels are tried together to see what they save: kernels like eights.
 const chunk = 8
 
-// steps lists what can leave, lowest price per saving first, now being what is spent. What
-// saves nothing is not listed.
-func (a *allocator) steps(now float64) ([]step, error) {
+// steps lists what can leave, lowest price per saving first. What saves nothing is not
+// listed.
+func (a *allocator) steps() ([]step, error) {
+	now, err := a.spent(a.state)
+	if err != nil {
+		return nil, err
+	}
 	var steps []step
 	for i, gr := range a.groups {
 		rest := a.caps[i] - a.state.out[i]
@@ -401,7 +426,7 @@ func (a *allocator) blockPrice(b *Block) (float64, bool) {
 
 // giveBack returns channels that need not have left, the dearest first: what rounding and the
 // steps of latencies took along. Groups of a block that left are not cut as well.
-func (a *allocator) giveBack(most float64) error {
+func (a *allocator) giveBack() error {
 	var by []int
 	for i, gr := range a.groups {
 		for b := range a.state.blocks {
@@ -421,11 +446,11 @@ func (a *allocator) giveBack(most float64) error {
 			mid := (low + high) / 2
 			s := a.state.clone()
 			s.out[i] = mid
-			spent, err := a.spent(s)
+			excess, err := a.excess(s)
 			if err != nil {
 				return err
 			}
-			if spent <= most {
+			if excess <= 1 {
 				high = mid
 			} else {
 				low = mid + 1

@@ -13,24 +13,29 @@ import (
 	"ultrafast/prune"
 )
 
-func TestParseLimit(t *testing.T) {
-	for text, want := range map[string]prune.Limit{
-		"latency=3ms":   {Quantity: prune.Milliseconds, Most: 3},
-		"latency=2.5":   {},
-		"speedup=4x":    {Quantity: prune.Milliseconds, Share: 0.25},
-		"speedup=0.5x":  {},
-		"params=0.33M":  {Quantity: prune.Parameters, Most: 330000},
-		"params=330000": {Quantity: prune.Parameters, Most: 330000},
-		"size=1.3MB":    {Quantity: prune.Bytes, Most: 1.3e6},
-		"flops=1.2G":    {Quantity: prune.Operations, Most: 1.2e9},
-		"flops=-1G":     {},
-		"flops=NaNG":    {},
-		"params=":       {},
-		"":              {},
-		"depth=3":       {},
+func TestParseLimits(t *testing.T) {
+	for text, want := range map[string]prune.Limits{
+		"latency=3ms":              {{Quantity: prune.Milliseconds, Most: 3}},
+		"latency=2.5":              nil,
+		"speedup=4x":               {{Quantity: prune.Milliseconds, Share: 0.25}},
+		"speedup=0.5x":             nil,
+		"params=0.33M":             {{Quantity: prune.Parameters, Most: 330000}},
+		"params=330000":            {{Quantity: prune.Parameters, Most: 330000}},
+		"size=1.3MB":               {{Quantity: prune.Bytes, Most: 1.3e6}},
+		"flops=1.2G":               {{Quantity: prune.Operations, Most: 1.2e9}},
+		"speedup=20x,params=0.33M": {{Quantity: prune.Milliseconds, Share: 0.05}, {Quantity: prune.Parameters, Most: 330000}},
+		"params=1M, flops=1G":      {{Quantity: prune.Parameters, Most: 1e6}, {Quantity: prune.Operations, Most: 1e9}},
+		"params=1M,params=2M":      nil,
+		"speedup=2x,latency=3ms":   nil,
+		"params=1M,":               nil,
+		"flops=-1G":                nil,
+		"flops=NaNG":               nil,
+		"params=":                  nil,
+		"":                         nil,
+		"depth=3":                  nil,
 	} {
-		got, err := prune.ParseLimit(text)
-		if (err == nil) != (want != prune.Limit{}) || got != want {
+		got, err := prune.ParseLimits(text)
+		if (err == nil) != (want != nil) || !slices.Equal(got, want) {
 			t.Errorf("%q is %+v, %v, want %+v", text, got, err, want)
 		}
 	}
@@ -52,13 +57,15 @@ func (stair) Ms(g *graph.Graph, _, _ int) (float64, error) {
 
 func TestNewMeetsLimits(t *testing.T) {
 	g := standard(t, "yolov5n")
-	for _, s := range []prune.Limit{
-		{Quantity: prune.Parameters, Most: 5e5}, {Quantity: prune.Bytes, Most: 2e6},
-		{Quantity: prune.Operations, Share: 0.3}, {Quantity: prune.Milliseconds, Share: 0.5},
+	for _, s := range []prune.Limits{
+		{{Quantity: prune.Parameters, Most: 5e5}}, {{Quantity: prune.Bytes, Most: 2e6}},
+		{{Quantity: prune.Operations, Share: 0.3}}, {{Quantity: prune.Milliseconds, Share: 0.5}},
+		{{Quantity: prune.Parameters, Most: 5e5}, {Quantity: prune.Operations, Share: 0.2}},
+		{{Quantity: prune.Parameters, Most: 2e5}, {Quantity: prune.Operations, Share: 0.6}, {Quantity: prune.Milliseconds, Share: 0.9}},
 	} {
 		for _, round := range []int{1, 8} {
 			t.Run(fmt.Sprint(s, round), func(t *testing.T) {
-				p, err := prune.New(g, prune.Target{Limit: s, Clock: stair{}, Round: round, Width: 64, Height: 64, Blocks: true})
+				p, err := prune.New(g, prune.Target{Limits: s, Clock: stair{}, Round: round, Width: 64, Height: 64, Blocks: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -74,12 +81,8 @@ func TestNewMeetsLimits(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				most := s.Most
-				if s.Share > 0 {
-					most = s.Share * s.Quantity.Of(before)
-				}
-				if got := s.Quantity.Of(after); got > most || got < 0.93*most {
-					t.Errorf("%v is left, want %v or little less", got, most)
+				if e := s.On(before).Excess(after); e > 1 || e < 0.93 {
+					t.Errorf("%v of what is allowed is left, want 1 or little less", e)
 				}
 			})
 		}
@@ -89,7 +92,7 @@ func TestNewMeetsLimits(t *testing.T) {
 // Against a clock that knows steps of eight only, channels leave by eights.
 func TestNewCutsNothingThatSavesNothing(t *testing.T) {
 	g := standard(t, "yolov5n")
-	p, err := prune.New(g, prune.Target{Limit: prune.Limit{Quantity: prune.Milliseconds, Share: 0.6}, Clock: stair{}})
+	p, err := prune.New(g, prune.Target{Limits: prune.Limits{{Quantity: prune.Milliseconds, Share: 0.6}}, Clock: stair{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,18 +249,18 @@ func TestUnreachableTellsTheBest(t *testing.T) {
 		{Quantity: prune.Parameters, Most: 10}, {Quantity: prune.Bytes, Most: 10},
 		{Quantity: prune.Operations, Most: 10}, {Quantity: prune.Milliseconds, Most: 1},
 	} {
-		target := prune.Target{Limit: l, Clock: stair{}, Round: 8, Blocks: true, Width: 64, Height: 64}
+		target := prune.Target{Limits: prune.Limits{l}, Clock: stair{}, Round: 8, Blocks: true, Width: 64, Height: 64}
 		_, err := prune.New(g, target)
 		var e *prune.UnreachableError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), "the least that the floors allow") {
 			t.Fatalf("%+v: %v", l, err)
 		}
-		target.Limit.Most = e.Least
+		target.Limits[0].Most = e.Least
 		if _, err := prune.New(g, target); err != nil {
 			t.Errorf("what the error tells is not reached: %v", err)
 		}
 	}
-	if _, err := prune.New(g, prune.Target{Limit: prune.Limit{Quantity: prune.Milliseconds, Most: 3}}); err == nil || !strings.Contains(err.Error(), "table of latencies") {
+	if _, err := prune.New(g, prune.Target{Limits: prune.Limits{{Quantity: prune.Milliseconds, Most: 3}}}); err == nil || !strings.Contains(err.Error(), "table of latencies") {
 		t.Errorf("milliseconds without a clock: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package prune
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,13 +90,29 @@ func (q Quantity) Format(v float64) string {
 // A Limit bounds a quantity of the smaller network: to Most, or where Share is set to that
 // share of what it was.
 type Limit struct {
-	Quantity Quantity
-	Most     float64 // number, bytes, FLOP or milliseconds
-	Share    float64 // of the uncut network's
+	Quantity Quantity `json:"quantity"`
+	Most     float64  `json:"most"`            // number, bytes, FLOP or milliseconds
+	Share    float64  `json:"share,omitempty"` // of the uncut network's
 }
 
-// ParseLimit reads latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G.
-func ParseLimit(s string) (Limit, error) {
+// ParseLimits reads latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G, or
+// several of them with commas between.
+func ParseLimits(s string) (Limits, error) {
+	var all Limits
+	for text := range strings.SplitSeq(s, ",") {
+		l, err := parseLimit(text)
+		if err != nil {
+			return nil, err
+		}
+		if all.Has(l.Quantity) {
+			return nil, fmt.Errorf("target %q: says twice what may be left of one thing", s)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func parseLimit(s string) (Limit, error) {
 	bad := fmt.Errorf("target %q: want latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G", s)
 	name, value, ok := strings.Cut(strings.TrimSpace(s), "=")
 	if !ok {
@@ -123,12 +140,69 @@ func ParseLimit(s string) (Limit, error) {
 	return Limit{Quantity: Quantity(name), Most: v * unit}, nil
 }
 
-// of gives the limit as a value, for a network that costs c.
-func (l Limit) of(c Cost) float64 {
+// Of gives the limit as a value, for a network that costs c before it is cut.
+func (l Limit) Of(c Cost) float64 {
 	if l.Share > 0 {
 		return l.Share * l.Quantity.Of(c)
 	}
 	return l.Most
+}
+
+// Limits must all be kept. No two are of one quantity.
+type Limits []Limit
+
+// Has reports whether one of them is of the quantity.
+func (ls Limits) Has(q Quantity) bool {
+	return slices.ContainsFunc(ls, func(l Limit) bool { return l.Quantity == q })
+}
+
+// On returns them as values, without shares, for a network that costs c before it is cut.
+func (ls Limits) On(c Cost) Limits {
+	var all Limits
+	for _, l := range ls {
+		all = append(all, Limit{Quantity: l.Quantity, Most: l.Of(c)})
+	}
+	return all
+}
+
+// Kept returns limits of the same quantities that allow just what c has.
+func (ls Limits) Kept(c Cost) Limits {
+	var all Limits
+	for _, l := range ls {
+		all = append(all, Limit{Quantity: l.Quantity, Most: l.Quantity.Of(c)})
+	}
+	return all
+}
+
+// Excess is how many times what a limit allows c is, by the limit that it is farthest from; at
+// most 1 means that it keeps all. Limits must have no shares.
+func (ls Limits) Excess(c Cost) float64 {
+	worst := 0.0
+	for _, l := range ls {
+		worst = max(worst, l.Quantity.Of(c)/l.Most)
+	}
+	return worst
+}
+
+// blend is Excess made smooth, so that a saving of any quantity that is not yet small beside the
+// worst counts, the more the worse it is. It is never less than Excess.
+func (ls Limits) blend(c Cost) float64 {
+	const sharp = 8
+	sum := 0.0
+	for _, l := range ls {
+		sum += math.Pow(l.Quantity.Of(c)/l.Most, sharp)
+	}
+	return math.Pow(sum, 1.0/sharp)
+}
+
+// String writes what they allow for people: "330000 parameters, 3 ms". Limits must have no
+// shares.
+func (ls Limits) String() string {
+	var all []string
+	for _, l := range ls {
+		all = append(all, l.Quantity.Format(l.Most))
+	}
+	return strings.Join(all, ", ")
 }
 
 // An accountant knows what a network costs without parts of it.

@@ -263,7 +263,7 @@ func TestMeasure(t *testing.T) {
 	calls := 0
 	judge := fakeJudge(g, &calls)
 	whole := newTable(g)
-	if err := whole.Measure(t.Context(), g, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
+	if err := whole.Measure(t.Context(), g, prune.Ratios, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	all := calls
@@ -285,7 +285,7 @@ func TestMeasure(t *testing.T) {
 	for _, at := range []int{0, 1, 7, all - 2} {
 		calls = 0
 		part := newTable(g)
-		err := part.Measure(t.Context(), g, stair{}, nil, judge, func(judged, _ int) error {
+		err := part.Measure(t.Context(), g, prune.Ratios, stair{}, nil, judge, func(judged, _ int) error {
 			if judged == at+1 {
 				return stop
 			}
@@ -300,7 +300,7 @@ func TestMeasure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := again.Measure(t.Context(), g, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
+		if err := again.Measure(t.Context(), g, prune.Ratios, stair{}, nil, judge, func(int, int) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if calls != all {
@@ -317,7 +317,7 @@ func TestMeasure(t *testing.T) {
 	calls = 0
 	again := *whole
 	again.Rows = slices.Clone(whole.Rows)
-	if err := again.Measure(t.Context(), g, nil, nil, judge, func(int, int) error { return nil }); err != nil || calls != 0 || again.Rows[3].Ms != 0 {
+	if err := again.Measure(t.Context(), g, prune.Ratios, nil, nil, judge, func(int, int) error { return nil }); err != nil || calls != 0 || again.Rows[3].Ms != 0 {
 		t.Errorf("%v, %d judgements, row %+v", err, calls, again.Rows[3])
 	}
 
@@ -355,12 +355,12 @@ func TestMeasureByEvidence(t *testing.T) {
 	table := newTable(g)
 	table.Score = prune.Taylor
 	never := func(int, int) error { return nil }
-	if err := table.Measure(t.Context(), g, nil, e, fakeJudge(g, &calls), never); err != nil || len(table.Rows) == 0 {
+	if err := table.Measure(t.Context(), g, prune.Ratios, nil, e, fakeJudge(g, &calls), never); err != nil || len(table.Rows) == 0 {
 		t.Errorf("%d rows, error %v", len(table.Rows), err)
 	}
 	table = newTable(g)
 	table.Score = prune.Fisher
-	if err := table.Measure(t.Context(), g, nil, nil, fakeJudge(g, &calls), never); err == nil || !strings.Contains(err.Error(), "needs evidence") {
+	if err := table.Measure(t.Context(), g, prune.Ratios, nil, nil, fakeJudge(g, &calls), never); err == nil || !strings.Contains(err.Error(), "needs evidence") {
 		t.Errorf("without evidence: %v", err)
 	}
 }

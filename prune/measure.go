@@ -13,18 +13,19 @@ import (
 // the same pictures for all.
 type Judge func(ctx context.Context, small *graph.Graph) (Worth, error)
 
-// Ratios are those of a Table.
+// Ratios are those of a full Table.
 var Ratios = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9}
 
-// Measure fills a table of g: it judges the uncut network, unless there is a Base already,
-// and every cut that has no row yet, coarse ratios first. Of t Model, Size, Pictures and
-// Score must be set. Cuts of a group that leave as many channels are judged once. clock may
-// be nil; milliseconds, which take no judging, are told anew in all rows. done is told after
-// every judgement, with how many there were and will be; it may write the table, and its error
-// ends the work. evidence is for a Score that needs it.
+// Measure fills a table of g with cuts by ratios, which are some of Ratios: it judges the
+// uncut network, unless there is a Base already, and every cut that has no row yet, coarse
+// ratios first. Of t Model, Size, Pictures and Score must be set. Cuts of a group that leave
+// as many channels are judged once. clock may be nil; milliseconds, which take no judging, are
+// told anew in all rows. done is told after every judgement, with how many there were and will
+// be; it may write the table, and its error ends the work. evidence is for a Score that needs
+// it.
 //
 // A cut is made with Apply, which computes what Mask does in less time.
-func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, evidence *Evidence, judge Judge, done func(judged, all int) error) error {
+func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, clock Clock, evidence *Evidence, judge Judge, done func(judged, all int) error) error {
 	groups, err := Groups(g)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, eviden
 	for i, gr := range groups {
 		order[gr.Name] = len(order)
 		widest += gr.Width()
-		for _, ratio := range Ratios {
+		for _, ratio := range ratios {
 			p := uncut()
 			p.Cuts[i].Drop = drop(i, ratio)
 			jobs = append(jobs, job{Row{Group: gr.Name, Ratio: ratio, From: gr.Width(), To: gr.Width() - len(p.Cuts[i].Drop)}, p})
@@ -77,7 +78,7 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, clock Clock, eviden
 		jobs = append(jobs, job{Row{Group: b.Name, Ratio: 1, From: 1}, p})
 	}
 	order[AllGroups] = len(order)
-	for _, ratio := range Ratios {
+	for _, ratio := range ratios {
 		p, left := uncut(), 0
 		for i := range groups {
 			p.Cuts[i].Drop = drop(i, ratio)

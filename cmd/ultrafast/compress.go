@@ -109,6 +109,9 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	f.cfg, f.seed = job.Cfg, job.Seed
 	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
 		Model: func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
+	o.Judge = func(ctx context.Context) (*train.Judge, error) {
+		return newJudge(ctx, be, data, job.Size, compressPictures, out)
+	}
 	if o.Pictures, err = cacheFolder("disk"); err != nil {
 		return err
 	}
@@ -188,7 +191,7 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		if f.target == "" {
 			return j, fmt.Errorf("--target is missing: want %s", targetHelp)
 		}
-		if _, err := prune.ParseLimit(f.target); err != nil {
+		if _, err := prune.ParseLimits(f.target); err != nil {
 			return j, fmt.Errorf("--%w", err)
 		}
 		j.Target = f.target
@@ -310,6 +313,10 @@ func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Opti
 	o.Runtime = report.Time{Runtime: runtimeName(d.name), Threads: d.o.Threads, Precision: d.o.Precision}
 	return d, nil
 }
+
+// compressPictures are validation pictures that cuts are compared on: few, as a table is
+// measured in every round.
+const compressPictures = 100
 
 // targetHelp says how --target is written.
 const targetHelp = "latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G"

@@ -32,8 +32,7 @@ type gauge struct {
 	score prune.Score
 	warn  func(what string, err error)
 
-	val    *dataset.Loader
-	items  []dataset.Item // of val
+	judge  *train.Judge
 	points []report.SparsityPoint
 	read   bool      // the points of before this session
 	ended  time.Time // the last look at cuts, which took
@@ -148,11 +147,9 @@ func (g *gauge) sizes(net *graph.Graph, epoch int) error {
 
 // cuts notes what would be left of the accuracy after cuts, and says what after one to half.
 func (g *gauge) cuts(net *graph.Graph, epoch int) error {
-	head := net.Detect().Op.(*graph.Detect)
-	if g.val == nil {
-		g.items = dataset.Spread(g.data.Val, gaugeValidation)
+	if g.judge == nil {
 		var err error
-		g.val, err = dataset.NewLoader(g.items, dataset.LoaderOptions{Size: g.size, Stride: slices.Max(head.Strides), Batch: 32, CacheBytes: 256 << 20})
+		g.judge, err = train.NewJudge(g.ctx, g.be, g.data.Train, g.data.Val, train.JudgeOptions{Size: g.size, Statistics: gaugeMeasured, Pictures: gaugeValidation, Predictor: enginePredictor})
 		if err != nil {
 			return err
 		}
@@ -175,7 +172,7 @@ func (g *gauge) cuts(net *graph.Graph, epoch int) error {
 				return err
 			}
 		}
-		v, err := g.judge(cut)
+		v, err := g.judge.Judge(g.ctx, cut)
 		if err != nil {
 			return err
 		}
@@ -191,20 +188,7 @@ func (g *gauge) cuts(net *graph.Graph, epoch int) error {
 	}
 	bar.clear()
 	if !math.IsNaN(half) {
-		fmt.Fprintf(g.out, "a cut to 50 %% would keep mAP50 %.2f of %.2f, on %d pictures and without training\n", half, whole, len(g.items))
+		fmt.Fprintf(g.out, "a cut to 50 %% would keep mAP50 %.2f of %.2f, on %d pictures and without training\n", half, whole, min(gaugeValidation, len(g.data.Val)))
 	}
 	return nil
-}
-
-// judge validates a network whose batch norms get new statistics first.
-func (g *gauge) judge(net *graph.Graph) (train.Validation, error) {
-	net, err := train.Recalibrate(g.ctx, g.be, net, g.data.Train, train.RecalibrateOptions{Size: g.size, Pictures: gaugeMeasured})
-	if err != nil {
-		return train.Validation{}, err
-	}
-	predict, err := enginePredictor(net)
-	if err != nil {
-		return train.Validation{}, err
-	}
-	return train.Validate(g.ctx, predict, net.Detect().Op.(*graph.Detect), g.items, train.ValOptions{Loader: g.val})
 }

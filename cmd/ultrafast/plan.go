@@ -89,7 +89,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if ext := filepath.Ext(f.out); ext != ".yaml" && ext != ".yml" {
 		return fmt.Errorf("-o %s: want a name that ends in .yaml", f.out)
 	}
-	limit, err := prune.ParseLimit(f.target)
+	limits, err := prune.ParseLimits(f.target)
 	switch {
 	case err != nil:
 		return fmt.Errorf("--%w", err)
@@ -113,7 +113,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if t.Table != nil && (t.Table.Size != w || t.Table.Size != h) {
 		fmt.Fprintf(c.ErrOrStderr(), "the table was measured at %d x %d: its accuracy is taken for that at %d x %d too\n", t.Table.Size, t.Table.Size, w, h)
 	}
-	if limit.Quantity == prune.Milliseconds && t.Clock == nil {
+	if limits.Has(prune.Milliseconds) && t.Clock == nil {
 		if t.Clock, err = f.measureClock(c, g, w, h); err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	t.Limit, t.Floor, t.Round, t.Width, t.Height, t.Blocks = limit, f.floor, f.round, w, h, true
+	t.Limits, t.Floor, t.Round, t.Width, t.Height, t.Blocks = limits, f.floor, f.round, w, h, true
 	plan, err := prune.Draft(g, t, f.target)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)

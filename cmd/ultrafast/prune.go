@@ -184,8 +184,12 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	if err != nil {
 		return err
 	}
-	j := newValidation(data, side, cmp.Or(file.Estimate.Pictures, validationPictures))
-	worth, err := j.validate(c.Context(), small)
+	predict, err := enginePredictor(small)
+	if err != nil {
+		return err
+	}
+	val := dataset.Spread(data.Val, cmp.Or(file.Estimate.Pictures, validationPictures))
+	worth, err := train.Validate(c.Context(), predict, small.Detect().Op.(*graph.Detect), val, train.ValOptions{Size: side})
 	if err != nil {
 		return err
 	}
@@ -211,12 +215,12 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
 	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
 	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut.Ms), file.Estimate.Ms, program.Ms)
-	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.MAP)
+	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.Report.MAP5095)
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "measured in the engine in fp32 at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
-		file.Width, file.Height, uncut.Ms, len(j.val), side)
+		file.Width, file.Height, uncut.Ms, len(val), side)
 	if e := file.Estimate; e.MAP > 0 {
 		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ultrafast"
+	"ultrafast/compress"
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/prune"
@@ -149,7 +150,7 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 	}
 	bar := newProgress(out)
 	defer bar.clear()
-	err = t.Measure(ctx, g, clock, evidence, j.worth, func(judged, all int) error {
+	err = t.Measure(ctx, g, prune.Ratios, clock, evidence, compress.Worth(j), func(judged, all int) error {
 		bar.set("cuts", judged, all)
 		return f.save(t, judged%20 == 0 || judged == all)
 	})
