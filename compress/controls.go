@@ -10,27 +10,6 @@ import (
 	"ultrafast/yolo"
 )
 
-// finalRate is the share of lr0 in the last training: its weights are good already.
-const finalRate = 0.5
-
-// final trains what the rounds left by the whole recipe, with the parent as teacher. Where
-// that made it no better, it stays as it was.
-func (r *run) final(ctx context.Context) error {
-	rounds, parent, err := r.before()
-	if err != nil {
-		return err
-	}
-	g, err := r.open(rounds.File)
-	if err != nil {
-		return err
-	}
-	c := train.Config{Epochs: r.job.Epochs, Hyp: gentle(r.recipe(rounds, parent), finalRate), NoAutoAnchor: true}
-	if err := r.distil(&c); err != nil {
-		return err
-	}
-	return r.contestant(ctx, "final training", "final", g, c, parent.Epochs+rounds.Epochs+r.job.Epochs, rounds.last())
-}
-
 // scratch trains the shape that the rounds found from random weights, for as many epochs as
 // the child has seen in this run. Without it nobody knows whether cutting was worth it.
 func (r *run) scratch(ctx context.Context) error {
@@ -47,7 +26,11 @@ func (r *run) scratch(ctx context.Context) error {
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	c := train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent), NoAutoAnchor: true}
-	return r.contestant(ctx, "control: from scratch", "scratch", g, c, epochs, nil)
+	m, err := r.contestant(ctx, "control: from scratch", "scratch", g, c, epochs, nil)
+	if err != nil {
+		return err
+	}
+	return r.writeJSON("scratch.json", m)
 }
 
 // thin trains the widest YOLOv5n that costs no more than the child, as long.
@@ -70,7 +53,11 @@ func (r *run) thin(ctx context.Context) error {
 	}
 	r.log("control", "YOLOv5n of width", width.Width, "parameters", g.ParamCount())
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
-	return r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, epochs, nil)
+	m, err := r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, epochs, nil)
+	if err != nil {
+		return err
+	}
+	return r.writeJSON("thin.json", m)
 }
 
 func (r *run) thinModel(width float64) (*graph.Graph, error) {
@@ -145,10 +132,10 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 	return found, r.writeJSON(file, found)
 }
 
-// before is what the trainings at the end begin with.
+// before is what the child came from, and the parent.
 func (r *run) before() (*Rounds, *Model, error) {
 	rounds := &Rounds{}
-	if err := r.readJSON("rounds.json", rounds); err != nil {
+	if err := r.readJSON("ended.json", rounds); err != nil {
 		return nil, nil, err
 	}
 	parent, err := r.readModel("parent.json")
@@ -162,25 +149,25 @@ func (r *run) recipe(rounds *Rounds, parent *Model) train.Hyp {
 
 // contestant trains one of those that may be handed out, and measures it. before, unless it
 // is nil, is what stays where the training made it worse.
-func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Graph, c train.Config, epochs int, before *Model) error {
+func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Graph, c train.Config, epochs int, before *Model) (*Model, error) {
 	g, err := r.train(ctx, name, folder, g, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	file := folder + ".safetensors"
 	if err := r.save(file, g); err != nil {
-		return err
+		return nil, err
 	}
 	m, err := r.measure(ctx, name, file, g)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if before != nil && before.points() > m.points() {
 		r.log("the training made it worse, so it stays as it was", "of", name, "mAP50-95", before.Accuracy.MAP5095, "after", m.Accuracy.MAP5095)
 		m = before
 	}
 	m.Epochs = epochs
-	return r.writeJSON(folder+".json", m)
+	return m, nil
 }
 
 // A Choice is which of the three is handed out, the contents of choice.json.

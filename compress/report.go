@@ -232,7 +232,7 @@ func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	for _, v := range found.Rounds {
 		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
 	}
-	trainings = append(trainings, [2]string{contestants[0].name, "final"}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
+	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
 	var all []report.LearningCurve
 	for _, t := range trainings {
 		c, err := readCurve(t[0], r.path(filepath.Join(t[1], "results.csv")))

@@ -15,7 +15,7 @@ type Result struct {
 	Estimate *Estimate `json:"estimate"`
 	Parent   *Model    `json:"parent"`
 	Rounds   []Round   `json:"rounds"` // that have a verdict, in order
-	End      *Rounds   `json:"end"`    // what the rounds came to
+	End      *Rounds   `json:"end"`    // what the rounds came to, or what the child came from
 	Final    *Model    `json:"final"`
 	Scratch  *Model    `json:"scratch"`
 	Thin     *Model    `json:"thin"` // without Accuracy where there is no such network
@@ -34,7 +34,7 @@ func ReadResult(dir string) (*Result, error) {
 		name string
 		to   any
 	}{
-		{"estimate.json", &r.Estimate}, {"parent.json", &r.Parent}, {"rounds.json", &r.End}, {"final.json", &r.Final},
+		{"estimate.json", &r.Estimate}, {"parent.json", &r.Parent}, {"rounds.json", &r.End}, {"ended.json", &r.End}, {"final.json", &r.Final},
 		{"scratch.json", &r.Scratch}, {"thin.json", &r.Thin}, {"choice.json", &r.Choice},
 	} {
 		if err := readJSON(filepath.Join(dir, f.name), f.to); err != nil && !missing(err) {

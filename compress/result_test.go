@@ -21,7 +21,7 @@ func FuzzReadResult(f *testing.F) {
 		if err := os.Mkdir(filepath.Join(dir, "round-1"), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "final.json", "scratch.json", "thin.json", "choice.json", "round-1/verdict.json"} {
+		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "ended.json", "final.json", "scratch.json", "thin.json", "choice.json", "round-1/verdict.json"} {
 			if err := os.WriteFile(filepath.Join(dir, name), other, 0o644); err != nil {
 				t.Fatal(err)
 			}

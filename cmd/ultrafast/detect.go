@@ -15,6 +15,8 @@ import (
 	"ultrafast"
 	"ultrafast/box"
 	"ultrafast/detect"
+	"ultrafast/graph"
+	"ultrafast/models/mask"
 	"ultrafast/picture"
 )
 
@@ -33,9 +35,10 @@ type detectFlags struct {
 func detectCommand() *cobra.Command {
 	f := &detectFlags{}
 	c := &cobra.Command{
-		Use:   "detect --weights MODEL --source FILE|DIR",
+		Use:   "detect --source FILE|DIR [--weights MODEL]",
 		Short: "Find objects in pictures",
 		Long: `Find objects in pictures and write annotated copies below runs/detect/exp.
+Without --weights they are faces with and without masks: see models/mask.
 
 The network's input is exactly --img: pictures are scaled to fit and the rest is
 grey. Pictures that cannot be read are named and skipped; the exit code is then 1.`,
@@ -43,7 +46,7 @@ grey. Pictures that cannot be read are named and skipped; the exit code is then 
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (required)")
+	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (default: the one for masks that is in this program)")
 	fl.StringVar(&f.source, "source", "", "a picture, or a folder of pictures (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.Float32Var(&f.conf, "conf", 0.25, "confidence that boxes must exceed")
@@ -57,7 +60,6 @@ grey. Pictures that cannot be read are named and skipped; the exit code is then 
 	f.addRuntime(fl)
 	fl.StringVar(&f.project, "project", "runs/detect", "where run folders are made")
 	fl.StringVar(&f.name, "name", "exp", "name of the run folder")
-	must(c.MarkFlagRequired("weights"))
 	must(c.MarkFlagRequired("source"))
 	return c
 }
@@ -81,6 +83,17 @@ func (f *detectFlags) check() error {
 		return errors.New("--save-conf adds to --save-txt, which is not given")
 	}
 	return nil
+}
+
+// modelOrOurs reads a model, or takes the one that is in this program where none is named,
+// and returns what errors are to call it.
+func modelOrOurs(path string) (*graph.Graph, string, error) {
+	if path == "" {
+		g, err := mask.Graph()
+		return g, "models/mask", err
+	}
+	g, err := ultrafast.Load(path)
+	return g, path, err
 }
 
 // found is one picture's result as --json prints it.
@@ -116,7 +129,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	g, err := ultrafast.Load(f.weights)
+	g, name, err := modelOrOurs(f.weights)
 	if err != nil {
 		return err
 	}
@@ -132,7 +145,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Precision: f.precision, Compile: r.Compile,
 		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.weights, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer d.Close()
 	files, err := detect.Pictures(f.source)

@@ -46,6 +46,7 @@ compress          : box dataset graph onnx prune report safetensors tensor train
 detect            : box engine engine/tuned graph picture tensor yolo
 report            : box dataset picture prune
 scene             : picture
+models/mask       : graph safetensors
 internal/cpuinfo  :
 internal/emulator :
 internal/layers   :

@@ -1,0 +1,97 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"ultrafast/train"
+)
+
+// finalRate is the share of lr0 in the last training: its weights are good already.
+const finalRate = 0.5
+
+// final trains what the rounds left by the whole recipe. Where that costs more than the
+// budget allows, it steps back a round, and so on: the promise is kept before the target is.
+func (r *run) final(ctx context.Context) error {
+	var rounds Rounds
+	if err := r.readJSON("rounds.json", &rounds); err != nil {
+		return err
+	}
+	parent, err := r.readModel("parent.json")
+	if err != nil {
+		return err
+	}
+	ends, err := r.ends(&rounds)
+	if err != nil {
+		return err
+	}
+	for back, end := range ends {
+		m, err := r.trainOut(ctx, back, &end, parent)
+		if err != nil {
+			return err
+		}
+		drop := parent.points() - m.points()
+		if drop > r.job.MaxDrop && back < len(ends)-1 {
+			r.log("the training did not bring back enough, so it steps back a round", "points below the parent", round4(drop), "allowed", r.job.MaxDrop)
+			continue
+		}
+		if back > 0 {
+			end.Why = fmt.Sprintf("smaller ones were more than %v points of mAP50-95 below the parent after all training; the best reachable within that is %s", r.job.MaxDrop, r.limits.Kept(end.Cost))
+		}
+		if err := r.writeJSON("ended.json", end); err != nil {
+			return err
+		}
+		return r.writeJSON("final.json", m)
+	}
+	return nil
+}
+
+// ends are the networks that the child may come from, the smallest first: what the rounds
+// left, and what each of them began with.
+func (r *run) ends(rounds *Rounds) ([]Rounds, error) {
+	ends, epochs := []Rounds{*rounds}, rounds.Epochs
+	for i, v := range slices.Backward(rounds.All) {
+		if !v.Kept {
+			continue
+		}
+		g, err := r.open(v.From)
+		if err != nil {
+			return nil, err
+		}
+		epochs -= v.Epochs
+		end := Rounds{All: rounds.All[:i], File: v.From, Epochs: epochs, Corrected: rounds.Corrected}
+		if end.Cost, err = r.cost(g); err != nil {
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return ends, nil
+}
+
+// trainOut trains one of them by the whole recipe, with the parent as teacher. Where that
+// made it no better, it stays as it was.
+func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model) (*Model, error) {
+	name := "final training"
+	if end.Folder = "final"; back > 0 {
+		end.Folder = fmt.Sprintf("final-back-%d", back)
+		name = fmt.Sprintf("final training, %d back", back)
+	}
+	file := end.Folder + "-trained.json"
+	if r.done(file) {
+		return r.readModel(file)
+	}
+	g, err := r.open(end.File)
+	if err != nil {
+		return nil, err
+	}
+	c := train.Config{Epochs: r.job.Epochs, Hyp: gentle(r.recipe(end, parent), finalRate), NoAutoAnchor: true}
+	if err := r.distil(&c); err != nil {
+		return nil, err
+	}
+	m, err := r.contestant(ctx, name, end.Folder, g, c, parent.Epochs+end.Epochs+r.job.Epochs, end.last())
+	if err != nil {
+		return nil, err
+	}
+	return m, r.writeJSON(file, m)
+}
