@@ -5,3 +5,4 @@ package codegen
 func hasAVX2() bool       { return false }
 func hasAVX512() bool     { return false }
 func hasAVX512BF16() bool { return false }
+func twice() bool         { return false }

@@ -62,6 +62,10 @@ func (t Target) BF16() bool { return t.pairs() && t.bf16() }
 // pairs reports whether there is code for pairs of bfloat16.
 func (t Target) pairs() bool { return t.bf16 != nil }
 
+// Twice reports whether this machine starts two multiply-adds of a whole AVX-512 vector a
+// cycle, so that they are half as dear beside everything else.
+func (t Target) Twice() bool { return t.lanes == 16 && twice() }
+
 // vectors is how many vector registers a convolution may use.
 func (t Target) vectors(stride int) int {
 	a := t.isa()
