@@ -34,7 +34,7 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 	if len(values) == 0 {
 		return nil, errors.New("quant: nothing in this network can be quantised")
 	}
-	r := &Ranges{Model: fingerprint(net.Graph), Method: method}
+	r := &Ranges{Model: net.Fingerprint(), Method: method}
 	all := make([]histogram, len(values))
 	count := func(outs [][]*tensor.Tensor) error {
 		for i, v := range outs[0] {

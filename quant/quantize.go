@@ -24,7 +24,7 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Model != fingerprint(net.Graph) {
+	if r.Model != net.Fingerprint() {
 		return nil, errors.New("quant: the ranges were measured with another network: measure them with this one")
 	}
 	grids, err := net.grids(r)

@@ -2,22 +2,18 @@ package quant
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-
-	"ultrafast/graph"
 )
 
 // Ranges is what calibration has measured, for the network that it has measured. Written down
 // it is JSON with a line for each value, of which a person may edit Low and High.
 type Ranges struct {
-	Model    string  // fingerprint of the float network, its batch norms folded
+	Model    string  // Fingerprint of the float network, its batch norms folded
 	Method   Method  // that gave Low and High
 	Pictures int     // that were measured
 	Values   []Range // in order of execution
@@ -125,14 +121,3 @@ func (r *Ranges) check() error {
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
-
-// fingerprint names a network: 32 hexadecimal digits that follow from its structure and all
-// its numbers.
-func fingerprint(g *graph.Graph) string {
-	h := sha256.New()
-	io.WriteString(h, g.String())
-	for _, p := range g.Params() {
-		binary.Write(h, binary.LittleEndian, p.Tensor().Data)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:32]
-}
