@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -38,6 +39,13 @@ func (r *reader) linear(n *node, in []*slot) error {
 	}
 	if scale == nil || zero == nil {
 		return unsupported(n, "its scale depends on the picture; quantise the model statically, with calibration")
+	}
+	switch kind := n.int("output_dtype", 0); { // since opset 21
+	case n.op != "QuantizeLinear" || kind == 0:
+	case zero.len() == 0:
+		zero = &array{kind: kind}
+	case zero.kind != kind:
+		return malformed(n, "gives numbers of ONNX kind %d and has a zero point of kind %d", kind, zero.kind)
 	}
 	if scale.i != nil || scale.len() == 0 || zero.f != nil || zero.len() != 0 && zero.len() != scale.len() {
 		return malformed(n, "has %d scales and %d zero points", scale.len(), zero.len())
@@ -89,7 +97,7 @@ func (r *reader) linearMap(n *node, x *slot, scale, zero *array) error {
 	case zero.len() == 0 && x.grid != nil:
 		g.kind = x.grid.kind
 	case zero.len() == 0:
-		g.kind = uint8s
+		g.kind = cmp.Or(zero.kind, uint8s)
 	default:
 		g.Zero = small(zero.i[0])
 	}
