@@ -18,8 +18,8 @@ type Loss struct {
 
 // Losses runs a float network and what Quantize has made of it on pictures, and compares the
 // values that are rounded and the raw maps, in order of execution. The noise of a value is all
-// that has gathered up to it. run gets both networks, one after the other, with pictures
-// ranged over once for each.
+// that has gathered up to it. run gets both networks, the float one first; pictures are ranged
+// over once, and both see each of them in turn.
 func Losses(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner) ([]Loss, error) {
 	net, err := prepare(g, nil)
 	if err != nil {
