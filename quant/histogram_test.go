@@ -113,6 +113,18 @@ func TestMethods(t *testing.T) {
 	if low, high := MSE.of(&h); low > -0.97 || high < 1.97 {
 		t.Errorf("of even values mse keeps %g to %g", low, high)
 	}
+	// What one in 10,000 may be is all that there is beside 0.
+	for _, rare := range []float32{-1, 1} {
+		h = histogram{}
+		if err := h.add(append(make([]float32, 16383), rare)); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []Method{MSE, Percentile, MinMax} {
+			if low, high := m.of(&h); !(low < high && low <= 0 && high >= 0) || rare < 0 && low != -1 {
+				t.Errorf("of one %v among zeros %s keeps %g to %g", rare, m, low, high)
+			}
+		}
+	}
 	for _, bad := range []Method{"", "best"} {
 		if bad.Check() == nil {
 			t.Errorf("method %q is accepted", bad)

@@ -13,7 +13,7 @@ import (
 // A Loss says how much of a value is left in 8 bits.
 type Loss struct {
 	Name string  // of the float network's node
-	SQNR float64 // signal to quantisation noise in dB, 10 log10(Σ float² / Σ (float - quantised)²); infinite where nothing is lost
+	SQNR float64 // signal to quantisation noise in dB, 10 log10(Σ float² / Σ (float - quantised)²); +Inf where nothing is lost, -Inf where something is made of nothing but 0
 }
 
 // Losses runs a float network and what Quantize has made of it on pictures, and compares the

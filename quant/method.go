@@ -26,7 +26,7 @@ func (m Method) Check() error {
 	return fmt.Errorf("quant: method %.20q: want %s, %s or %s", string(m), MSE, Percentile, MinMax)
 }
 
-// of returns the range, which includes 0.
+// of returns the range, which includes 0 and is not of 0 alone, unless nothing else was seen.
 func (m Method) of(h *histogram) (low, high float64) {
 	low, high = h.min, h.max
 	switch m {
@@ -35,7 +35,10 @@ func (m Method) of(h *histogram) (low, high float64) {
 	case MSE:
 		low, high = leastSquares(h)
 	}
-	return min(low, 0), max(high, 0)
+	if low, high = min(low, 0), max(high, 0); low == high { // all but what may be left out are 0
+		low, high = min(h.min, 0), max(h.max, 0)
+	}
+	return low, high
 }
 
 // percentile returns the edges of the first bins, from either end, behind which there are more

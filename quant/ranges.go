@@ -28,6 +28,19 @@ type Range struct {
 	High float64 `json:"high"`
 }
 
+// Values that differ by less than deadSpread say nothing of what 8 bits should cover. deadWidth
+// is what these cover of what is above 0: a scale far below those of other values, so that it
+// spoils none that it shares one with, and large enough for a bias of 80 to be an int32 in
+// products of it and weights of a scale of 0.001.
+const (
+	deadSpread = 1e-6
+	deadWidth  = 0.01
+)
+
+// Dead reports whether the pictures say nothing of the value: it was the same everywhere, as
+// behind a ReLU that lets nothing through, or as good as that.
+func (v Range) Dead() bool { return v.Max-v.Min < deadSpread }
+
 const rangesVersion = "ranges 1"
 
 // Limits of a file; YOLOv5x has 200 values in 30 kB.
