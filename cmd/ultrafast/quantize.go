@@ -79,6 +79,14 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err := checkSmaller(f.out, f.weights); err != nil {
 		return err
 	}
+	if f.ranges != "" {
+		if err := checkWritten("--ranges", f.ranges); err != nil {
+			return err
+		}
+		if sameName(f.ranges, f.out) {
+			return fmt.Errorf("--ranges %s: is the file of -o, which would take its place: choose another name", f.ranges)
+		}
+	}
 	g, err := ultrafast.Load(f.weights)
 	if err != nil {
 		return err
@@ -104,12 +112,13 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	losses, err := quant.Losses(g, q, p.pictures("losses", data.Val, lossPictures), p.runner)
-	if err != nil {
+	noteDead(c.ErrOrStderr(), r)
+	if err := f.save(q, w, h); err != nil { // before the losses, which take long and may fail
 		return err
 	}
-	if err := f.save(q, w, h); err != nil {
-		return err
+	losses, err := quant.Losses(g, q, p.pictures("losses", data.Val, lossPictures), p.runner)
+	if err != nil {
+		return fmt.Errorf("%s is written, but not what it loses: %w", f.out, err)
 	}
 	if err := printLosses(c.OutOrStdout(), losses); err != nil {
 		return err
@@ -148,6 +157,15 @@ func (f *quantizeFlags) measured(g *graph.Graph, p *calibration, items []dataset
 	return r, renameio.WriteFile(f.ranges, text.Bytes(), 0o644)
 }
 
+// noteDead says which values the ranges know nothing of.
+func noteDead(w io.Writer, r *quant.Ranges) {
+	for _, v := range r.Values {
+		if v.Dead() {
+			fmt.Fprintf(w, "%s is the same everywhere in all %d pictures (%.3g to %.3g): is the layer dead? Its 8 bits cover %.3g to %.3g\n", v.Name, r.Pictures, v.Min, v.Max, v.Low, v.High)
+		}
+	}
+}
+
 func (f *quantizeFlags) save(q *graph.Graph, w, h int) error {
 	if filepath.Ext(f.out) == ".safetensors" {
 		return safetensors.Save(f.out, &safetensors.File{Graph: q})
@@ -181,13 +199,12 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 	return func(yield func(*tensor.Tensor, error) bool) {
 		bar := newProgress(p.out)
 		defer bar.clear()
-		n := min(most, len(items))
+		some := dataset.Spread(items, most)
 		x := tensor.New(1, 3, p.h, p.w)
 		pixels := make([]uint8, 3*p.h*p.w)
 		boxer := picture.NewLetterboxer(p.w, p.h, 0)
-		for i := range n {
-			path := items[i*len(items)/n].Path
-			img, err := picture.Open(path)
+		for i, item := range some {
+			img, err := picture.Open(item.Path)
 			if err == nil {
 				err = p.ctx.Err()
 			}
@@ -202,7 +219,7 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 			if !yield(x, nil) {
 				return
 			}
-			bar.set(what, i+1, n)
+			bar.set(what, i+1, len(some))
 		}
 	}
 }
