@@ -205,10 +205,23 @@ func (r *reader) dequantizeWeight(n *node, a, scale, zero *array) error {
 	return nil
 }
 
+// symmetric reports whether 0 is in the middle of all grids, so that in int8, where it is the
+// number 0, they are what TensorRT takes.
+func symmetric(g *graph.Graph) bool {
+	return !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool {
+		op, ok := n.Op.(*graph.Quantize)
+		return ok && op.Zero != 128
+	})
+}
+
 // quantize writes a Quantize as the two operators that it stands for.
 func (w *writer) quantize(n *graph.Node, op *graph.Quantize, in []string, out string) {
 	scale := w.scalar(out+"/scale", op.Scale)
-	zero := w.bytes(out+"/zero_point", uint8s, []byte{byte(op.Zero)})
+	kind, first := int64(uint8s), 0
+	if w.signed {
+		kind, first = int8s, 128
+	}
+	zero := w.bytes(out+"/zero_point", kind, []byte{byte(op.Zero - first)})
 	q := w.part(out, "QuantizeLinear", []string{in[0], scale, zero})
 	w.emit("DequantizeLinear", out, []string{q, scale, zero})
 }

@@ -107,6 +107,38 @@ func TestQuantisedReadsBack(t *testing.T) {
 	}
 }
 
+// Where 0 is in the middle of all grids, values are int8 and every zero point is 0; where one has
+// it elsewhere, all are uint8.
+func TestSymmetric(t *testing.T) {
+	g := quantised(t)
+	for _, n := range g.Nodes {
+		if op, ok := n.Op.(*graph.Quantize); ok {
+			op.Zero = 128
+		}
+	}
+	for _, c := range []struct {
+		zero int
+		kind int64
+	}{{128, int8s}, {127, uint8s}} {
+		g.Node("model.2.q").Op.(*graph.Quantize).Zero = c.zero
+		m, err := build(g, WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range m.constants {
+			if strings.HasSuffix(k.name, ".q/zero_point") && (k.kind != c.kind || c.kind == int8s && k.raw[0] != 0) {
+				t.Errorf("zero %d: %s is %v of kind %d", c.zero, k.name, k.raw, k.kind)
+			}
+		}
+		r := encoded(t, m)
+		back, err := Read(r, r.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameNetwork(t, back, g)
+	}
+}
+
 // Other programs say the same in other ways.
 func TestQuantisedForms(t *testing.T) {
 	for _, c := range []struct {

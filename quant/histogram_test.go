@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"ultrafast/graph"
 )
 
 // Values in any order and in any portions give the same histogram, which has each in its bin.
@@ -156,7 +158,17 @@ func TestGridHasZero(t *testing.T) {
 	if q, err := gridOf(0, 1); err != nil || q.Scale != float32(1./255) {
 		t.Errorf("pictures have the grid %+v, %v", q, err)
 	}
-	if _, err := gridOf(0, 1e-35); err == nil {
-		t.Error("a range of nothing has a scale")
+	for _, c := range []struct {
+		low, high float64
+		want      float32
+	}{{0, 127, 1}, {-254, 127, 2}, {-254, 0, 2}, {-0.278, 1, 1. / 127}} {
+		if q, err := symmetricGrid(c.low, c.high); err != nil || *q != (graph.Quantize{Scale: c.want, Zero: 128}) {
+			t.Errorf("%g to %g has the symmetric grid %+v, %v", c.low, c.high, q, err)
+		}
+	}
+	for _, levels := range []func(low, high float64) (*graph.Quantize, error){gridOf, symmetricGrid} {
+		if _, err := levels(0, 1e-35); err == nil {
+			t.Error("a range of nothing has a scale")
+		}
 	}
 }

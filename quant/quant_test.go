@@ -114,7 +114,7 @@ func TestDetector(t *testing.T) {
 	g := network(t)
 	r := calibrated(t, g, "")
 	q := quantised(t, g, r)
-	checkStructure(t, q)
+	checkStructure(t, q, graph.Quantize{Scale: 1. / 255})
 
 	losses, err := quant.Losses(g, q, drawn(2), run)
 	if err != nil {
@@ -170,7 +170,7 @@ func TestTrained(t *testing.T) {
 	}
 	for _, m := range []quant.Method{quant.MSE, quant.Percentile, quant.MinMax} {
 		q := quantised(t, g, calibrated(t, g, m))
-		checkStructure(t, q)
+		checkStructure(t, q, graph.Quantize{Scale: 1. / 255})
 		losses, err := quant.Losses(g, q, func(yield func(*tensor.Tensor, error) bool) {
 			i := 0
 			for x, err := range drawn(6) {
@@ -201,6 +201,65 @@ func TestTrained(t *testing.T) {
 	}
 }
 
+// With symmetric grids 0 is level 128 of all of them, and a file of ONNX says so in int8. What is
+// lost is more, but not much.
+func TestSymmetric(t *testing.T) {
+	g, err := mask.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := calibrated(t, g, "")
+	q, err := quant.Quantize(g, r, quant.Options{Symmetric: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkStructure(t, q, graph.Quantize{Scale: 1. / 127, Zero: 128})
+	for _, n := range q.Nodes {
+		op, ok := n.Op.(*graph.Quantize)
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(r.Values, func(v quant.Range) bool { return v.Name == n.In[0].Name })
+		if i < 0 { // the picture
+			continue
+		}
+		v := r.Values[i]
+		if covers := 127.0001 * float64(op.Scale); op.Zero != 128 || covers < max(-v.Low, v.High) {
+			t.Errorf("%s is %+v for the range %g to %g", n.Name, *op, v.Low, v.High)
+		}
+	}
+	if first := q.Node("model.0.conv.q").Op.(*graph.Quantize); first.Scale != float32(max(-r.Values[0].Low, r.Values[0].High)/127) {
+		t.Errorf("the first grid is %+v for %+v", *first, r.Values[0])
+	}
+	back, err := graph.Parse(q.String())
+	if err != nil || back.String() != q.String() {
+		t.Errorf("the text does not read back: %v", err)
+	}
+	var file bytes.Buffer
+	if err := onnx.Write(&file, q, onnx.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := onnx.Read(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "onnx", again, q)
+	mean := map[bool]float64{}
+	for symmetric, network := range map[bool]*graph.Graph{true: q, false: quantised(t, g, r)} {
+		losses, err := quant.Losses(g, network, drawn(2), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range losses[len(losses)-3:] {
+			t.Logf("symmetric %v: the raw map %s has %.1f dB", symmetric, l.Name, l.SQNR)
+			mean[symmetric] += l.SQNR / 3
+		}
+	}
+	if mean[true] < 25 || mean[true] > mean[false] {
+		t.Errorf("the raw maps have %.1f dB with symmetric grids, %.1f dB with others", mean[true], mean[false])
+	}
+}
+
 // same compares structure, numbers and scales.
 func same(t *testing.T, what string, got, want *graph.Graph) {
 	t.Helper()
@@ -219,11 +278,11 @@ func same(t *testing.T, what string, got, want *graph.Graph) {
 	}
 }
 
-// checkStructure checks what an engine relies on.
-func checkStructure(t *testing.T, q *graph.Graph) {
+// checkStructure checks what an engine relies on, and the picture's grid.
+func checkStructure(t *testing.T, q *graph.Graph, picture graph.Quantize) {
 	t.Helper()
 	grids, users := q.Grids(), q.Consumers()
-	if in := grids[users[q.Input()][0]]; in == nil || *in != (graph.Quantize{Scale: 1. / 255}) {
+	if in := grids[users[q.Input()][0]]; in == nil || *in != picture {
 		t.Errorf("the picture has the grid %v", in)
 	}
 	for _, n := range q.Nodes {
@@ -262,27 +321,33 @@ func checkStructure(t *testing.T, q *graph.Graph) {
 // The plain engine and the reference agree on a whole detector, up to the float head.
 func TestEngineIsReference(t *testing.T) {
 	g := network(t)
-	q := quantised(t, g, calibrated(t, g, quant.MinMax))
-	d := q.Detect()
-	q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
-	call, err := run(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for x := range drawn(1) {
-		want, err := engine.Reference(q, x)
+	r := calibrated(t, g, quant.MinMax)
+	for _, symmetric := range []bool{false, true} {
+		q, err := quant.Quantize(g, r, quant.Options{Symmetric: symmetric})
 		if err != nil {
 			t.Fatal(err)
 		}
-		outs, err := call(x)
+		d := q.Detect()
+		q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
+		call, err := run(q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, n := range q.Outputs {
-			for k, w := range want[n].Data {
-				v := outs[i].Data[k]
-				if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
-					t.Fatalf("%s[%d] is %v, want %v", n.Name, k, v, w)
+		for x := range drawn(1) {
+			want, err := engine.Reference(q, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outs, err := call(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, n := range q.Outputs {
+				for k, w := range want[n].Data {
+					v := outs[i].Data[k]
+					if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
+						t.Fatalf("symmetric %v: %s[%d] is %v, want %v", symmetric, n.Name, k, v, w)
+					}
 				}
 			}
 		}
