@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -38,6 +39,13 @@ func (r *reader) linear(n *node, in []*slot) error {
 	}
 	if scale == nil || zero == nil {
 		return unsupported(n, "its scale depends on the picture; quantise the model statically, with calibration")
+	}
+	switch kind := n.int("output_dtype", 0); { // since opset 21
+	case n.op != "QuantizeLinear" || kind == 0:
+	case zero.len() == 0:
+		zero = &array{kind: kind}
+	case zero.kind != kind:
+		return malformed(n, "gives numbers of ONNX kind %d and has a zero point of kind %d", kind, zero.kind)
 	}
 	if scale.i != nil || scale.len() == 0 || zero.f != nil || zero.len() != 0 && zero.len() != scale.len() {
 		return malformed(n, "has %d scales and %d zero points", scale.len(), zero.len())
@@ -89,7 +97,7 @@ func (r *reader) linearMap(n *node, x *slot, scale, zero *array) error {
 	case zero.len() == 0 && x.grid != nil:
 		g.kind = x.grid.kind
 	case zero.len() == 0:
-		g.kind = uint8s
+		g.kind = cmp.Or(zero.kind, uint8s)
 	default:
 		g.Zero = small(zero.i[0])
 	}
@@ -197,10 +205,23 @@ func (r *reader) dequantizeWeight(n *node, a, scale, zero *array) error {
 	return nil
 }
 
+// symmetric reports whether 0 is in the middle of all grids, so that in int8, where it is the
+// number 0, they are what TensorRT takes.
+func symmetric(g *graph.Graph) bool {
+	return !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool {
+		op, ok := n.Op.(*graph.Quantize)
+		return ok && op.Zero != 128
+	})
+}
+
 // quantize writes a Quantize as the two operators that it stands for.
 func (w *writer) quantize(n *graph.Node, op *graph.Quantize, in []string, out string) {
 	scale := w.scalar(out+"/scale", op.Scale)
-	zero := w.bytes(out+"/zero_point", uint8s, []byte{byte(op.Zero)})
+	kind, first := int64(uint8s), 0
+	if w.signed {
+		kind, first = int8s, 128
+	}
+	zero := w.bytes(out+"/zero_point", kind, []byte{byte(op.Zero - first)})
 	q := w.part(out, "QuantizeLinear", []string{in[0], scale, zero})
 	w.emit("DequantizeLinear", out, []string{q, scale, zero})
 }

@@ -107,6 +107,38 @@ func TestQuantisedReadsBack(t *testing.T) {
 	}
 }
 
+// Where 0 is in the middle of all grids, values are int8 and every zero point is 0; where one has
+// it elsewhere, all are uint8.
+func TestSymmetric(t *testing.T) {
+	g := quantised(t)
+	for _, n := range g.Nodes {
+		if op, ok := n.Op.(*graph.Quantize); ok {
+			op.Zero = 128
+		}
+	}
+	for _, c := range []struct {
+		zero int
+		kind int64
+	}{{128, int8s}, {127, uint8s}} {
+		g.Node("model.2.q").Op.(*graph.Quantize).Zero = c.zero
+		m, err := build(g, WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range m.constants {
+			if strings.HasSuffix(k.name, ".q/zero_point") && (k.kind != c.kind || c.kind == int8s && k.raw[0] != 0) {
+				t.Errorf("zero %d: %s is %v of kind %d", c.zero, k.name, k.raw, k.kind)
+			}
+		}
+		r := encoded(t, m)
+		back, err := Read(r, r.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameNetwork(t, back, g)
+	}
+}
+
 // Other programs say the same in other ways.
 func TestQuantisedForms(t *testing.T) {
 	for _, c := range []struct {
@@ -173,6 +205,22 @@ func TestQuantisedForms(t *testing.T) {
 				out: []string{"model.1.conv.weight_quantized"}, attrs: []attr{integer("axis", -4)}}
 			m.nodes = slices.Insert(m.nodes, 0, q)
 		}},
+		{"a type in the place of zero points", func(m *model) {
+			q := m.nodes[index(m, "images.q/QuantizeLinear")]
+			q.in, q.attrs = q.in[:2], []attr{integer("output_dtype", uint8s)}
+			for _, c := range m.constants {
+				if c.name == "model.1.conv.weight_quantized" {
+					c.name, c.kind = "full", float32s
+					for i, b := range c.raw {
+						c.f = append(c.f, float32(int8(b))*0.001*float32(i/6+1))
+					}
+					c.raw = nil
+				}
+			}
+			q = &node{name: "rounded", op: "QuantizeLinear", in: []string{"full", "model.1.conv.weight_scale"},
+				out: []string{"model.1.conv.weight_quantized"}, attrs: []attr{integer("axis", 0), integer("output_dtype", int8s)}}
+			m.nodes = slices.Insert(m.nodes, 0, q)
+		}},
 	} {
 		g := quantised(t)
 		m, err := build(g, WriteOptions{})
@@ -187,6 +235,30 @@ func TestQuantisedForms(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) { sameNetwork(t, back, g) })
+	}
+}
+
+// Since opset 21 a QuantizeLinear without a zero point says by itself whether it gives int8, whose
+// zero is 128 here.
+func TestOutputType(t *testing.T) {
+	for _, c := range []struct {
+		kind, zero int
+	}{{0, 0}, {uint8s, 0}, {int8s, 128}} {
+		g := quantised(t)
+		g.Node("model.0.conv.q").Op.(*graph.Quantize).Zero = c.zero
+		m, err := build(g, WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := m.nodes[index(m, "model.0.conv.q/QuantizeLinear")]
+		q.in, q.attrs = q.in[:2], []attr{integer("output_dtype", c.kind)}
+		m.nodes[index(m, "model.0.conv.q")].in = []string{q.out[0], q.in[1]}
+		r := encoded(t, m)
+		back, err := Read(r, r.Size())
+		if err != nil {
+			t.Fatalf("kind %d: %v", c.kind, err)
+		}
+		sameNetwork(t, back, g)
 	}
 }
 
@@ -218,6 +290,13 @@ func TestQuantisedRefuses(t *testing.T) {
 		}, "has 6 scales for a map, want one"},
 		{func(m *model) { m.nodes[index(m, "model.2.q/QuantizeLinear")].in[1] = "images.q" }, "depends on the picture"},
 		{func(m *model) { constantNamed(m, "model.2.q/zero_point").kind = bools }, "is of ONNX kind 9, want uint8 or int8"},
+		{func(m *model) {
+			n := m.nodes[index(m, "model.2.q/QuantizeLinear")]
+			n.in, n.attrs = n.in[:2], []attr{integer("output_dtype", int16s)}
+		}, `QuantizeLinear "model.2.q/QuantizeLinear": is of ONNX kind 5, want uint8 or int8`},
+		{func(m *model) {
+			m.nodes[index(m, "model.2.q/QuantizeLinear")].attrs = []attr{integer("output_dtype", int8s)}
+		}, `QuantizeLinear "model.2.q/QuantizeLinear": gives numbers of ONNX kind 3 and has a zero point of kind 2`},
 		{func(m *model) { m.nodes[index(m, "model.1.conv.weight")].attrs = nil }, "along axis 1 of a weight"},
 		{func(m *model) { m.nodes[index(m, "model.3")].in[0] = "model.2.q/QuantizeLinear" }, `MaxPool "model.3": its input is not a map`},
 		{func(m *model) { // the gate quantised by itself

@@ -33,8 +33,9 @@ func Open(path string) (*graph.Graph, error) {
 // the model decodes become a Detect node again, whatever operators decode them, if a trial
 // shows that they compute what Detect does. Raw maps get one if the metadata describes it.
 // Half-precision weights are widened. QuantizeLinear with DequantizeLinear becomes a Quantize,
-// whose numbers of int8 are shifted to uint8; weights of int8 keep their scales. Nodes are called as in YOLOv5 where the file tells.
-// Errors are FormatError and UnsupportedError, besides those of r.
+// whose numbers of int8 are shifted to uint8; weights of int8 keep their scales. Nodes are
+// called as in YOLOv5 where the file tells. Errors are FormatError and UnsupportedError, besides
+// those of r.
 func Read(r io.ReaderAt, size int64) (*graph.Graph, error) {
 	if size > maxModel {
 		return nil, &FormatError{0, "is above 2 GB, the limit of the format"}

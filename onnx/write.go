@@ -35,7 +35,8 @@ const (
 // node becomes the output "output0", [N, boxes, 5+classes] as in YOLOv5's export; other
 // outputs are called as their nodes. Batch norms are written as they are: fold them before
 // (pass.FoldBatchNorm) for speed. A Quantize becomes QuantizeLinear and DequantizeLinear, of
-// uint8; 8-bit weights are int8 with a DequantizeLinear behind them. Weights need data.
+// uint8, or of int8 with zero points 0 where Zero is 128 in all of them; 8-bit weights are int8
+// with a DequantizeLinear behind them. Weights need data.
 func Write(w io.Writer, g *graph.Graph, o WriteOptions) error {
 	m, err := build(g, o)
 	if err != nil {
@@ -66,7 +67,7 @@ func build(g *graph.Graph, o WriteOptions) (*model, error) {
 			return nil, fmt.Errorf("%s has no data", p.Name)
 		}
 	}
-	wr := &writer{o: o, shapes: shapes, names: map[*graph.Node]string{}, taken: map[string]bool{}}
+	wr := &writer{o: o, shapes: shapes, names: map[*graph.Node]string{}, taken: map[string]bool{}, signed: symmetric(g)}
 	err = wr.graph(g)
 	return &wr.m, err
 }
@@ -77,6 +78,7 @@ type writer struct {
 	shapes map[*graph.Node]graph.Shape
 	names  map[*graph.Node]string // of each node's value
 	taken  map[string]bool        // names of values
+	signed bool                   // 8-bit values are int8
 }
 
 func (w *writer) graph(g *graph.Graph) error {

@@ -178,7 +178,7 @@ func exampleTable(t *testing.T, g *graph.Graph, dear string) *prune.Table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := &prune.Table{Model: prune.Fingerprint(g), Size: 64, Pictures: 10, Score: prune.L2,
+	table := &prune.Table{Model: g.Fingerprint(), Size: 64, Pictures: 10, Score: prune.L2,
 		Base: prune.Worth{MAP: 0.5, Box: 0.05, Obj: 0.02, Cls: 0.01}, Cost: prune.Cost{Params: g.ParamCount(), Bytes: 1, GFLOP: 1}}
 	for _, gr := range groups {
 		for _, ratio := range prune.Ratios {

@@ -20,7 +20,7 @@ import (
 // cost. Which channels leave follows from Order.
 type File struct {
 	Version  string            `yaml:"ultrafast"` // "plan 1"
-	Model    string            `yaml:"model"`     // Fingerprint
+	Model    string            `yaml:"model"`     // the network's Fingerprint
 	Target   string            `yaml:"target"`    // "latency=3ms"
 	Width    int               `yaml:"width"`     // of the network's input
 	Height   int               `yaml:"height"`
@@ -67,7 +67,7 @@ func Draft(g *graph.Graph, t Target, target string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Version: fileVersion, Model: Fingerprint(g), Target: target, Width: a.Width, Height: a.Height,
+	f := &File{Version: fileVersion, Model: g.Fingerprint(), Target: target, Width: a.Width, Height: a.Height,
 		Score: cmp.Or(t.Score, L2), Order: map[string]string{}}
 	if a.guard > 0 && !math.IsInf(a.guard, 1) {
 		f.Guard = a.guard
@@ -200,7 +200,7 @@ func (f *File) Plan(g *graph.Graph) (*Plan, error) {
 	if _, err := p.blocks(g); err != nil {
 		return nil, err
 	}
-	if f.Model != Fingerprint(g) {
+	if f.Model != g.Fingerprint() {
 		return nil, errors.New("prune: the plan was made for another network: its groups are alike, its weights or other layers are not; make a plan for this one")
 	}
 	_, _, _, err = p.on(g)

@@ -255,7 +255,7 @@ func fakeJudge(g *graph.Graph, calls *int) prune.Judge {
 }
 
 func newTable(g *graph.Graph) *prune.Table {
-	return &prune.Table{Model: prune.Fingerprint(g), Size: 16, Pictures: 3, Score: prune.L2}
+	return &prune.Table{Model: g.Fingerprint(), Size: 16, Pictures: 3, Score: prune.L2}
 }
 
 func TestMeasure(t *testing.T) {

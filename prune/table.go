@@ -3,10 +3,7 @@ package prune
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/csv"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +18,7 @@ import (
 // A Table says what was measured of cuts of a network: for each group and ratio, for each
 // block, and for all groups at once, how accuracy and losses changed.
 type Table struct {
-	Model    string // Fingerprint
+	Model    string // the network's Fingerprint
 	Size     int    // side of the network's input
 	Pictures int    // for validation that it was measured on
 	Score    Score  // by which channels left
@@ -53,20 +50,12 @@ type Row struct {
 	Ms       float64
 }
 
-// Fingerprint names a network: 32 hexadecimal digits that follow from its structure and all
-// its numbers.
-func Fingerprint(g *graph.Graph) string {
-	h := sha256.New()
-	io.WriteString(h, g.String())
-	for _, p := range g.Params() {
-		binary.Write(h, binary.LittleEndian, p.Tensor().Data)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:32]
-}
+// Fingerprint is g.Fingerprint(): tables and plans name their network by it.
+func Fingerprint(g *graph.Graph) string { return g.Fingerprint() }
 
 // check refuses a table of another network, and says what differs.
 func (t *Table) check(g *graph.Graph) error {
-	if t.Model == Fingerprint(g) {
+	if t.Model == g.Fingerprint() {
 		return nil
 	}
 	groups, err := Groups(g)

@@ -17,8 +17,8 @@ type Runner func(g *graph.Graph) (func(x *tensor.Tensor) ([]*tensor.Tensor, erro
 // be rounded to 8 bits, by that method; "" means MSE. A few hundred pictures as the network
 // will see them are enough. All of them must have a size that run can take. g is not changed.
 //
-// Errors are those of pictures and run, and name the value that is no number, or the same for
-// all pictures, which leaves nothing to measure.
+// A value that is Dead gets a range all the same. Errors are those of pictures and run, and name
+// the value that is no number; that all are Dead is one too, as nothing was measured then.
 func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner, method Method) (*Ranges, error) {
 	if method == "" {
 		method = MSE
@@ -34,7 +34,7 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 	if len(values) == 0 {
 		return nil, errors.New("quant: nothing in this network can be quantised")
 	}
-	r := &Ranges{Model: fingerprint(net.Graph), Method: method}
+	r := &Ranges{Model: net.Fingerprint(), Method: method}
 	all := make([]histogram, len(values))
 	count := func(outs [][]*tensor.Tensor) error {
 		for i, v := range outs[0] {
@@ -47,15 +47,21 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 	if r.Pictures, err = watch(pictures, run, count, withOutputs(net.Graph, values)); err != nil {
 		return nil, err
 	}
+	dead := 0
 	for i, n := range values {
 		h := &all[i]
-		if h.min == h.max {
-			return nil, fmt.Errorf("quant: %s is %g everywhere in all %d pictures: are these black, or is the layer dead?", n.Name, h.min, r.Pictures)
+		v := Range{Name: n.Name, Min: h.min, Max: h.max}
+		v.Low, v.High = method.of(h)
+		if v.Dead() {
+			dead++
+			v.Low, v.High = min(h.min, 0), max(h.max, deadWidth)
 		}
-		low, high := method.of(h)
-		r.Values = append(r.Values, Range{Name: n.Name, Min: h.min, Max: h.max, Low: low, High: high})
+		r.Values = append(r.Values, v)
 	}
-	return r, nil
+	if dead == len(values) {
+		return nil, fmt.Errorf("quant: %s is %g everywhere in all %d pictures, and every other value is the same everywhere too: are these black?", r.Values[0].Name, r.Values[0].Min, r.Pictures)
+	}
+	return r, r.check()
 }
 
 // withOutputs returns a graph of the same nodes whose outputs are these.

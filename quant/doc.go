@@ -9,7 +9,8 @@
 // (graph.Quantize), and so is what comes out of the activation behind it, so that the
 // activation is a table of 256 numbers. What is added or joined, and what pooling, upsampling
 // and slices pass on, shares one scale, so that joining copies bytes. The picture's own levels
-// are kept exactly: 1/255 each.
+// are kept exactly: 1/255 each. Symmetric grids, for runtimes that know no others, keep neither
+// these nor as much of anything else.
 //
 // The last convolutions, which Detect reads, stay in float with all behind them, and so do
 // layers that the caller names. A float layer takes 8-bit values as they are, and its result is

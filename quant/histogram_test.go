@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"ultrafast/graph"
 )
 
 // Values in any order and in any portions give the same histogram, which has each in its bin.
@@ -113,6 +115,18 @@ func TestMethods(t *testing.T) {
 	if low, high := MSE.of(&h); low > -0.97 || high < 1.97 {
 		t.Errorf("of even values mse keeps %g to %g", low, high)
 	}
+	// What one in 10,000 may be is all that there is beside 0.
+	for _, rare := range []float32{-1, 1} {
+		h = histogram{}
+		if err := h.add(append(make([]float32, 16383), rare)); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []Method{MSE, Percentile, MinMax} {
+			if low, high := m.of(&h); !(low < high && low <= 0 && high >= 0) || rare < 0 && low != -1 {
+				t.Errorf("of one %v among zeros %s keeps %g to %g", rare, m, low, high)
+			}
+		}
+	}
 	for _, bad := range []Method{"", "best"} {
 		if bad.Check() == nil {
 			t.Errorf("method %q is accepted", bad)
@@ -144,7 +158,17 @@ func TestGridHasZero(t *testing.T) {
 	if q, err := gridOf(0, 1); err != nil || q.Scale != float32(1./255) {
 		t.Errorf("pictures have the grid %+v, %v", q, err)
 	}
-	if _, err := gridOf(0, 1e-35); err == nil {
-		t.Error("a range of nothing has a scale")
+	for _, c := range []struct {
+		low, high float64
+		want      float32
+	}{{0, 127, 1}, {-254, 127, 2}, {-254, 0, 2}, {-0.278, 1, 1. / 127}} {
+		if q, err := symmetricGrid(c.low, c.high); err != nil || *q != (graph.Quantize{Scale: c.want, Zero: 128}) {
+			t.Errorf("%g to %g has the symmetric grid %+v, %v", c.low, c.high, q, err)
+		}
+	}
+	for _, levels := range []func(low, high float64) (*graph.Quantize, error){gridOf, symmetricGrid} {
+		if _, err := levels(0, 1e-35); err == nil {
+			t.Error("a range of nothing has a scale")
+		}
 	}
 }

@@ -13,13 +13,13 @@ import (
 // A Loss says how much of a value is left in 8 bits.
 type Loss struct {
 	Name string  // of the float network's node
-	SQNR float64 // signal to quantisation noise in dB, 10 log10(Σ float² / Σ (float - quantised)²); infinite where nothing is lost
+	SQNR float64 // signal to quantisation noise in dB, 10 log10(Σ float² / Σ (float - quantised)²); +Inf where nothing is lost, -Inf where something is made of nothing but 0
 }
 
 // Losses runs a float network and what Quantize has made of it on pictures, and compares the
 // values that are rounded and the raw maps, in order of execution. The noise of a value is all
-// that has gathered up to it. run gets both networks, one after the other, with pictures
-// ranged over once for each.
+// that has gathered up to it. run gets both networks, the float one first; pictures are ranged
+// over once, and both see each of them in turn.
 func Losses(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner) ([]Loss, error) {
 	net, err := prepare(g, nil)
 	if err != nil {

@@ -26,7 +26,7 @@ func (m Method) Check() error {
 	return fmt.Errorf("quant: method %.20q: want %s, %s or %s", string(m), MSE, Percentile, MinMax)
 }
 
-// of returns the range, which includes 0.
+// of returns the range, which includes 0 and is not of 0 alone, unless nothing else was seen.
 func (m Method) of(h *histogram) (low, high float64) {
 	low, high = h.min, h.max
 	switch m {
@@ -35,7 +35,10 @@ func (m Method) of(h *histogram) (low, high float64) {
 	case MSE:
 		low, high = leastSquares(h)
 	}
-	return min(low, 0), max(high, 0)
+	if low, high = min(low, 0), max(high, 0); low == high { // all but what may be left out are 0
+		low, high = min(h.min, 0), max(h.max, 0)
+	}
+	return low, high
 }
 
 // percentile returns the edges of the first bins, from either end, behind which there are more
@@ -103,10 +106,28 @@ func (h *histogram) squares(low, high float64) float64 {
 
 // gridOf returns the 256 levels of a range that includes 0, 0 being one of them.
 func gridOf(low, high float64) (*graph.Quantize, error) {
-	q := &graph.Quantize{Scale: float32((high - low) / 255)}
-	if !(q.Scale > 1e-30 && q.Scale < 1e30) {
-		return nil, fmt.Errorf("range %g to %g has no scale", low, high)
+	s, err := scaleOf(low, high, high-low, 255)
+	if err != nil {
+		return nil, err
 	}
-	q.Zero = int(max(0, min(math.Round(-low/float64(q.Scale)), 255)))
-	return q, nil
+	return &graph.Quantize{Scale: s, Zero: int(max(0, min(math.Round(-low/float64(s)), 255)))}, nil
+}
+
+// symmetricGrid returns levels that cover the range, 127 on either side of 0, which is level 128.
+// Level 0 lies beyond them.
+func symmetricGrid(low, high float64) (*graph.Quantize, error) {
+	s, err := scaleOf(low, high, max(-low, high), 127)
+	if err != nil {
+		return nil, err
+	}
+	return &graph.Quantize{Scale: s, Zero: 128}, nil
+}
+
+// scaleOf is width/steps, for the range from low to high.
+func scaleOf(low, high, width, steps float64) (float32, error) {
+	s := float32(width / steps)
+	if !(s > 1e-30 && s < 1e30) {
+		return 0, fmt.Errorf("range %g to %g has no scale", low, high)
+	}
+	return s, nil
 }

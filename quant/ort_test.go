@@ -9,6 +9,7 @@ import (
 	"ultrafast/graph"
 	"ultrafast/models/mask"
 	"ultrafast/ort"
+	"ultrafast/quant"
 )
 
 // ONNX Runtime computes the same network. Without biases it gives the reference's levels. With
@@ -41,6 +42,19 @@ func TestONNXRuntime(t *testing.T) {
 		}
 	}
 	compareORT(t, rt, q, 100, map[string]float64{"model.0.conv.q": 0, "model.1.act.q": 0, "model.4.m.0.add.q": 0, "model.9.cv2.conv.q": 0})
+
+	// Symmetric grids are int8 there.
+	r := calibrated(t, g, "")
+	if q, err = quant.Quantize(g, r, quant.Options{Symmetric: true}); err != nil {
+		t.Fatal(err)
+	}
+	q.Outputs = slices.Clone(q.Detect().In)
+	for _, n := range q.Nodes {
+		if c, ok := n.Op.(*graph.Conv); ok {
+			clear(c.Bias.Data)
+		}
+	}
+	compareORT(t, rt, q, 100, nil)
 }
 
 // compareORT runs q in ONNX Runtime and by the reference. Outputs must have a signal of so many

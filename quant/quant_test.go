@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -112,7 +114,7 @@ func TestDetector(t *testing.T) {
 	g := network(t)
 	r := calibrated(t, g, "")
 	q := quantised(t, g, r)
-	checkStructure(t, q)
+	checkStructure(t, q, graph.Quantize{Scale: 1. / 255})
 
 	losses, err := quant.Losses(g, q, drawn(2), run)
 	if err != nil {
@@ -168,7 +170,7 @@ func TestTrained(t *testing.T) {
 	}
 	for _, m := range []quant.Method{quant.MSE, quant.Percentile, quant.MinMax} {
 		q := quantised(t, g, calibrated(t, g, m))
-		checkStructure(t, q)
+		checkStructure(t, q, graph.Quantize{Scale: 1. / 255})
 		losses, err := quant.Losses(g, q, func(yield func(*tensor.Tensor, error) bool) {
 			i := 0
 			for x, err := range drawn(6) {
@@ -199,6 +201,65 @@ func TestTrained(t *testing.T) {
 	}
 }
 
+// With symmetric grids 0 is level 128 of all of them, and a file of ONNX says so in int8. What is
+// lost is more, but not much.
+func TestSymmetric(t *testing.T) {
+	g, err := mask.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := calibrated(t, g, "")
+	q, err := quant.Quantize(g, r, quant.Options{Symmetric: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkStructure(t, q, graph.Quantize{Scale: 1. / 127, Zero: 128})
+	for _, n := range q.Nodes {
+		op, ok := n.Op.(*graph.Quantize)
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(r.Values, func(v quant.Range) bool { return v.Name == n.In[0].Name })
+		if i < 0 { // the picture
+			continue
+		}
+		v := r.Values[i]
+		if covers := 127.0001 * float64(op.Scale); op.Zero != 128 || covers < max(-v.Low, v.High) {
+			t.Errorf("%s is %+v for the range %g to %g", n.Name, *op, v.Low, v.High)
+		}
+	}
+	if first := q.Node("model.0.conv.q").Op.(*graph.Quantize); first.Scale != float32(max(-r.Values[0].Low, r.Values[0].High)/127) {
+		t.Errorf("the first grid is %+v for %+v", *first, r.Values[0])
+	}
+	back, err := graph.Parse(q.String())
+	if err != nil || back.String() != q.String() {
+		t.Errorf("the text does not read back: %v", err)
+	}
+	var file bytes.Buffer
+	if err := onnx.Write(&file, q, onnx.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := onnx.Read(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "onnx", again, q)
+	mean := map[bool]float64{}
+	for symmetric, network := range map[bool]*graph.Graph{true: q, false: quantised(t, g, r)} {
+		losses, err := quant.Losses(g, network, drawn(2), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range losses[len(losses)-3:] {
+			t.Logf("symmetric %v: the raw map %s has %.1f dB", symmetric, l.Name, l.SQNR)
+			mean[symmetric] += l.SQNR / 3
+		}
+	}
+	if mean[true] < 25 || mean[true] > mean[false] {
+		t.Errorf("the raw maps have %.1f dB with symmetric grids, %.1f dB with others", mean[true], mean[false])
+	}
+}
+
 // same compares structure, numbers and scales.
 func same(t *testing.T, what string, got, want *graph.Graph) {
 	t.Helper()
@@ -217,11 +278,11 @@ func same(t *testing.T, what string, got, want *graph.Graph) {
 	}
 }
 
-// checkStructure checks what an engine relies on.
-func checkStructure(t *testing.T, q *graph.Graph) {
+// checkStructure checks what an engine relies on, and the picture's grid.
+func checkStructure(t *testing.T, q *graph.Graph, picture graph.Quantize) {
 	t.Helper()
 	grids, users := q.Grids(), q.Consumers()
-	if in := grids[users[q.Input()][0]]; in == nil || *in != (graph.Quantize{Scale: 1. / 255}) {
+	if in := grids[users[q.Input()][0]]; in == nil || *in != picture {
 		t.Errorf("the picture has the grid %v", in)
 	}
 	for _, n := range q.Nodes {
@@ -260,27 +321,33 @@ func checkStructure(t *testing.T, q *graph.Graph) {
 // The plain engine and the reference agree on a whole detector, up to the float head.
 func TestEngineIsReference(t *testing.T) {
 	g := network(t)
-	q := quantised(t, g, calibrated(t, g, quant.MinMax))
-	d := q.Detect()
-	q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
-	call, err := run(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for x := range drawn(1) {
-		want, err := engine.Reference(q, x)
+	r := calibrated(t, g, quant.MinMax)
+	for _, symmetric := range []bool{false, true} {
+		q, err := quant.Quantize(g, r, quant.Options{Symmetric: symmetric})
 		if err != nil {
 			t.Fatal(err)
 		}
-		outs, err := call(x)
+		d := q.Detect()
+		q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
+		call, err := run(q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, n := range q.Outputs {
-			for k, w := range want[n].Data {
-				v := outs[i].Data[k]
-				if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
-					t.Fatalf("%s[%d] is %v, want %v", n.Name, k, v, w)
+		for x := range drawn(1) {
+			want, err := engine.Reference(q, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outs, err := call(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, n := range q.Outputs {
+				for k, w := range want[n].Data {
+					v := outs[i].Data[k]
+					if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
+						t.Fatalf("symmetric %v: %s[%d] is %v, want %v", symmetric, n.Name, k, v, w)
+					}
 				}
 			}
 		}
@@ -372,6 +439,95 @@ func TestOtherNetworks(t *testing.T) {
 	}
 }
 
+// small is a network from the picture x, whose weights are 1 where input and output channel are
+// the same and 0 elsewhere, and whose biases are 0.
+func small(t *testing.T, text string) *graph.Graph {
+	t.Helper()
+	g, err := graph.Parse("ultrafast graph 1\nx = input shape=1,3,64,64\n" + text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range g.Params() {
+		v := tensor.New(p.Tensor().Shape...)
+		if len(v.Shape) == 4 {
+			for i := range min(v.Shape[0], v.Shape[1]) {
+				v.Data[(i*v.Shape[1]+i)*v.Shape[2]*v.Shape[3]] = 1
+			}
+		}
+		*p.At = v
+	}
+	return g
+}
+
+// One pixel that is not black, which the percentile leaves out: what is left is still a range.
+func TestRareValue(t *testing.T) {
+	g := small(t, "c = conv x w=f32[3,3,1,1]\nr = leakyrelu c slope=0.1\nh = conv r w=f32[2,3,1,1] bias\noutput h\n")
+	c := g.Node("c").Op.(*graph.Conv).Weight.Data
+	for i := range c {
+		c[i] = -c[i]
+	}
+	x := tensor.New(1, 3, side, side)
+	x.Data[77] = 1
+	dot := func(yield func(*tensor.Tensor, error) bool) { yield(x, nil) }
+	for _, m := range []quant.Method{quant.MSE, quant.Percentile, quant.MinMax} {
+		r, err := quant.Calibrate(g, dot, run, m)
+		if err != nil {
+			t.Fatalf("%s: %v", m, err)
+		}
+		if v := r.Values[0]; v.Name != "c" || v.Low != -1 || v.High != 0 || v.Dead() {
+			t.Errorf("%s: %+v, want -1 to 0", m, v)
+		}
+		if err := r.Write(io.Discard); err != nil {
+			t.Errorf("%s: %v", m, err)
+		}
+		quantised(t, g, r)
+	}
+}
+
+// A layer that gives the same for all pictures is quantised with the others, and known by the
+// ranges.
+func TestDeadLayer(t *testing.T) {
+	for _, bias := range []float32{-7, 3} { // a ReLU that lets nothing through; a convolution that is its bias
+		g := small(t, "a = conv x w=f32[3,3,1,1]\nb = conv x w=f32[3,3,1,1] bias\nr = relu b\nj = concat a r\nh = conv j w=f32[3,6,1,1] bias\noutput h\n")
+		b := g.Node("b").Op.(*graph.Conv)
+		for i := range b.Bias.Data {
+			b.Bias.Data[i] = bias
+		}
+		if bias > 0 {
+			clear(b.Weight.Data)
+		}
+		for _, m := range []quant.Method{quant.MSE, quant.Percentile, quant.MinMax} {
+			r := calibrated(t, g, m)
+			dead := map[string]quant.Range{}
+			for _, v := range r.Values {
+				if v.Dead() {
+					dead[v.Name] = v
+				}
+			}
+			want := []string{"r"}
+			if bias > 0 {
+				want = []string{"b", "r"}
+			}
+			if got := slices.Sorted(maps.Keys(dead)); !slices.Equal(got, want) {
+				t.Errorf("bias %v, %s: %v are dead, want %v", bias, m, got, want)
+			}
+			if v := dead["r"]; v.Low != 0 || v.High < max(float64(bias), 1e-6) || v.High > max(float64(bias), 0.1) {
+				t.Errorf("bias %v, %s: %+v", bias, m, v)
+			}
+			if err := r.Write(io.Discard); err != nil {
+				t.Error(err)
+			}
+			losses, err := quant.Losses(g, quantised(t, g, r), drawn(2), run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l := losses[len(losses)-1]; l.Name != "h" || l.SQNR < 30 {
+				t.Errorf("bias %v, %s: %s has %.1f dB", bias, m, l.Name, l.SQNR)
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	g := network(t)
 	if err := pass.Run(g, pass.Inference...); err != nil {
@@ -387,9 +543,7 @@ func TestErrors(t *testing.T) {
 	bright := tensor.New(1, 3, side, side)
 	bright.Data[5] = 255
 	fails := errors.New("no such picture")
-	flat := g.Clone() // gives the same for any picture
-	clear(flat.Node("model.0.conv").Op.(*graph.Conv).Weight.Data)
-	clear(flat.Node("model.0.conv").Op.(*graph.Conv).Bias.Data)
+	flat := small(t, "c = conv x w=f32[3,3,1,1]\nr = relu c\nh = conv r w=f32[2,3,1,1] bias\noutput h\n")
 	calibrate := func(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], m quant.Method) error {
 		_, err := quant.Calibrate(g, pictures, run, m)
 		return err
@@ -409,7 +563,7 @@ func TestErrors(t *testing.T) {
 		{calibrate(g, func(yield func(*tensor.Tensor, error) bool) { yield(nil, fails) }, ""), "picture 1: no such picture"},
 		{calibrate(g, func(yield func(*tensor.Tensor, error) bool) { yield(bright, nil) }, ""), "holds 255, want 0 to 1"},
 		{calibrate(g, func(yield func(*tensor.Tensor, error) bool) { yield(tensor.New(3), nil) }, ""), "want [batch"},
-		{calibrate(flat, black, ""), "model.0.conv is 0 everywhere in all 1 pictures"},
+		{calibrate(flat, black, ""), "c is 0 everywhere in all 1 pictures, and every other value is the same everywhere too: are these black?"},
 		{calibrate(sick, drawn(1), ""), "picture 1: model.3.conv is NaN"},
 		{calibrate(q, drawn(1), ""), "images.q is quantised already"},
 		{quantize(q, r), "images.q is quantised already"},

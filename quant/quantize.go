@@ -12,6 +12,11 @@ import (
 // Options says how a network is quantised. The zero value quantises all but the head.
 type Options struct {
 	KeepFloat []string // layers that stay in float: nodes, or what their names begin with, as "model.2.cv1"
+
+	// Symmetric puts 0 in the middle of every grid, that of the picture too: level 128, which is 0
+	// in int8. What TensorRT takes is so; where values lie on one side of 0, as behind SiLU, half
+	// of the levels are then without use.
+	Symmetric bool
 }
 
 // Quantize returns g in 8 bits, its batch norms folded, with the ranges that Calibrate has
@@ -24,10 +29,10 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Model != fingerprint(net.Graph) {
+	if r.Model != net.Fingerprint() {
 		return nil, errors.New("quant: the ranges were measured with another network: measure them with this one")
 	}
-	grids, err := net.grids(r)
+	grids, err := net.grids(r, o.Symmetric)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +48,9 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 }
 
 // grids returns the levels of each value that is rounded. Values that share a scale have the
-// range that covers all of theirs; the picture, unless it shares one, has its own 256 levels.
-func (net *network) grids(r *Ranges) (map[*graph.Node]*graph.Quantize, error) {
+// range that covers all of theirs; the picture, unless it shares one or grids are symmetric, has
+// its own 256 levels.
+func (net *network) grids(r *Ranges, symmetric bool) (map[*graph.Node]*graph.Quantize, error) {
 	measured := make(map[string]Range, len(r.Values))
 	for _, v := range r.Values {
 		measured[v.Name] = v
@@ -52,6 +58,10 @@ func (net *network) grids(r *Ranges) (map[*graph.Node]*graph.Quantize, error) {
 	measured[net.Input().Name] = Range{High: 1}
 	share := net.shares()
 	whole := map[*graph.Node]Range{}
+	levels := gridOf
+	if symmetric {
+		levels = symmetricGrid
+	}
 	for _, n := range net.Nodes {
 		if !net.rounded(n) {
 			continue
@@ -69,7 +79,7 @@ func (net *network) grids(r *Ranges) (map[*graph.Node]*graph.Quantize, error) {
 			continue
 		}
 		w := whole[share.root(n)]
-		q, err := gridOf(w.Low, w.High)
+		q, err := levels(w.Low, w.High)
 		if err != nil {
 			return nil, fmt.Errorf("quant: %s: %w", n.Name, err)
 		}

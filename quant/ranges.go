@@ -2,22 +2,18 @@ package quant
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-
-	"ultrafast/graph"
 )
 
 // Ranges is what calibration has measured, for the network that it has measured. Written down
 // it is JSON with a line for each value, of which a person may edit Low and High.
 type Ranges struct {
-	Model    string  // fingerprint of the float network, its batch norms folded
+	Model    string  // Fingerprint of the float network, its batch norms folded
 	Method   Method  // that gave Low and High
 	Pictures int     // that were measured
 	Values   []Range // in order of execution
@@ -31,6 +27,20 @@ type Range struct {
 	Low  float64 `json:"low"` // what the 8 bits cover, Low <= 0 <= High
 	High float64 `json:"high"`
 }
+
+// Values that differ by less than deadSpread say nothing of what 8 bits should cover; those of
+// networks that nobody has trained differ by 1e-9. deadWidth is what 8 bits then cover of what is
+// above 0: a scale far below those of other values, so that it spoils none that it shares one
+// with, and large enough for a bias of 80 to be an int32 in products with weights of a scale of
+// 0.001.
+const (
+	deadSpread = 1e-20
+	deadWidth  = 0.01
+)
+
+// Dead reports whether the pictures say nothing of the value: it was the same everywhere, as
+// behind a ReLU that lets nothing through, or as good as that.
+func (v Range) Dead() bool { return v.Max-v.Min < deadSpread }
 
 const rangesVersion = "ranges 1"
 
@@ -125,14 +135,3 @@ func (r *Ranges) check() error {
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
-
-// fingerprint names a network: 32 hexadecimal digits that follow from its structure and all
-// its numbers.
-func fingerprint(g *graph.Graph) string {
-	h := sha256.New()
-	io.WriteString(h, g.String())
-	for _, p := range g.Params() {
-		binary.Write(h, binary.LittleEndian, p.Tensor().Data)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:32]
-}

@@ -14,8 +14,9 @@ import (
 )
 
 // Read reads a checkpoint from the size bytes of r. Numbers in half precision (F16, BF16)
-// are widened, and 8-bit weights (I8) multiplied by their scales, which is exact. Errors are a *FormatError, an UnsupportedError, or what r
-// gave. Meta and Extra of the result are never nil.
+// are widened, and 8-bit weights (I8) multiplied by their scales, each product rounded to
+// float32, as ONNX's DequantizeLinear gives it. Errors are a *FormatError, an UnsupportedError,
+// or what r gave. Meta and Extra of the result are never nil.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	head, err := readHeader(r, size)
 	if err != nil {

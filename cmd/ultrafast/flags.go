@@ -101,16 +101,27 @@ func description(name string) (*yolo.Config, error) {
 	return cfg, nil
 }
 
-// checkOutput tells before the work, not after it, that a file could not be written.
-func checkOutput(path string) error {
+// checkOutput tells before the work, not after it, that the file of -o could not be written.
+func checkOutput(path string) error { return checkWritten("-o", path) }
+
+// checkWritten is checkOutput for the file of another flag.
+func checkWritten(flag, path string) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return fmt.Errorf("-o %s: is a folder, want the name of a file", path)
+		return fmt.Errorf("%s %s: is a folder, want the name of a file", flag, path)
 	}
 	dir := filepath.Dir(path)
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-		return fmt.Errorf("-o %s: there is no folder %s", path, dir)
+		return fmt.Errorf("%s %s: there is no folder %s", flag, path, dir)
 	}
 	return nil
+}
+
+// sameName reports whether two names, which may be of files that are not there yet, are of one
+// file in a folder that is.
+func sameName(a, b string) bool {
+	inA, errA := os.Stat(filepath.Dir(a))
+	inB, errB := os.Stat(filepath.Dir(b))
+	return errA == nil && errB == nil && os.SameFile(inA, inB) && filepath.Base(a) == filepath.Base(b)
 }
 
 // checkSmaller is checkOutput for a smaller model, which must not take the place of the one

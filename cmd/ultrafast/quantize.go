@@ -30,6 +30,7 @@ type quantizeFlags struct {
 	weights, data, img, method, ranges, out string
 	keep                                    []string
 	pictures                                int
+	symmetric                               bool
 }
 
 func quantizeCommand() *cobra.Command {
@@ -41,9 +42,14 @@ func quantizeCommand() *cobra.Command {
 output channel, values of uint8. Their ranges are measured on training pictures. The last
 convolutions stay in float, and so do the layers that --keep-float names.
 
-FILE is an .onnx with QuantizeLinear and DequantizeLinear, for ONNX Runtime, TensorRT and
-OpenVINO, or a .safetensors. The table says how much of each value is left, as signal to
-noise in dB on ` + fmt.Sprint(lossPictures) + ` validation pictures: at 20 the error is a tenth of the value, at 40 a hundredth.`,
+FILE is an .onnx with QuantizeLinear and DequantizeLinear, for ONNX Runtime and OpenVINO, or a
+.safetensors. For TensorRT add --symmetric, which it asks for: values are of int8 then, with zero
+points 0. That is less exact, since SiLU's results lie on one side of zero. ONNX Runtime on x86
+without VNNI adds pairs of products in 16 bits, which saturates at times: such a model is to be
+run in this program there.
+
+The table says how much of each value is left, as signal to noise in dB on ` + fmt.Sprint(lossPictures) + ` validation
+pictures: at 20 the error is a tenth of the value, at 40 a hundredth.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -54,6 +60,7 @@ noise in dB on ` + fmt.Sprint(lossPictures) + ` validation pictures: at 20 the e
 	fl.IntVar(&f.pictures, "pictures", 300, "training pictures to measure ranges on, spread over the set")
 	fl.StringVar(&f.method, "method", string(quant.MSE), "how ranges follow from values: mse, percentile or minmax")
 	fl.StringSliceVar(&f.keep, "keep-float", nil, "layers to leave in float, as model.0 or model.2.cv1")
+	fl.BoolVar(&f.symmetric, "symmetric", false, "zero in the middle of every range, for TensorRT, which asks for it; less exact")
 	fl.StringVar(&f.ranges, "ranges", "", "file of ranges: taken if it is there, which spares the measuring, else written")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .onnx or .safetensors (required)")
 	for _, name := range []string{"weights", "data", "output"} {
@@ -79,6 +86,14 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err := checkSmaller(f.out, f.weights); err != nil {
 		return err
 	}
+	if f.ranges != "" {
+		if err := checkWritten("--ranges", f.ranges); err != nil {
+			return err
+		}
+		if sameName(f.ranges, f.out) {
+			return fmt.Errorf("--ranges %s: is the file of -o, which would take its place: choose another name", f.ranges)
+		}
+	}
 	g, err := ultrafast.Load(f.weights)
 	if err != nil {
 		return err
@@ -100,16 +115,17 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	q, err := quant.Quantize(g, r, quant.Options{KeepFloat: f.keep})
+	q, err := quant.Quantize(g, r, quant.Options{KeepFloat: f.keep, Symmetric: f.symmetric})
 	if err != nil {
+		return err
+	}
+	noteDead(c.ErrOrStderr(), r)
+	if err := f.save(q, w, h); err != nil { // before the losses, which take long and may fail
 		return err
 	}
 	losses, err := quant.Losses(g, q, p.pictures("losses", data.Val, lossPictures), p.runner)
 	if err != nil {
-		return err
-	}
-	if err := f.save(q, w, h); err != nil {
-		return err
+		return fmt.Errorf("%s is written, but not what it loses: %w", f.out, err)
 	}
 	if err := printLosses(c.OutOrStdout(), losses); err != nil {
 		return err
@@ -148,6 +164,15 @@ func (f *quantizeFlags) measured(g *graph.Graph, p *calibration, items []dataset
 	return r, renameio.WriteFile(f.ranges, text.Bytes(), 0o644)
 }
 
+// noteDead says which values the ranges know nothing of.
+func noteDead(w io.Writer, r *quant.Ranges) {
+	for _, v := range r.Values {
+		if v.Dead() {
+			fmt.Fprintf(w, "%s is the same everywhere in all %d pictures (%.3g to %.3g): is the layer dead? Its 8 bits cover %.3g to %.3g\n", v.Name, r.Pictures, v.Min, v.Max, v.Low, v.High)
+		}
+	}
+}
+
 func (f *quantizeFlags) save(q *graph.Graph, w, h int) error {
 	if filepath.Ext(f.out) == ".safetensors" {
 		return safetensors.Save(f.out, &safetensors.File{Graph: q})
@@ -181,13 +206,12 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 	return func(yield func(*tensor.Tensor, error) bool) {
 		bar := newProgress(p.out)
 		defer bar.clear()
-		n := min(most, len(items))
+		some := dataset.Spread(items, most)
 		x := tensor.New(1, 3, p.h, p.w)
 		pixels := make([]uint8, 3*p.h*p.w)
 		boxer := picture.NewLetterboxer(p.w, p.h, 0)
-		for i := range n {
-			path := items[i*len(items)/n].Path
-			img, err := picture.Open(path)
+		for i, item := range some {
+			img, err := picture.Open(item.Path)
 			if err == nil {
 				err = p.ctx.Err()
 			}
@@ -202,7 +226,7 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 			if !yield(x, nil) {
 				return
 			}
-			bar.set(what, i+1, n)
+			bar.set(what, i+1, len(some))
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	table := &prune.Table{Model: prune.Fingerprint(g), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score)}
+	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score)}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return err
 	}
