@@ -58,7 +58,7 @@ func (r *run) table(ctx context.Context, v *Round, g *graph.Graph, evidence *pru
 	if err != nil {
 		return nil, err
 	}
-	t := &prune.Table{Model: prune.Fingerprint(g), Size: r.job.Size, Pictures: judge.Pictures(), Score: prune.DefaultScore}
+	t := &prune.Table{Model: g.Fingerprint(), Size: r.job.Size, Pictures: judge.Pictures(), Score: prune.DefaultScore}
 	if r.done(file) {
 		old, err := r.readTable(file)
 		if err != nil {

@@ -50,9 +50,6 @@ type Row struct {
 	Ms       float64
 }
 
-// Fingerprint is g.Fingerprint(): tables and plans name their network by it.
-func Fingerprint(g *graph.Graph) string { return g.Fingerprint() }
-
 // check refuses a table of another network, and says what differs.
 func (t *Table) check(g *graph.Graph) error {
 	if t.Model == g.Fingerprint() {

@@ -1,11 +1,7 @@
 package train
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,28 +123,13 @@ func (d *Distill) identify() error {
 	if d.Teacher == nil {
 		return d.check()
 	}
-	hash := fingerprint(d.Teacher)
+	hash := d.Teacher.Fingerprint()
 	if d.hash != "" && d.hash != hash {
 		return fmt.Errorf("train: the run was started with another teacher than %s now is: its fingerprint was %s and is %s; put the old file back, or start a new run from the last weights",
 			d.Source, d.hash, hash)
 	}
 	d.hash = hash
 	return nil
-}
-
-// fingerprint names a network by its structure and all its numbers.
-func fingerprint(g *graph.Graph) string {
-	h := sha256.New()
-	h.Write([]byte(g.String()))
-	var bytes []byte
-	for _, p := range g.Params() {
-		bytes = bytes[:0]
-		for _, v := range p.Tensor().Data {
-			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
-		}
-		h.Write(bytes)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // fade is the share of a run at whose end the teacher is silent.

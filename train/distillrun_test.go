@@ -49,7 +49,7 @@ func TestDistillRun(t *testing.T) {
 	if _, err := Run(t.Context(), Drift(), g, data, c); err != nil {
 		t.Fatal(err)
 	}
-	if predicted == 0 || fingerprint(teacher) != fingerprint(c.Distill.Teacher) || c.Distill.hash != "" {
+	if predicted == 0 || teacher.Fingerprint() != c.Distill.Teacher.Fingerprint() || c.Distill.hash != "" {
 		t.Errorf("%d validations, and the teacher is the caller's", predicted)
 	}
 	g.Names = data.Names
@@ -63,7 +63,7 @@ func TestDistillRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"teacher: teacher.pt\n", "teacher_hash: " + fingerprint(teacher) + "\n", "distill: pkd=1,cwd=1,outputs=1\n"} {
+	for _, line := range []string{"teacher: teacher.pt\n", "teacher_hash: " + teacher.Fingerprint() + "\n", "distill: pkd=1,cwd=1,outputs=1\n"} {
 		if !strings.Contains(string(text), line) {
 			t.Errorf("opt.yaml has no %q:\n%s", line, text)
 		}
