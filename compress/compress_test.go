@@ -408,6 +408,16 @@ func TestStart(t *testing.T) {
 	}
 }
 
+func TestChoose(t *testing.T) {
+	all := []candidate{{by: "table", points: 20, loss: 0.2}, {by: "l2", points: 22, loss: 0.3}, {by: "taylor", points: 21, loss: 0.1}}
+	if by := choose(all, 30).by; by != "l2" {
+		t.Errorf("the most points: %s", by)
+	}
+	if by := choose(all, 230).by; by != "taylor" {
+		t.Errorf("where nothing is found: %s", by)
+	}
+}
+
 // Files of a run lead nowhere else.
 func TestOutside(t *testing.T) {
 	r := &run{dir: t.TempDir()}
@@ -524,7 +534,7 @@ func TestRecipes(t *testing.T) {
 	for _, c := range []struct {
 		goal   string
 		rounds int
-	}{{"params=99000", 1}, {"params=45000", 1}, {"params=44000", 2}, {"params=21000", 2}, {"params=5k", 4}, {"params=60k,flops=0.3G", 2}, {"params=20k,flops=3G", 3}} {
+	}{{"params=99000", 1}, {"params=60000", 1}, {"params=59000", 2}, {"params=36000", 2}, {"params=5k", 6}, {"params=65k,flops=0.4G", 2}, {"params=20k,flops=3G", 4}} {
 		limits, err := prune.ParseLimits(c.goal)
 		if err != nil {
 			t.Fatal(err)
