@@ -163,6 +163,7 @@ func (a *avx) mulM(d, x vec, base reg, off int) { a.v3(amd64.VMULPS, d, x, a.sou
 func (a *avx) minM(d, x vec, base reg, off int) { a.v3(amd64.VMINPS, d, x, a.source(base, off)) }
 func (a *avx) maxM(d, x vec, base reg, off int) { a.v3(amd64.VMAXPS, d, x, a.source(base, off)) }
 func (a *avx) andM(d, x vec, base reg, off int) { a.v3(amd64.VANDPS, d, x, a.source(base, off)) }
+func (a *avx) xorM(d, x vec, base reg, off int) { a.v3(amd64.VXORPS, d, x, a.source(base, off)) }
 func (a *avx) fmaM(d, x vec, base reg, off int) { a.v3(amd64.VFMADD231PS, d, x, a.source(base, off)) }
 func (a *avx) horner(d, x vec, base reg, off int) {
 	a.v3(amd64.VFMADD213PS, d, x, a.source(base, off))

@@ -140,7 +140,7 @@ func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 				m.(pairISA).lower(other, other)
 				m.(pairISA).packPairs(y, other, y, t)
 			}
-			c.Line.store(m, rCurW, v*size, y, t, 0, v == c.Line.Vectors-1)
+			c.Line.store(b, rCurW, v*size, y, t, 0, v == c.Line.Vectors-1)
 		}
 		m.add(rCurX, pitch)
 		m.add(rCurW, c.OutRow)

@@ -176,6 +176,7 @@ func (n *neon) mulM(d, x vec, base reg, off int) { n.withMemory(n.Fmul, d, x, ba
 func (n *neon) minM(d, x vec, base reg, off int) { n.withMemory(n.FminNM, d, x, base, off) }
 func (n *neon) maxM(d, x vec, base reg, off int) { n.withMemory(n.FmaxNM, d, x, base, off) }
 func (n *neon) andM(d, x vec, base reg, off int) { n.withMemory(n.And, d, x, base, off) }
+func (n *neon) xorM(d, x vec, base reg, off int) { n.withMemory(n.Eor, d, x, base, off) }
 func (n *neon) fmaM(d, x vec, base reg, off int) { n.withMemory(n.Fmla, d, x, base, off) }
 
 func (n *neon) horner(d, x vec, base reg, off int) {

@@ -86,7 +86,7 @@ func (b *Builder) Upsample(c Upsample) (Func, error) {
 					for i, half := range []vec{lo, hi}[:min(2, c.Line.Vectors-v)] {
 						last := v+i == c.Line.Vectors-1
 						for row := range 2 {
-							c.Line.store(m, rCurW, row*c.OutRow+(v+i)*size, half, t, 0, last)
+							c.Line.store(b, rCurW, row*c.OutRow+(v+i)*size, half, t, 0, last)
 						}
 					}
 				}
