@@ -160,8 +160,6 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: conv with stride %d", c.Stride)
 	case c.Apart != [2]int{} && c.Stride != 1:
 		return fmt.Errorf("codegen: conv with stride %d over rows and columns that lie apart", c.Stride)
-	case (c.QuadsIn || c.QuadsOut) && !t.quads():
-		return noQuads(t)
 	case !c.fits(t):
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
 	case c.QuadsIn && 4*c.In*c.Kernel[0]*c.Kernel[1] > MaxQuadProducts:

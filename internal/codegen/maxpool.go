@@ -36,11 +36,8 @@ func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Kernel < 1 || c.Kernel%2 == 0 {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	switch {
-	case c.Quads && c.Pairs:
+	if c.Quads && c.Pairs {
 		return 0, fmt.Errorf("codegen: max pool of pairs and quads")
-	case c.Quads && !b.target.quads():
-		return 0, noQuads(b.target)
 	}
 	return b.kernel(c, c.Pairs, func(m isa) {
 		lineArgs(m, c.Line, c.Line.Mask != MaskNone)

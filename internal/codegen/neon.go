@@ -7,6 +7,7 @@ import "ultrafast/internal/codegen/arm64"
 type neon struct {
 	arm64.Assembler
 	far address // what farReg holds
+	dot bool    // take dot products of bytes
 }
 
 // An address is a register and an offset. The zero value is none, as X0 is no base.
@@ -24,7 +25,7 @@ const (
 	memory arm64.V = 31
 )
 
-func newNEON() *neon { return new(neon) }
+func newNEON(dot bool) *neon { return &neon{dot: dot} }
 
 func (*neon) lanes() int   { return neonLanes }
 func (*neon) vectors() int { return int(memory) }

@@ -2,7 +2,6 @@ package codegen
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 )
 
@@ -33,8 +32,6 @@ type quadISA interface {
 	quadByte(d, s vec, i int)                  // d = byte i of each lane of s, in float32
 	maxBytesM(d, x vec, base reg, off int)     // d = the larger bytes of x and memory
 }
-
-func noQuads(t Target) error { return fmt.Errorf("codegen: no code for quads of bytes on %s", t) }
 
 // Quad returns the lane that holds the four bytes.
 func Quad(b [4]uint8) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b[:])) }

@@ -4,26 +4,33 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"golang.org/x/sys/cpu"
 )
 
 // Kernels of quads are compared with Quant, byte by byte. As there is no byte that spoils a
 // sum like NaN does, what they have no business to read is arbitrary.
 
-// eachQuadTarget is eachTarget for those that have code for quads.
+// quadTargets are the targets, with both kinds of NEON.
+func quadTargets() []Target {
+	return append(slices.Clone(targets[:len(targets)-1]),
+		Target{"neon without dot products", neonLanes, func() isa { return newNEON(false) }, hasNEON, nil, hasNEON},
+		Target{"neon", neonLanes, func() isa { return newNEON(true) }, func() bool { return cpu.ARM64.HasASIMDDP }, nil, hasNEON})
+}
+
+// eachQuadTarget is eachTarget for these.
 func eachQuadTarget(t *testing.T, test func(t *testing.T, target Target, r *rand.Rand)) {
-	eachTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
-		if !target.quads() {
-			t.Skip("no code for quads")
-		}
-		test(t, target, r)
-	})
+	for _, target := range quadTargets() {
+		t.Run(target.name, func(t *testing.T) { test(t, target, rand.New(rand.NewPCG(1, 2))) })
+	}
 }
 
 // runQuads is run for a kernel of quads.
 func (c *caller) runQuads(t *testing.T, target Target, write func(b *Builder) (Func, error)) bool {
 	t.Helper()
-	if target.Int8() {
+	if !target.has() || target.Int8() {
 		return c.run(t, target, write)
 	}
 	if _, err := write(NewBuilder(target)); err != nil {
@@ -180,10 +187,9 @@ func FuzzConvQuads(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		for _, target := range targets {
-			if r := rand.New(rand.NewPCG(seed, 0)); target.quads() {
-				testConvQuads(t, target, r, randomQuadConv(r, target, 1+r.IntN(70), 1+r.IntN(150)), false)
-			}
+		for _, target := range quadTargets() {
+			r := rand.New(rand.NewPCG(seed, 0))
+			testConvQuads(t, target, r, randomQuadConv(r, target, 1+r.IntN(70), 1+r.IntN(150)), false)
 		}
 	})
 }
@@ -321,7 +327,7 @@ func TestImpossibleQuads(t *testing.T) {
 		} {
 			c := good
 			change(&c)
-			if _, err := NewBuilder(target).Conv(c); (err == nil) != (i == 0 && target.quads()) {
+			if _, err := NewBuilder(target).Conv(c); (err == nil) != (i == 0) {
 				t.Errorf("%s, %d: %v", target, i, err)
 			}
 			if c.Tile = (Tile{16, 1}); i == 2 || i == 3 {

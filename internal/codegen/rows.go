@@ -27,7 +27,7 @@ func (b *Builder) Map(c Map) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || !c.Act.known() {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
-	if err := c.checkQuads(b.target); err != nil {
+	if err := c.checkQuads(); err != nil {
 		return 0, err
 	}
 	return b.kernel(c, c.Pairs, func(m isa) {
@@ -72,14 +72,12 @@ func (b *Builder) Map(c Map) (Func, error) {
 	})
 }
 
-func (c *Map) checkQuads(t Target) error {
+func (c *Map) checkQuads() error {
 	switch {
 	case !c.Quads && c.Quant == Quant{}:
 		return nil
 	case !c.Quads || c.Pairs || c.Act.Kind != "":
 		return fmt.Errorf("codegen: map of quads %v and pairs %v by %+v and activation %q", c.Quads, c.Pairs, c.Quant, c.Act.Kind)
-	case !t.quads():
-		return noQuads(t)
 	}
 	return c.Quant.Add.check()
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+
+	"golang.org/x/sys/cpu"
 )
 
 // A Target is a kind of processor that there are kernels for.
@@ -13,14 +15,14 @@ type Target struct {
 	isa   func() isa
 	has   func() bool // whether this machine can run it
 	bf16  func() bool // whether it can run its code for pairs of bfloat16; nil where there is none
-	int8  func() bool // and for quads of bytes
+	int8  func() bool // whether it can run its code for quads of bytes
 }
 
 var targets = []Target{ // the best first
 	{AMX, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX, hasAVX512VNNI}, // AVX-512 with tiles for bfloat16
 	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16, hasAVX512VNNI},
 	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil, hasAVX2},
-	{"neon", neonLanes, func() isa { return newNEON() }, hasNEON, nil, nil},
+	{"neon", neonLanes, func() isa { return newNEON(cpu.ARM64.HasASIMDDP) }, hasNEON, nil, hasNEON},
 }
 
 // hasNEON reports whether this is an AArch64: Go asks Advanced SIMD of all of them.
@@ -65,10 +67,7 @@ func (t Target) pairs() bool { return t.bf16 != nil }
 
 // Int8 reports whether this machine can run t's kernels for quads of bytes. Without it on
 // a machine with AVX-512, the target for AVX2 may have it.
-func (t Target) Int8() bool { return t.quads() && t.int8() }
-
-// quads reports whether there is code for quads of bytes.
-func (t Target) quads() bool { return t.int8 != nil }
+func (t Target) Int8() bool { return t.int8() }
 
 // vectors is how many vector registers a convolution may use.
 func (t Target) vectors(stride int) int {
