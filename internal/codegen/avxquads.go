@@ -3,11 +3,16 @@ package codegen
 import "ultrafast/internal/codegen/amd64"
 
 // avx for quads. AVX-512 takes VNNI and, for tables, VBMI. AVX2 has no exact product of bytes
-// (VPMADDUBSW saturates): it multiplies in 16 bits, the even bytes first and then the odd ones.
+// (VPMADDUBSW saturates): without AVX-VNNI it multiplies in 16 bits, the even bytes first and
+// then the odd ones.
 
 func (a *avx) tapQuads(acc, x []vec, o int, base reg, off int, free []vec) {
-	if a.wide {
-		a.taps(amd64.VPDPBUSD, acc, x, o, base, off, free)
+	if a.dot {
+		op := amd64.VPDPBUSD
+		if !a.wide {
+			op = op.VEX()
+		}
+		a.taps(op, acc, x, o, base, off, free)
 		return
 	}
 	v := len(x)
@@ -28,14 +33,14 @@ func (a *avx) tapQuads(acc, x []vec, o int, base reg, off int, free []vec) {
 }
 
 func (a *avx) quadRegisters(vectors int) int {
-	if a.wide {
+	if a.dot {
 		return max(vectors+1, activationRegisters)
 	}
 	return 2*vectors + 2
 }
 
 func (a *avx) quadWeight() int {
-	if a.wide {
+	if a.dot {
 		return 1
 	}
 	return 2
@@ -116,3 +121,18 @@ func (a *avx) quadByte(d, s vec, i int) {
 }
 
 func (a *avx) maxBytesM(d, x vec, base reg, off int) { a.v3(amd64.VPMAXUB, d, x, at(base, off)) }
+
+func (a *avx) rgbQuads(first, second reg) [3]vec {
+	const middle, t = 3, 8
+	a.windows(4, 5, t, 9, first)
+	a.windows(6, 7, t, 9, second)
+	pick := func(d vec, row, part int) {
+		a.fromWindows(d, t, vec(4+2*row), vec(5+2*row), constFirstQuads+part, constLastQuads+part)
+	}
+	pick(0, 0, 0)
+	pick(1, 0, 1)
+	pick(middle, 1, 2)
+	pick(2, 1, 3)
+	a.v3(amd64.VORPS, 1, 1, amd64.Vec(middle))
+	return [3]vec{0, 1, 2}
+}

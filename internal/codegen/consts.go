@@ -34,7 +34,13 @@ const (
 	constSixteen                          // 16 in each byte
 	constFirstBytes                       // for each of the six planes, the bytes for lanes 0 and 1 of four
 	constLastBytes  = constFirstBytes + 6 // and for 2 and 3
+	constFirstQuads = constLastBytes + 6  // for each of quadBytes, likewise
+	constLastQuads  = constFirstQuads + 4
 )
+
+// quadBytes are the parts of a row of RGB pixels that go to quads together: which of the six
+// bytes of an even column and the next, from the lowest byte of the quad up.
+var quadBytes = [4][4]int{{0, 1, 2, 3}, {4, 5, -1, -1}, {-1, -1, 0, 1}, {2, 3, 4, 5}}
 
 // constants is the table in the making.
 type constants struct {
@@ -76,6 +82,23 @@ func newConstants() *constants {
 	}
 	for k := range uint32(6) {
 		c.words(func(i int) uint32 { return [4]uint32{0x80, 0x80, 4 + k, 10 + k}[i%4] | 0x80808000 })
+	}
+	for _, first := range []bool{true, false} {
+		for _, part := range quadBytes {
+			c.words(func(i int) uint32 {
+				var quad uint32
+				for b, k := range part {
+					at := 0x80 // none
+					if pixel := i % 4; k >= 0 && pixel < 2 == first {
+						if at = 6*pixel + k; !first {
+							at -= 8
+						}
+					}
+					quad |= uint32(at) << (8 * b)
+				}
+				return quad
+			})
+		}
 	}
 	return c
 }

@@ -137,3 +137,24 @@ func (n *neon) quadByte(d, s vec, i int) {
 }
 
 func (n *neon) maxBytesM(d, x vec, base reg, off int) { n.withMemory(n.Umax16B, d, x, base, off) }
+
+func (n *neon) rgbQuads(first, second reg) [3]vec {
+	const middle, t = 3, 8
+	for row, base := range []reg{first, second} {
+		n.load(vec(4+2*row), base, 0)
+		n.load(vec(5+2*row), base, 8)
+	}
+	pick := func(d arm64.V, row, part int) {
+		n.loadV(memory, rConst, (constFirstQuads+part)*constSize)
+		n.Tbl(d, arm64.V(4+2*row), memory)
+		n.loadV(memory, rConst, (constLastQuads+part)*constSize)
+		n.Tbl(t, arm64.V(5+2*row), memory)
+		n.Orr(d, d, t)
+	}
+	pick(0, 0, 0)
+	pick(1, 0, 1)
+	pick(middle, 1, 2)
+	pick(2, 1, 3)
+	n.Orr(1, 1, middle)
+	return [3]vec{0, 1, 2}
+}

@@ -30,7 +30,11 @@ type quadISA interface {
 	packQuads(y [4]vec, zero uint8, zeros int) // y[0] = the quads of y, in int32, plus zero, which stands at zeros among the constants in 16 bits; others are used up
 	lookup(y vec, table int, t [4]vec)         // bytes of y to those in a table of 256 among the constants; t are used up
 	quadByte(d, s vec, i int)                  // d = byte i of each lane of s, in float32
-	maxBytesM(d, x vec, base reg, off int)     // d = the larger bytes of x and memory
+	// rgbQuads takes the same 2*lanes() interleaved 8-bit RGB pixels of two rows. A pixel of the
+	// result is two by two of these: the first quad has the even column's red, green and blue
+	// of the first row and the odd one's red, and so on. Registers 0 to 2.
+	rgbQuads(first, second reg) [3]vec
+	maxBytesM(d, x vec, base reg, off int) // d = the larger bytes of x and memory
 }
 
 // Quad returns the lane that holds the four bytes.

@@ -13,9 +13,11 @@ import (
 // Kernels of quads are compared with Quant, byte by byte. As there is no byte that spoils a
 // sum like NaN does, what they have no business to read is arbitrary.
 
-// quadTargets are the targets, with both kinds of NEON.
+// quadTargets are the targets, with both kinds of AVX2 and of NEON.
 func quadTargets() []Target {
-	return append(slices.Clone(targets[:len(targets)-1]),
+	return append(slices.DeleteFunc(slices.Clone(targets), func(t Target) bool { return t.lanes < 16 }),
+		Target{"avx2 without VNNI", 8, func() isa { return newAVX2(false) }, hasAVX2, nil, hasAVX2},
+		Target{"avx2", 8, func() isa { return newAVX2(true) }, func() bool { return hasAVX2() && cpu.X86.HasAVXVNNI }, nil, hasAVX2},
 		Target{"neon without dot products", neonLanes, func() isa { return newNEON(false) }, hasNEON, nil, hasNEON},
 		Target{"neon", neonLanes, func() isa { return newNEON(true) }, func() bool { return cpu.ARM64.HasASIMDDP }, nil, hasNEON})
 }
@@ -338,4 +340,61 @@ func TestImpossibleQuads(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConvQuadsBounds has inputs, weights and outputs that end where memory does.
+func TestConvQuadsBounds(t *testing.T) {
+	for _, target := range quadTargets() {
+		r := rand.New(rand.NewPCG(7, 8))
+		for range rounds() / 10 {
+			if c := randomQuadConv(r, target, 1+r.IntN(20), 1+r.IntN(40)); target.lanes < 16 || c.Line.Mask != MaskPart {
+				testQuadBounds(t, target, c, false)
+			}
+			if c := randomAMXQuads(r, 1+r.IntN(40), 1+r.IntN(40)); target.AMX() && c.Line.Mask != MaskPart {
+				testQuadBounds(t, target, c, true)
+			}
+		}
+	}
+}
+
+func testQuadBounds(t *testing.T, target Target, c Conv, tiles bool) {
+	t.Helper()
+	width, taps := c.Line.Vectors*target.lanes, c.Kernel[0]*c.Kernel[1]
+	last := 0
+	for tap := range taps {
+		at := c.tapAt(tap/c.Kernel[1], tap%c.Kernel[1])/4 + width
+		if c.Stride == 2 { // every other lane of two vectors, from an even column on
+			at = (tap/c.Kernel[1]*c.InRow)/4 + tap%c.Kernel[1]&^1 + 2*width
+		}
+		last = max(last, at)
+	}
+	perOut := 1
+	if c.QuadsOut {
+		perOut = 4
+	}
+	weights, m := make([]int8, c.Out*4*c.In*taps), make([]float32, c.Out)
+	packed := target.PackQuads(weights, c.Out, c.In, taps, c.Tile)
+	if tiles {
+		packed = c.PackAMXQuads(weights)
+	}
+	sums := target.PackSums(weights, c.Out, 0, m, m)
+	if c.Line.Mask == MaskPart {
+		width += c.Line.Last - target.lanes
+	}
+	var call caller
+	for i, size := range []int{(c.In-1)*c.InChannel/4 + last, len(packed), len(sums),
+		(c.Out/perOut-1)*c.OutChannel/4 + width, (c.Out/perOut-1)*c.AddChannel/4 + c.Line.Vectors*target.lanes} {
+		pass(&call, i, atEnd(t, size), 0)
+	}
+	pass(&call, 5, atEnd(t, tileRows*c.Line.Vectors), 0)
+	pass(&call, 6, atEnd(t, AMXScratch/4), 0)
+	if c.Line.Far {
+		pass(&call, 3, floatsOf(aligned(4*((c.Out/perOut-1)*c.OutChannel/4+width))), 0)
+	}
+	call.runQuads(t, target, func(b *Builder) (Func, error) {
+		if tiles {
+			return b.ConvAMX(c)
+		}
+		return b.Conv(c)
+	})
 }

@@ -161,7 +161,36 @@ func TestMaxPoolQuads(t *testing.T) {
 	})
 }
 
-// TestUpsampleQuads and TestInterleaveQuads are for the padding, as lanes move as they are.
+// The next tests are for the padding, as lanes move as they are.
+
+func TestHalvesQuads(t *testing.T) {
+	eachQuadTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
+		for range rounds() / 4 {
+			c := Halves{Rows: 1 + r.IntN(4), Line: randomLine(r, target.lanes, MaskNone, MaskLast)}
+			c.Line.Pad = randomZero(r)
+			line := newLineMask(r, c.Line, target.lanes)
+			width := c.Line.Vectors * target.lanes
+			in, to := randomStrides(r, 2*width, c.Rows, 1), randomStrides(r, width, c.Rows, 2)
+			c.InRow, c.OutRow, c.OutOdd = 4*in.row, 4*to.row, 4*to.channel
+			x := in.mapQuads(r, 2*width, c.Rows, 1)
+			out := filled(to.size(width, c.Rows, 2), untouched)
+			var call caller
+			pass(&call, 0, x, 0)
+			pass(&call, 3, out, 0)
+			line.pass(&call)
+			if !call.run(t, target, func(b *Builder) (Func, error) { return b.Halves(c) }) {
+				continue
+			}
+			want := newWantedQuads(len(out))
+			for i := range 2 * c.Rows {
+				odd, y := i%2, i/2
+				line.writeQuads(want, odd*to.channel+y*to.row, func(p int) [4]uint8 { return Unquad(x[y*in.row+2*p+odd]) })
+			}
+			want.compare(t, out, fmt.Sprintf("%s: %+v", target, c))
+		}
+	})
+}
+
 func TestUpsampleQuads(t *testing.T) {
 	eachQuadTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
 		for range rounds() / 4 {
@@ -247,10 +276,50 @@ func TestImpossibleRowsOfQuads(t *testing.T) {
 			func(b *Builder) (Func, error) {
 				return b.MaxPool(MaxPool{Channels: 1, Rows: 1, Kernel: 1, Line: line, Quads: true, Pairs: true})
 			},
+			func(b *Builder) (Func, error) { return b.RGB(RGB{Line: line, Quads: true, Pairs: true}) },
 		} {
 			if _, err := write(NewBuilder(target)); (err == nil) != (i < 2) {
 				t.Errorf("%s, %d: %v", target, i, err)
 			}
 		}
 	}
+}
+
+func TestRGBQuads(t *testing.T) {
+	eachQuadTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
+		for range rounds() {
+			c := RGB{Line: randomLine(r, target.lanes, MaskNone, MaskLast), Quads: true}
+			c.Line.Pad = randomZero(r)
+			line := newLineMask(r, c.Line, target.lanes)
+			width := c.Line.Vectors*target.lanes + rarely(r, 9)
+			c.OutChannel = 4 * width
+			var rows [2][]byte
+			for i := range rows {
+				rows[i] = make([]byte, 6*c.Line.Vectors*target.lanes+RGBReads)
+				for j := range rows[i] {
+					rows[i][j] = byte(r.Uint32())
+				}
+			}
+			out := filled(3*width, untouched)
+			var call caller
+			pass(&call, 0, rows[0], 0)
+			pass(&call, 1, rows[1], 0)
+			pass(&call, 3, out, 0)
+			line.pass(&call)
+			if !call.runQuads(t, target, func(b *Builder) (Func, error) { return b.RGB(c) }) {
+				continue
+			}
+			want := newWantedQuads(len(out))
+			for quad := range 3 {
+				line.writeQuads(want, quad*width, func(p int) (q [4]uint8) {
+					for i := range q {
+						ch := 4*quad + i
+						q[i] = rows[ch/6][6*p+ch%6]
+					}
+					return q
+				})
+			}
+			want.compare(t, out, fmt.Sprintf("%s: %+v", target, c))
+		}
+	})
 }

@@ -19,9 +19,9 @@ type Target struct {
 }
 
 var targets = []Target{ // the best first
-	{AMX, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX, hasAVX512VNNI}, // AVX-512 with tiles for bfloat16
-	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16, hasAVX512VNNI},
-	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil, hasAVX2},
+	{AMX, 16, func() isa { return newAVX512() }, hasAMX, hasAMX, hasAVX512VNNI}, // AVX-512 with tiles for bfloat16
+	{"avx512", 16, func() isa { return newAVX512() }, hasAVX512, hasAVX512BF16, hasAVX512VNNI},
+	{"avx2", 8, func() isa { return newAVX2(cpu.X86.HasAVXVNNI) }, hasAVX2, nil, hasAVX2},
 	{"neon", neonLanes, func() isa { return newNEON(cpu.ARM64.HasASIMDDP) }, hasNEON, nil, hasNEON},
 }
 
