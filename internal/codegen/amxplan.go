@@ -182,8 +182,8 @@ func amxCost(tiles, vectors, taps, a, b int) (cycles float64) {
 }
 
 // WorthAMX reports whether ConvAMX should be faster than Conv, for whom a product of 16
-// pixels takes half a cycle: few channels leave tiles empty. ranges of so many pairs are
-// what is added up for each output.
+// pixels takes half a cycle: few channels leave tiles empty. ranges of so many pairs, or
+// quads, are what is added up for each output.
 func WorthAMX(out, ranges, pairs int) bool {
 	up := func(n int) int { return (n + tileRows - 1) / tileRows }
 	return amxProduct*up(out)*up(pairs)*ranges < out*pairs*ranges/2

@@ -42,9 +42,10 @@ func (t Target) rank(cut func(out, limit int) []segment, step, out, vectors, tap
 
 // tileCost estimates the cycles that one tap of one input channel costs a whole line, in
 // tiles of these channels and v vectors, for a processor that starts two multiply-adds and
-// two loads a cycle and finishes a multiply-add after four. A load that is not aligned counts double, as half of them
-// cross a line of the cache, and a load of every other lane is two loads and a shuffle on
-// the port of a multiply-add. Weights are loaded packing at a time.
+// two loads a cycle and finishes a multiply-add after four. A load that is not aligned
+// counts double, as half of them cross a line of the cache, and a load of every other lane
+// is two loads and a shuffle on the port of a multiply-add. Weights are loaded packing at a
+// time.
 func tileCost(channels []segment, v, vectors, taps, stride, packing int) (cycles float64) {
 	const latency = 4
 	for _, so := range channels {

@@ -7,7 +7,8 @@ import "fmt"
 // once. Strides are in bytes.
 //
 // Arguments: 0 input at the first tap of the line's first output, 1 weights as Pack,
-// PackPairs or PackQuads orders them, 2 biases or, with QuadsIn, what PackSums makes, 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
+// PackPairs or PackQuads orders them, 2 biases or, with QuadsIn, what PackSums makes,
+// 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
 type Conv struct {
 	In, Out   int // channels
 	Kernel    [2]int

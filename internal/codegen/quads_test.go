@@ -146,6 +146,9 @@ func randomQuadConv(r *rand.Rand, t Target, in, out int) Conv {
 		c.Act, c.Quant = Activation{}, randomQuant(r)
 		c.Line.Pad = randomZero(r)
 	}
+	if c.Stride == 1 && r.IntN(4) == 0 { // all memory counts as input, wherever the taps are
+		c.Apart = [2]int{4 + 4*rarely(r, 300), 4 * rarely(r, 300)}
+	}
 	tiles := t.QuadTiles(c.Out, c.Line.Vectors, c.Kernel[0]*c.Kernel[1], c.Stride)
 	c.Tile = tiles[r.IntN(len(tiles))]
 	return c
@@ -179,6 +182,47 @@ func TestConvQuadsShapes(t *testing.T) {
 				c.InRow = s.in * c.InChannel
 				c.OutChannel = 4 * s.vectors * target.lanes
 				testConvQuads(t, target, r, c, false)
+			}
+		}
+	})
+}
+
+// TestConvQuadsRoundsTwice has sums that would become others if their product and addition
+// were rounded together.
+func TestConvQuadsRoundsTwice(t *testing.T) {
+	eachQuadTarget(t, func(t *testing.T, target Target, r *rand.Rand) {
+		for range rounds() / 10 {
+			c := Conv{In: 1, Out: 4, Kernel: [2]int{1, 1}, Stride: 1, Line: Line{Vectors: 1}, Tile: Tile{4, 1}, QuadsIn: true, QuadsOut: true}
+			q := newQuadConv(r, c)
+			q.zeroX = 0 // and no sum is
+			for i := range q.weights {
+				q.weights[i] = int8(1 + r.IntN(127))
+			}
+			x := filled(target.lanes, Quad([4]uint8{uint8(r.Uint32()), uint8(r.Uint32()), 17, 200}))
+			var want [4]uint8
+			for o := range want {
+				acc := q.sum(x, o, 0)
+				for {
+					m := float32(r.Float64() / 500)
+					b := float32(float64(r.IntN(200)) + 0.5 - float64(acc)*float64(m))
+					want[o] = c.Quant.Sum(acc, m, b)
+					if once := fma(float32(acc), m, b); quantized(once, 0) != want[o] {
+						q.m[o], q.b[o] = m, b
+						break
+					}
+				}
+			}
+			out := filled(target.lanes, untouched)
+			var call caller
+			pass(&call, 0, x, 0)
+			pass(&call, 1, target.PackQuads(q.weights, c.Out, c.In, 1, c.Tile), 0)
+			pass(&call, 2, target.PackSums(q.weights, c.Out, q.zeroX, q.m, q.b), 0)
+			pass(&call, 3, out, 0)
+			if !call.runQuads(t, target, func(b *Builder) (Func, error) { return b.Conv(c) }) {
+				return
+			}
+			if got := Unquad(out[0]); got != want {
+				t.Fatalf("%s: %v, want %v", target, got, want)
 			}
 		}
 	})

@@ -14,14 +14,16 @@ import (
 // and its result, in units of its own scale, is acc*m + b with m = scaleX*scaleW/scaleOut
 // and b = bias/scaleOut. Sum says how that is rounded. After B. Jacob et al., Quantization
 // and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, 2018,
-// but for m, which is a float32 here: the conversions cost vectors one instruction each.
+// but for m, which is a float32 here: the conversions cost vectors one instruction each. The
+// product is rounded before b is added. Rounding once would be an instruction less, and one
+// result in a million another one.
 //
 // Kernels give these results to the last bit, on every target.
 
 // A Quant says what becomes of the sums of a convolution of quads.
 type Quant struct {
 	Zero  uint8       // zero point of the sums, rounded
-	Table *[256]uint8 // what they become, by an activation for one; nil: they stay as they are
+	Table *[256]uint8 // what they become, by an activation for one; nil: they stay. Not to be changed
 	Add   QuantAdd    // with an addition
 }
 
