@@ -90,12 +90,15 @@ func compile(g *graph.Graph, o Options, pick picker) (*Program, error) {
 	if p.threads < 1 || p.threads > maxThreads {
 		return nil, fmt.Errorf("engine: %d threads, want 1 to %d", o.Threads, maxThreads)
 	}
-	c := compiler{Program: p, users: g.Consumers(), keepAll: o.KeepAll, pick: pick}
+	c := compiler{Program: p, users: g.Consumers(), grids: g.Grids(), keepAll: o.KeepAll, pick: pick}
 	if c.native, err = newNative(o.CPU, o.Precision); err != nil {
 		return nil, err
 	}
 	p.cpu = Generic
 	if c.native != nil {
+		if err := refuseQuantised(g); err != nil {
+			return nil, err
+		}
 		p.cpu = c.target.String()
 		c.prepare()
 	}
@@ -164,6 +167,7 @@ type compiler struct {
 	*Program
 	*native // nil without machine code
 	users   map[*graph.Node][]*graph.Node
+	grids   map[*graph.Node]*graph.Quantize // whose values are 8-bit numbers
 	keepAll bool
 	pick    picker
 }
@@ -223,12 +227,21 @@ func (c *compiler) plainNode(n *graph.Node) error {
 	jobs := out[0] * out[1] // planes, which most kernels work through one at a time
 	switch op := n.Op.(type) {
 	case *graph.Conv:
+		if _, ok := int8Conv(n, c.grids); ok {
+			return c.convInt8(n, op, in[0])
+		}
 		return c.conv(n, op, in[0])
 	case *graph.ConvTranspose:
 		k = convTransposeKernel(op, in[0], shapes[0], c.newValue(out), out)
 	case *graph.BatchNorm:
 		k = batchNormKernel(op, in[0], c.newValue(out), out)
+	case *graph.Quantize:
+		k = quantizeKernel(op, in[0], c.newValue(out), out)
 	case *graph.Activation:
+		if grid := c.grids[n.In[0]]; grid != nil {
+			k = tableKernel(op, grid, in[0], c.newValue(out), out)
+			break
+		}
 		f, err := activation(op)
 		if err != nil {
 			return err

@@ -9,8 +9,9 @@ import (
 )
 
 // Reference evaluates every node of the graph for x by the plainest loops, each sum in
-// float64 and each result rounded to float32 once. It is the truth for tests and hundreds
-// of times slower than a Program. The error names the node that does not fit.
+// float64 and each result rounded to float32 once. A convolution of 8-bit weights and 8-bit
+// values is computed in whole numbers instead (refConvInt8). It is the truth for tests and
+// hundreds of times slower than a Program. The error names the node that does not fit.
 func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
@@ -27,6 +28,7 @@ func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor
 	if err != nil {
 		return nil, err
 	}
+	grids := g.Grids()
 	all := make(map[*graph.Node]*tensor.Tensor, len(g.Nodes))
 	for _, n := range g.Nodes {
 		if n == g.Input() {
@@ -38,6 +40,12 @@ func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor
 			in = append(in, all[p])
 		}
 		all[n] = tensor.New(shapes[n]...)
+		if op, ok := int8Conv(n, grids); ok {
+			if err := refConvInt8(all[n], in[0], op, grids[n.In[0]]); err != nil {
+				return nil, fmt.Errorf("engine: %s: %w", n.Name, err)
+			}
+			continue
+		}
 		if err := refNode(all[n], in, n); err != nil {
 			return nil, err
 		}
@@ -89,6 +97,10 @@ func refNode(y *tensor.Tensor, in []*tensor.Tensor, n *graph.Node) error {
 			i[op.Axis] = op.Start + i[op.Axis]*op.Step
 			*at(y, n, c, h, w) = *at(in[0], i[0], i[1], i[2], i[3])
 		})
+	case *graph.Quantize:
+		for i, v := range in[0].Data {
+			y.Data[i] = op.Value(op.Level(v))
+		}
 	case *graph.Detect:
 		refDetect(y, in, op)
 	default:

@@ -139,6 +139,11 @@ func (g *Graph) Verify() error {
 				return fmt.Errorf("graph: %s: %w", n.Name, err)
 			}
 		}
+		if c, ok := n.Op.(*Conv); ok {
+			if err := c.checkLevels(); err != nil {
+				return fmt.Errorf("graph: %s: %w", n.Name, err)
+			}
+		}
 		seen[n] = true
 	}
 	if inputs != 1 {

@@ -30,7 +30,8 @@ model.1.pool = maxpool model.1.add kernel=5 stride=1 pad=2
 model.1.up = upsample model.1.pool scale=2
 model.1.deconv = convtranspose model.1.up w=f32[8,2,4,3] bias stride=2,3 pad=1,2 outpad=0,2 dilation=1,2 groups=4
 model.1.part = slice model.1.deconv axis=1 start=1 end=8 step=1
-model.1.head = conv model.1.part w=f32[14,7,1,1]
+model.1.q = quantize model.1.part scale=0.0123 zero=7
+model.1.head = conv model.1.q w=i8[14,7,1,1]
 model.2 = detect model.1.head classes=2 strides=1 anchors=10,13,16.5,30
 output model.2
 `
@@ -103,6 +104,17 @@ func TestParseRefuses(t *testing.T) {
 		{"scale=2", "scale=0", "out of range"},
 		{"start=1 end=8", "start=8 end=8", "empty"},
 		{"axis=1", "axis=0", "axis 0"},
+		{"scale=0.0123", "scale=0", "model.1.q (quantize of [[2 7"},
+		{"scale=0.0123", "scale=-1", "scale -1, zero 7 are out of range"},
+		{"scale=0.0123", "scale=1e37", "scale 1e+37"},
+		{"scale=0.0123", "scale=1e39", "scale is \"1e39\", want a number"},
+		{"scale=0.0123", "scale=NaN", "want a number"},
+		{"scale=0.0123 ", "", "want a number"},
+		{"zero=7", "zero=256", "zero 256"},
+		{"zero=7", "zero=-1", "whole number"},
+		{"w=i8[14,7,1,1]", "w=i8[14,8,1,1]", "model.1.head"},
+		{"w=i8[14,7,1,1]", "w=i9[14,7,1,1]", "want f32"},
+		{"w=f32[8,2,4,3]", "w=i8[8,2,4,3]", "want f32"},
 		{"classes=2", "classes=3", "14 channels"},
 		{"strides=1", "strides=1,2", "1 inputs"},
 		{"13,16.5", "-13,16.5", "anchor of 10 x -13 pixels"},
@@ -140,6 +152,7 @@ func TestLayers(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(small)
 	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\noutput x\n")
+	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\nq = quantize x scale=1e-45 zero=255\ny = conv q w=i8[2147483647,3,1,1] bias\noutput y\n")
 	f.Add("ultrafast graph 1\nx = input shape=1,3,8,8\ny = convtranspose x w=f32[3,2147483647,2147483647,1] stride=4096 dilation=4096 outpad=4095 groups=3\noutput y\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		g, err := Parse(text)

@@ -36,8 +36,13 @@ type Input struct {
 
 // Conv is a 2-D convolution. Weight is [K, C/Groups, R, S]; Bias is nil or [K]. Pairs are
 // vertical, horizontal.
+//
+// WeightScale is nil, or [K] numbers above 0 where the weights are 8-bit numbers: each is the
+// product, in float32, of its channel's scale and a whole number of -127..127 (Levels). Where
+// Weight has no data it is empty, and not nil.
 type Conv struct {
 	Weight, Bias          *tensor.Tensor
+	WeightScale           []float32
 	Stride, Pad, Dilation [2]int
 	Groups                int
 }
@@ -165,6 +170,7 @@ func (o *Input) clone() Op { c := *o; return &c }
 func (o *Conv) clone() Op {
 	c := *o
 	c.Weight, c.Bias = o.Weight.Clone(), o.Bias.Clone()
+	c.WeightScale = slices.Clone(o.WeightScale)
 	return &c
 }
 func (o *ConvTranspose) clone() Op {

@@ -129,9 +129,13 @@ func (a *attrs) op(word string) Op {
 		copy(in.Shape[:], a.ints("shape", 4, 4))
 		return in
 	case "conv":
+		eight := a.eightBits("w")
 		c := &Conv{Weight: a.tensor("w"), Stride: a.pair("stride", 1), Pad: a.pair("pad", 0), Dilation: a.pair("dilation", 1), Groups: a.int("groups", 1)}
 		if _, ok := a.take("bias"); ok && len(c.Weight.Shape) > 0 {
 			c.Bias = &tensor.Tensor{Shape: []int{c.Weight.Shape[0]}}
+		}
+		if eight {
+			c.WeightScale = []float32{}
 		}
 		return c
 	case "convtranspose":
@@ -157,6 +161,8 @@ func (a *attrs) op(word string) Op {
 		return &MaxPool{a.int("kernel", 0), a.int("stride", 0), a.int("pad", 0)}
 	case "upsample":
 		return &Upsample{a.int("scale", 0)}
+	case "quantize":
+		return a.quantize()
 	case "slice":
 		return &Slice{a.int("axis", 0), a.int("start", 0), a.int("end", 0), a.int("step", 1)}
 	case "detect":
@@ -233,6 +239,26 @@ func (a *attrs) float(key string) float64 {
 		a.fail(key, fmt.Sprintf("is %.20q, want a number", s))
 	}
 	return v
+}
+
+// float32 reads one of the numbers that are kept in single precision.
+func (a *attrs) float32(key string) float32 {
+	s, _ := a.take(key)
+	v, err := strconv.ParseFloat(s, 32)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		a.fail(key, fmt.Sprintf("is %.20q, want a number", s))
+	}
+	return float32(v)
+}
+
+// eightBits reports whether a tensor is one of 8-bit numbers, "i8[16,3,6,6]", and makes it
+// "f32[16,3,6,6]", as it is held.
+func (a *attrs) eightBits(key string) bool {
+	inner, ok := strings.CutPrefix(a.m[key], "i8")
+	if ok {
+		a.m[key] = "f32" + inner
+	}
+	return ok
 }
 
 // tensor reads "f32[16,3,6,6]".

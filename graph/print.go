@@ -74,6 +74,9 @@ func (o *Input) attrs() []string { return []string{"shape=" + numbers(o.Shape[:]
 
 func (o *Conv) attrs() []string {
 	a := weights(o.Weight, o.Bias)
+	if o.WeightScale != nil {
+		a[0] = strings.Replace(a[0], "f32", "i8", 1)
+	}
 	a = pair(a, "stride", o.Stride, 1)
 	a = pair(a, "pad", o.Pad, 0)
 	a = pair(a, "dilation", o.Dilation, 1)

@@ -13,6 +13,7 @@ type array struct {
 	dims []int
 	f    []float32
 	i    []int64
+	kind int64 // what the file says its numbers are, 0 for what was computed
 }
 
 func (a *array) len() int { return len(a.f) + len(a.i) }
@@ -158,7 +159,7 @@ func reshape(a *array, dims []int) (*array, error) {
 	if n, err := tensor.Count(dims); err != nil || n != a.len() || len(dims) > maxRank {
 		return nil, fmt.Errorf("cannot give %v the shape %v", a.dims, dims)
 	}
-	return &array{dims, a.f, a.i}, nil
+	return &array{dims, a.f, a.i, a.kind}, nil
 }
 
 // broadcast returns the shape that numpy's rule gives two arrays, and for each its steps.

@@ -88,7 +88,7 @@ func (c *constant) numbers() (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &array{dims: dims, f: c.f, i: c.i}
+	a := &array{dims: dims, f: c.f, i: c.i, kind: c.kind}
 	if c.f != nil || c.i != nil {
 		return a, nil
 	}

@@ -37,6 +37,8 @@ func (r *reader) node(n *node) error {
 	switch {
 	case n.op == "Shape" && !head && len(in) == 1 && in[0] != nil && in[0].node != nil && in[0].part == none:
 		return r.compute(n, []*array{{dims: r.shapes[in[0].node]}})
+	case !head && (n.op == "QuantizeLinear" || n.op == "DequantizeLinear"):
+		return r.linear(n, in)
 	case known:
 		arrays := make([]*array, len(in))
 		for i, s := range in {
@@ -227,6 +229,7 @@ func (r *reader) conv(n *node, in []*slot) error {
 	if err != nil {
 		return err
 	}
+	c.WeightScale = slices.Clone(in[1].scale)
 	return r.put(n, &c, in[0].node)
 }
 

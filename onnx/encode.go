@@ -108,7 +108,7 @@ func (c *constant) header() []byte {
 	return protowire.AppendVarint(b, uint64(c.bytes()))
 }
 
-func (c *constant) bytes() int { return 4*len(c.f) + 8*len(c.i) }
+func (c *constant) bytes() int { return 4*len(c.f) + 8*len(c.i) + len(c.raw) }
 
 func (c *constant) stream(w *bufio.Writer) {
 	var block []byte
@@ -122,6 +122,7 @@ func (c *constant) stream(w *bufio.Writer) {
 	for _, v := range c.i {
 		w.Write(binary.LittleEndian.AppendUint64(block[:0], uint64(v)))
 	}
+	w.Write(c.raw)
 }
 
 func (v *value) encode() []byte {

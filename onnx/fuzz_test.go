@@ -30,6 +30,11 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(b.Bytes())
 	}
+	var b bytes.Buffer
+	if err := Write(&b, quantised(f), WriteOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, file []byte) {
 		g, err := Read(bytes.NewReader(file), int64(len(file)))
 		var format *FormatError

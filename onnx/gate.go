@@ -19,6 +19,7 @@ const (
 	timesClip        // x * clip(x+3, 0, 6)
 	softplus         // ln(1 + e^x)
 	tanhSoft         // tanh(softplus(x))
+	steps            // x in 8 bits: with DequantizeLinear a Quantize
 )
 
 // gate takes the operators that activations are spelt out in, and Add of two maps.
@@ -79,6 +80,8 @@ func (r *reader) combine(n *node, a, b *slot) error {
 				return r.half(n, a.node, timesClip)
 			case b.part == tanhSoft && b.node == a.node:
 				return r.put(n, &graph.Activation{Kind: graph.Mish}, a.node)
+			case b.part == none && isQuantize(b.node) && isQuantize(a.node):
+				return unsupported(n, "multiplies two quantised maps, as where an activation is quantised in its middle: keep Sigmoid in float and quantise what Mul gives")
 			}
 		}
 		a, b = b, a

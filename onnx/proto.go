@@ -34,8 +34,8 @@ type attr struct {
 	ints []int64
 }
 
-// A constant is a tensor with its numbers: f or i once they are decoded, before that one of
-// raw (little endian, part of the file), typed (the same, gathered from float_data or
+// A constant is a tensor with its numbers: f or i once they are decoded, before that and where
+// 8-bit ones are written one of raw (little endian, part of the file), typed (the same, gathered from float_data or
 // double_data) and packed (varints).
 type constant struct {
 	name     string

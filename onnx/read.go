@@ -32,7 +32,8 @@ func Open(path string) (*graph.Graph, error) {
 // Read reads a model of size bytes: what Write wrote, or an export of YOLOv5. Boxes that
 // the model decodes become a Detect node again, whatever operators decode them, if a trial
 // shows that they compute what Detect does. Raw maps get one if the metadata describes it.
-// Half-precision weights are widened. Nodes are called as in YOLOv5 where the file tells.
+// Half-precision weights are widened. QuantizeLinear with DequantizeLinear becomes a Quantize,
+// whose numbers of int8 are shifted to uint8; weights of int8 keep their scales. Nodes are called as in YOLOv5 where the file tells.
 // Errors are FormatError and UnsupportedError, besides those of r.
 func Read(r io.ReaderAt, size int64) (*graph.Graph, error) {
 	if size > maxModel {
@@ -63,6 +64,7 @@ func (m *model) read(size int) (*graph.Graph, error) {
 		source: map[*graph.Node]*node{},
 		heads:  map[string]*node{},
 		shared: map[*float32]bool{},
+		copied: map[*constant]bool{},
 	}
 	if err := rd.read(); err != nil {
 		return nil, err
@@ -83,6 +85,7 @@ type reader struct {
 	source map[*graph.Node]*node // which ONNX node a node comes from
 	heads  map[string]*node      // who gives a value of the head
 	shared map[*float32]bool     // weights that a node has taken
+	copied map[*constant]bool    // whose numbers were rounded or multiplied out
 	spare  int                   // how many numbers may be copied for nodes that share weights
 }
 
@@ -92,7 +95,9 @@ type slot struct {
 	array  *array      // a number known while reading
 	node   *graph.Node // a map; with part, something half-way to an activation of it
 	part   part
-	head   bool // computed from maps in ways only a detection head does
+	grid   *grid     // of a map's 8-bit numbers
+	scale  []float32 // of an array's output channels, if they are whole multiples of it
+	head   bool      // computed from maps in ways only a detection head does
 }
 
 // known returns the slot's numbers, nil if they depend on the picture.

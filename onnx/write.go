@@ -19,7 +19,7 @@ const DefaultOpset = 12
 // WriteOptions says how a network is written. The zero value writes it for the size that
 // its input has, with decoded boxes.
 type WriteOptions struct {
-	Opset                int    // 12 to 17; 0 means DefaultOpset
+	Opset                int    // 12 to 17; 0 means DefaultOpset, or QuantisedOpset
 	Batch, Height, Width int    // 0 means the input's own
 	Dynamic              bool   // batch, height and width are left open; the above are then recorded as the usual size
 	Heads                bool   // the outputs are Detect's inputs, the raw maps, instead of boxes
@@ -34,7 +34,8 @@ const (
 // Write writes g as an ONNX model. Its input is "images", [N, 3, H, W] in 0..1. A Detect
 // node becomes the output "output0", [N, boxes, 5+classes] as in YOLOv5's export; other
 // outputs are called as their nodes. Batch norms are written as they are: fold them before
-// (pass.FoldBatchNorm) for speed. Weights need data.
+// (pass.FoldBatchNorm) for speed. A Quantize becomes QuantizeLinear and DequantizeLinear, of
+// uint8; 8-bit weights are int8 with a DequantizeLinear behind them. Weights need data.
 func Write(w io.Writer, g *graph.Graph, o WriteOptions) error {
 	m, err := build(g, o)
 	if err != nil {
@@ -53,11 +54,8 @@ func build(g *graph.Graph, o WriteOptions) (*model, error) {
 			*side = in.Shape[[]int{0, 2, 3}[i]]
 		}
 	}
-	if o.Opset == 0 {
-		o.Opset = DefaultOpset
-	}
-	if o.Opset < 12 || o.Opset > 17 {
-		return nil, fmt.Errorf("opset %d, want 12 to 17", o.Opset)
+	if err := o.opset(g); err != nil {
+		return nil, err
 	}
 	shapes, err := g.Shapes(o.Batch, o.Height, o.Width)
 	if err != nil {
@@ -220,7 +218,11 @@ func (w *writer) node(n *graph.Node) error {
 	switch op := n.Op.(type) {
 	case *graph.Input:
 	case *graph.Conv:
-		in = append(in, w.weight(n.Name+".weight", op.Weight))
+		weight, err := w.convWeight(n, op)
+		if err != nil {
+			return err
+		}
+		in = append(in, weight)
 		if op.Bias != nil {
 			in = append(in, w.weight(n.Name+".bias", op.Bias))
 		}
@@ -266,6 +268,8 @@ func (w *writer) node(n *graph.Node) error {
 		}
 		w.emit("Slice", out, []string{in[0], w.integers(out+"/starts", int64(op.Start)), w.integers(out+"/ends", end),
 			w.integers(out+"/axes", int64(op.Axis)), w.integers(out+"/steps", int64(op.Step))})
+	case *graph.Quantize:
+		w.quantize(n, op, in, out)
 	case *graph.Detect:
 		w.detect(n, op, in, out)
 	default:

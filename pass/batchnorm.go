@@ -16,7 +16,8 @@ import (
 //
 // computed in float64 and rounded once. The node that is left has the convolution's name
 // and gains a bias, as in YOLOv5's fused models. The convolution gets new tensors; the
-// old ones are not written to. A tensor without numbers is an error that names the node.
+// old ones are not written to. Convolutions of 8-bit weights stay as they are. A tensor
+// without numbers is an error that names the node.
 func FoldBatchNorm(g *graph.Graph) error {
 	users := g.Consumers()
 	gone := map[*graph.Node]*graph.Node{} // batch norm → the convolution that replaces it
@@ -32,6 +33,9 @@ func FoldBatchNorm(g *graph.Graph) error {
 		var err error
 		switch op := from.Op.(type) {
 		case *graph.Conv:
+			if op.WeightScale != nil {
+				continue
+			}
 			c := *op
 			c.Weight, c.Bias, err = fold(bn, c.Weight, c.Bias, func(row int) int { return row / c.Weight.Shape[1] })
 			from.Op = &c

@@ -43,6 +43,9 @@ func trace(g *graph.Graph) (*flow, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
+	if err := inFloat(g); err != nil {
+		return nil, err
+	}
 	f := &flow{g: g, out: make(map[*graph.Node][]int, len(g.Nodes))}
 	for _, n := range g.Nodes {
 		if err := f.visit(n); err != nil {
@@ -58,6 +61,14 @@ func trace(g *graph.Graph) (*flow, error) {
 		}
 	}
 	return f, nil
+}
+
+// inFloat refuses a quantised network: what is cut is scored and trained again, in float.
+func inFloat(g *graph.Graph) error {
+	if n := g.Quantized(); n != nil {
+		return fmt.Errorf("prune: %s is quantised: prune the network before it is, and quantise what is left", n.Name)
+	}
+	return nil
 }
 
 // visit numbers the channels of one node's result. Each list is the node's own.

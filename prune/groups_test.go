@@ -415,3 +415,14 @@ func TestGroupsRefusesBrokenGraph(t *testing.T) {
 		t.Errorf("error is %v, want Verify's", err)
 	}
 }
+
+func TestQuantisedIsRefused(t *testing.T) {
+	g := parse(t, "x.q = quantize x scale=0.01 zero=0\ny = conv x.q w=f32[4,3,1,1]\noutput y\n")
+	want := "prune: x.q is quantised"
+	if _, err := prune.Groups(g); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("groups of a quantised network: %v, want %q", err, want)
+	}
+	if _, err := prune.New(g, prune.Target{Keep: 0.5}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a plan for a quantised network: %v, want %q", err, want)
+	}
+}

@@ -55,6 +55,9 @@ type layer struct {
 // of them each node is. The input and the decoding of the head are in none: pictures are
 // there already, and boxes are decoded outside the network. g may have no data.
 func layers(g *graph.Graph, w, h int) ([]layer, map[*graph.Node]int, error) {
+	if err := inFloat(g); err != nil {
+		return nil, nil, err
+	}
 	shapes, err := g.Shapes(1, h, w)
 	if err != nil {
 		return nil, nil, err

@@ -9,7 +9,8 @@
 //	"graph"   the text form of the graph, as graph.Parse reads it
 //
 // and the caller's own entries. Tensors have the names that graph.Params gives them, which
-// are PyTorch's; further ones, an optimizer's for instance, are called "extra." and a
+// are PyTorch's; weights of 8 bits are I8, and what they are to be multiplied by is beside
+// them, one F32 for each output channel, as the node's name and ".weight_scale"; further ones, an optimizer's for instance, are called "extra." and a
 // name. What Write is given decides every byte of the file.
 //
 // Files are hostile: all that a header says is checked against the file's size and the

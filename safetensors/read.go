@@ -14,7 +14,7 @@ import (
 )
 
 // Read reads a checkpoint from the size bytes of r. Numbers in half precision (F16, BF16)
-// are widened, which is exact. Errors are a *FormatError, an UnsupportedError, or what r
+// are widened, and 8-bit weights (I8) multiplied by their scales, which is exact. Errors are a *FormatError, an UnsupportedError, or what r
 // gave. Meta and Extra of the result are never nil.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	head, err := readHeader(r, size)
@@ -39,6 +39,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	f := &File{Graph: g, Meta: meta, Extra: map[string]*tensor.Tensor{}}
 	into := make(map[*entry]*tensor.Tensor, len(entries))
+	var eight []scaled
 	for _, p := range g.Params() {
 		if strings.HasPrefix(p.Name, extraPrefix) {
 			return nil, &FormatError{8, fmt.Sprintf("tensor %s of the graph begins with %q", p.Name, extraPrefix)}
@@ -51,6 +52,19 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 			return nil, &FormatError{e.at, fmt.Sprintf("tensor %s has the shape %v, the graph says %v", p.Name, e.shape, p.Tensor().Shape)}
 		}
 		into[e] = p.Tensor()
+		c := eightBit(p)
+		if c == nil {
+			if e.dtype == "I8" {
+				return nil, &FormatError{e.at, fmt.Sprintf("tensor %s is of 8-bit numbers, the graph says floats", p.Name)}
+			}
+			continue
+		}
+		s, err := scalesOf(p, c, e, byName)
+		if err != nil {
+			return nil, err
+		}
+		into[s] = &tensor.Tensor{Shape: s.shape}
+		eight = append(eight, scaled{c, into[s]})
 	}
 	for i := range entries {
 		e := &entries[i]
@@ -61,6 +75,9 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		if !ok {
 			return nil, &FormatError{e.at, fmt.Sprintf("tensor %.200q belongs to no node of the graph", e.name)}
 		}
+		if e.dtype == "I8" {
+			return nil, UnsupportedError(fmt.Sprintf("tensor %.200q holds \"I8\", which only weights of the graph may", e.name))
+		}
 		into[e] = &tensor.Tensor{Shape: e.shape}
 		f.Extra[name] = into[e]
 	}
@@ -69,6 +86,12 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		if into[e].Data, err = readTensor(r, start, e); err != nil {
 			return nil, err
 		}
+	}
+	for _, c := range eight {
+		c.scale()
+	}
+	if err := g.Verify(); err != nil { // which had no numbers to look at before
+		return nil, &FormatError{start, err.Error()}
 	}
 	return f, nil
 }
@@ -103,7 +126,7 @@ func checkEntries(entries []entry, start, size int64) error {
 		next = e.end
 		width := widths[e.dtype]
 		if width == 0 {
-			return UnsupportedError(fmt.Sprintf("tensor %.200q holds %.20q, only F32, F16 and BF16 are read", e.name, e.dtype))
+			return UnsupportedError(fmt.Sprintf("tensor %.200q holds %.20q, only F32, F16, BF16 and I8 are read", e.name, e.dtype))
 		}
 		n, err := tensor.Count(e.shape)
 		if err != nil {
@@ -120,7 +143,7 @@ func checkEntries(entries []entry, start, size int64) error {
 }
 
 // widths has the bytes of a number of each type that is read.
-var widths = map[string]int64{"F32": 4, "F16": 2, "BF16": 2}
+var widths = map[string]int64{"F32": 4, "F16": 2, "BF16": 2, "I8": 1}
 
 // parseGraph takes our own entries out of the metadata.
 func parseGraph(meta map[string]string) (*graph.Graph, error) {
@@ -155,6 +178,8 @@ func readTensor(r io.ReaderAt, start int64, e *entry) ([]float32, error) {
 		at += int64(len(b))
 		for i := range n {
 			switch e.dtype {
+			case "I8":
+				rest[i] = float32(int8(b[i]))
 			case "F32":
 				rest[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 			case "BF16":

@@ -366,6 +366,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(file(tiny(`"dtype":"F16","shape":[2,1,1,1],"data_offsets":[0,4]`, `,"extra.b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]}`), "12345678"))
 	f.Add(file(`{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234"))
 	f.Add(file(`{}`, ""))
+	f.Add(write(f, &File{Graph: eightBits(f)}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := read(data)
 		if err != nil {

@@ -49,9 +49,12 @@ func Write(w io.Writer, f *File) error {
 	var four [4]byte
 	for _, t := range tensors {
 		for _, v := range t.Data {
-			if t.half {
+			switch t.dtype {
+			case "I8":
+				four[0] = byte(int8(v))
+			case "F16":
 				binary.LittleEndian.PutUint16(four[:], tensor.ToHalf(v))
-			} else {
+			default:
 				binary.LittleEndian.PutUint32(four[:], math.Float32bits(v))
 			}
 			if _, err := b.Write(four[:t.width()]); err != nil {
@@ -66,23 +69,11 @@ func Write(w io.Writer, f *File) error {
 type named struct {
 	name string
 	*tensor.Tensor
-	half bool
+	dtype string // "F32", "F16", or "I8" where the numbers are whole
 }
 
 // width is how many bytes a number takes.
-func (t named) width() int {
-	if t.half {
-		return 2
-	}
-	return 4
-}
-
-func (t named) dtype() string {
-	if t.half {
-		return "F16"
-	}
-	return "F32"
-}
+func (t named) width() int { return int(widths[t.dtype]) }
 
 // collect lists the tensors of the file by name.
 func collect(f *File) ([]named, error) {
@@ -97,19 +88,31 @@ func collect(f *File) ([]named, error) {
 		if strings.HasPrefix(p.Name, extraPrefix) {
 			return nil, fmt.Errorf("tensor %s: names of nodes in a checkpoint cannot begin with %q", p.Name, extraPrefix)
 		}
-		all = append(all, named{p.Name, p.Tensor(), f.Half && len(p.Tensor().Shape) > 1})
+		if c := eightBit(p); c != nil && c.Weight.Data != nil {
+			both, err := levels(p, c)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, both...)
+			continue
+		}
+		dtype := "F32"
+		if f.Half && len(p.Tensor().Shape) > 1 {
+			dtype = "F16"
+		}
+		all = append(all, named{p.Name, p.Tensor(), dtype})
 	}
 	for name, t := range f.Extra {
 		if t == nil {
 			return nil, fmt.Errorf("extra tensor %q is nil", name)
 		}
-		all = append(all, named{extraPrefix + name, t, false})
+		all = append(all, named{extraPrefix + name, t, "F32"})
 	}
 	for _, t := range all {
 		if !utf8.ValidString(t.name) {
 			return nil, fmt.Errorf("tensor %q: the name is not UTF-8", t.name)
 		}
-		if t.half && slices.ContainsFunc(t.Data, func(v float32) bool { return tensor.ToHalf(v)&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) }) {
+		if t.dtype == "F16" && slices.ContainsFunc(t.Data, func(v float32) bool { return tensor.ToHalf(v)&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) }) {
 			return nil, fmt.Errorf("tensor %s: it has numbers beyond 65504, the largest in half precision: write it in full", t.name)
 		}
 		if n, err := tensor.Count(t.Shape); err != nil || n != len(t.Data) || len(t.Shape) > maxRank {
@@ -157,7 +160,7 @@ func header(f *File, tensors []named) ([]byte, error) {
 	for _, t := range tensors {
 		end := begin + t.width()*len(t.Data)
 		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
-		fmt.Fprintf(&b, `,%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, quote(t.name), t.dtype(), shape, begin, end)
+		fmt.Fprintf(&b, `,%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, quote(t.name), t.dtype, shape, begin, end)
 		begin = end
 	}
 	b.WriteByte('}')

@@ -29,6 +29,9 @@ func (drift) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
+	if n := g.Quantized(); n != nil {
+		return nil, fmt.Errorf("drift: %s is quantised and does not learn", n.Name)
+	}
 	n := &driftNet{o: o, velocity: map[string]*tensor.Tensor{}}
 	n.weights[Live], n.weights[Averaged] = g.Clone(), g.Clone()
 	for _, p := range g.Params() {

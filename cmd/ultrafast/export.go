@@ -43,7 +43,7 @@ are in half precision: half the size, to keep or to send.`,
 	fl.StringSliceVar(&f.include, "include", []string{"onnx"}, "formats to write: onnx, safetensors")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.batch, "batch", 1, "pictures at a time")
-	fl.IntVar(&f.opset, "opset", onnx.DefaultOpset, "ONNX opset, 12 to 17")
+	fl.IntVar(&f.opset, "opset", onnx.DefaultOpset, "ONNX opset, 12 to 17; a quantised network needs 13, and has it by default")
 	fl.BoolVar(&f.dynamic, "dynamic", false, "leave batch, height and width open")
 	fl.BoolVar(&f.heads, "heads", false, "raw maps as outputs, without decoding")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, of one format (default: the model's name with .onnx or .safetensors)")
@@ -114,6 +114,9 @@ func (f *exportFlags) onnx(c *cobra.Command, g *graph.Graph, out string, w, h in
 	w, h, note := fitSize(g, w, h)
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
+	}
+	if !c.Flags().Changed("opset") && g.Quantized() != nil {
+		f.opset = onnx.QuantisedOpset
 	}
 	size, err := onnx.Save(out, g, onnx.WriteOptions{Opset: f.opset, Batch: f.batch, Height: h, Width: w, Dynamic: f.dynamic, Heads: f.heads, Version: version})
 	if err != nil {

@@ -42,6 +42,7 @@ train/torch       : dataset graph tensor train train/peers
 train/peers       :
 train/backendtest : dataset graph tensor train
 prune             : graph pass tensor
+quant             : graph pass tensor
 compress          : box dataset graph onnx prune report safetensors tensor train yolo
 detect            : box engine engine/tuned graph picture tensor yolo
 report            : box dataset picture prune

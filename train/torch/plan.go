@@ -47,6 +47,9 @@ type norms struct {
 // newPlan orders a graph into calls; params are g.Params(). Detect is not computed: its
 // inputs are maps.
 func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
+	if n := g.Quantized(); n != nil {
+		return nil, fmt.Errorf("train: %s is quantised, and libtorch runs a network in float: take the weights from before they were quantised", n.Name)
+	}
 	number := make(map[*graph.Node]int, len(g.Nodes))
 	for i, n := range g.Nodes {
 		number[n] = i

@@ -1,0 +1,117 @@
+package quant
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// A Runner makes a network ready to run. What it returns takes pictures, [N, C, H, W] in 0..1,
+// and gives the values of g.Outputs in their order, which are valid until the next call.
+type Runner func(g *graph.Graph) (func(x *tensor.Tensor) ([]*tensor.Tensor, error), error)
+
+// Calibrate runs the float network g on pictures and gives the range of each value that is to
+// be rounded to 8 bits, by that method; "" means MSE. A few hundred pictures as the network
+// will see them are enough. All of them must have a size that run can take. g is not changed.
+//
+// Errors are those of pictures and run, and name the value that is no number, or the same for
+// all pictures, which leaves nothing to measure.
+func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner, method Method) (*Ranges, error) {
+	if method == "" {
+		method = MSE
+	}
+	if err := method.Check(); err != nil {
+		return nil, err
+	}
+	net, err := prepare(g, nil)
+	if err != nil {
+		return nil, err
+	}
+	values := net.values()
+	if len(values) == 0 {
+		return nil, errors.New("quant: nothing in this network can be quantised")
+	}
+	r := &Ranges{Model: fingerprint(net.Graph), Method: method}
+	all := make([]histogram, len(values))
+	count := func(outs [][]*tensor.Tensor) error {
+		for i, v := range outs[0] {
+			if err := all[i].add(v.Data); err != nil {
+				return fmt.Errorf("%s %w", values[i].Name, err)
+			}
+		}
+		return nil
+	}
+	if r.Pictures, err = watch(pictures, run, count, withOutputs(net.Graph, values)); err != nil {
+		return nil, err
+	}
+	for i, n := range values {
+		h := &all[i]
+		if h.min == h.max {
+			return nil, fmt.Errorf("quant: %s is %g everywhere in all %d pictures: are these black, or is the layer dead?", n.Name, h.min, r.Pictures)
+		}
+		low, high := method.of(h)
+		r.Values = append(r.Values, Range{Name: n.Name, Min: h.min, Max: h.max, Low: low, High: high})
+	}
+	return r, nil
+}
+
+// withOutputs returns a graph of the same nodes whose outputs are these.
+func withOutputs(g *graph.Graph, outputs []*graph.Node) *graph.Graph {
+	c := *g
+	c.Outputs = outputs
+	return &c
+}
+
+// watch runs networks on pictures and shows the outputs of each. It returns how many pictures
+// there were.
+func watch(pictures iter.Seq2[*tensor.Tensor, error], run Runner, see func(outs [][]*tensor.Tensor) error, networks ...*graph.Graph) (int, error) {
+	calls := make([]func(*tensor.Tensor) ([]*tensor.Tensor, error), len(networks))
+	for i, g := range networks {
+		var err error
+		if calls[i], err = run(g); err != nil {
+			return 0, fmt.Errorf("quant: %w", err)
+		}
+	}
+	count := 0
+	for x, err := range pictures {
+		if err == nil {
+			err = checkPicture(x)
+		}
+		outs := make([][]*tensor.Tensor, len(networks))
+		for i, g := range networks {
+			if err == nil {
+				outs[i], err = calls[i](x)
+			}
+			if err == nil && len(outs[i]) != len(g.Outputs) {
+				err = fmt.Errorf("the network gives %d values, want %d", len(outs[i]), len(g.Outputs))
+			}
+		}
+		if err == nil {
+			err = see(outs)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("quant: picture %d: %w", count+1, err)
+		}
+		count += x.Shape[0]
+	}
+	if count == 0 {
+		return 0, errors.New("quant: there are no pictures to measure with: want some hundred, at least one")
+	}
+	return count, nil
+}
+
+// checkPicture refuses what is not in the range that the picture's levels cover.
+func checkPicture(x *tensor.Tensor) error {
+	if len(x.Shape) != 4 || x.Shape[0] < 1 {
+		return fmt.Errorf("is %v, want [batch, channels, height, width]", x)
+	}
+	for _, v := range x.Data {
+		if !(v >= 0 && v <= 1) {
+			return fmt.Errorf("holds %v, want 0 to 1", v)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+// Package quant turns a float network into one of 8-bit numbers.
+//
+// Calibrate runs the float network on pictures and finds for each value the range that its 8
+// bits are to cover; Ranges is what it finds, and a file that a person may read and edit.
+// Quantize then writes the new graph, and Losses says how much of each value the 8 bits lose.
+//
+// Batch norms are folded first. The weights of a convolution become whole numbers, -127..127,
+// times one scale for each output channel. What a convolution gives is rounded to 256 levels
+// (graph.Quantize), and so is what comes out of the activation behind it, so that the
+// activation is a table of 256 numbers. What is added or joined, and what pooling, upsampling
+// and slices pass on, shares one scale, so that joining copies bytes. The picture's own levels
+// are kept exactly: 1/255 each.
+//
+// The last convolutions, which Detect reads, stay in float with all behind them, and so do
+// layers that the caller names. A float layer takes 8-bit values as they are, and its result is
+// rounded again.
+//
+// The package knows no files, no pictures and no engine: a Runner is what runs a network.
+package quant

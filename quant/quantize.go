@@ -1,0 +1,138 @@
+package quant
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"ultrafast/graph"
+	"ultrafast/tensor"
+)
+
+// Options says how a network is quantised. The zero value quantises all but the head.
+type Options struct {
+	KeepFloat []string // layers that stay in float: nodes, or what their names begin with, as "model.2.cv1"
+}
+
+// Quantize returns g in 8 bits, its batch norms folded, with the ranges that Calibrate has
+// measured for it. Ranges of another network are refused. g is not changed.
+func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	net, err := prepare(g, o.KeepFloat)
+	if err != nil {
+		return nil, err
+	}
+	if r.Model != fingerprint(net.Graph) {
+		return nil, errors.New("quant: the ranges were measured with another network: measure them with this one")
+	}
+	grids, err := net.grids(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range net.Nodes {
+		if c, ok := net.eight(n); ok {
+			if n.Op, err = eightBits(c); err != nil {
+				return nil, fmt.Errorf("quant: %s: %w", n.Name, err)
+			}
+		}
+	}
+	net.insert(grids)
+	return net.Graph, net.Verify()
+}
+
+// grids returns the levels of each value that is rounded. Values that share a scale have the
+// range that covers all of theirs; the picture, unless it shares one, has its own 256 levels.
+func (net *network) grids(r *Ranges) (map[*graph.Node]*graph.Quantize, error) {
+	measured := make(map[string]Range, len(r.Values))
+	for _, v := range r.Values {
+		measured[v.Name] = v
+	}
+	measured[net.Input().Name] = Range{High: 1}
+	share := net.shares()
+	whole := map[*graph.Node]Range{}
+	for _, n := range net.Nodes {
+		if !net.rounded(n) {
+			continue
+		}
+		v, ok := measured[n.Name]
+		if !ok {
+			return nil, fmt.Errorf("quant: the ranges have none of %s", n.Name)
+		}
+		w := whole[share.root(n)]
+		whole[share.root(n)] = Range{Low: min(w.Low, v.Low), High: max(w.High, v.High)}
+	}
+	grids := map[*graph.Node]*graph.Quantize{}
+	for _, n := range net.Nodes {
+		if !net.rounded(n) {
+			continue
+		}
+		w := whole[share.root(n)]
+		q, err := gridOf(w.Low, w.High)
+		if err != nil {
+			return nil, fmt.Errorf("quant: %s: %w", n.Name, err)
+		}
+		grids[n] = q
+	}
+	return grids, nil
+}
+
+// insert puts a Quantize behind each node of grids, for all who read it but Detect. Outputs
+// stay what they were.
+func (net *network) insert(grids map[*graph.Node]*graph.Quantize) {
+	nodes := net.Nodes
+	net.Nodes = nil
+	taken := map[string]bool{}
+	for _, n := range nodes {
+		taken[n.Name] = true
+	}
+	rounded := map[*graph.Node]*graph.Node{}
+	for _, n := range nodes {
+		if _, ok := n.Op.(*graph.Detect); !ok {
+			for i, in := range n.In {
+				if q := rounded[in]; q != nil {
+					n.In[i] = q
+				}
+			}
+		}
+		net.Nodes = append(net.Nodes, n)
+		if op := grids[n]; op != nil {
+			name := n.Name + ".q"
+			for taken[name] {
+				name += "q"
+			}
+			taken[name] = true
+			rounded[n] = net.Add(name, op, n)
+		}
+	}
+}
+
+// eightBits returns the convolution with each weight rounded to the nearest whole multiple of
+// its channel's scale, the largest of the channel divided by 127.
+func eightBits(c *graph.Conv) (*graph.Conv, error) {
+	q := *c
+	q.Weight = tensor.New(c.Weight.Shape...)
+	q.WeightScale = make([]float32, c.Weight.Shape[0])
+	row := len(c.Weight.Data) / len(q.WeightScale)
+	for o := range q.WeightScale {
+		weights := c.Weight.Data[o*row:][:row]
+		most := 0.0
+		for _, w := range weights {
+			if w-w != 0 {
+				return nil, fmt.Errorf("a weight of channel %d is %v", o, w)
+			}
+			most = max(most, math.Abs(float64(w)))
+		}
+		s := float32(most / 127)
+		if s < 1e-30 { // a channel of zeros, or as good as that
+			s = 1
+		}
+		q.WeightScale[o] = s
+		for i, w := range weights {
+			k := max(-127, min(math.RoundToEven(float64(w)/float64(s)), 127))
+			q.Weight.Data[o*row+i] = float32(k) * s
+		}
+	}
+	return &q, nil
+}
