@@ -164,10 +164,14 @@ func TestRun(t *testing.T) {
 	}
 	var names []string
 	for _, s := range e.Steps {
-		names = append(names, s.Name)
+		if s.Epochs > 0 {
+			names = append(names, s.Name)
+		} else if !strings.HasSuffix(s.Name, ", table") || !(s.Seconds > 0) {
+			t.Errorf("a step is %+v", s)
+		}
 	}
 	want := []string{"baseline", "round 1" + preparing, "round 1", "round 2" + preparing, "round 2", "final training", "control: from scratch", "control: thin YOLOv5"}
-	if !slices.Equal(names, want) || e.Child.Params > 10_000 || e.Steps[6].Epochs != 8 || !(e.Seconds > 0) || !(e.Child.Ms > 0) {
+	if !slices.Equal(names, want) || e.Child.Params > 10_000 || e.Steps[len(e.Steps)-2].Epochs != 8 || !(e.Seconds > 0) || !(e.Child.Ms > 0) {
 		t.Errorf("the plan is %+v", e)
 	}
 
@@ -520,7 +524,7 @@ func TestRecipes(t *testing.T) {
 	for _, c := range []struct {
 		goal   string
 		rounds int
-	}{{"params=99000", 1}, {"params=50000", 1}, {"params=49000", 2}, {"params=25000", 2}, {"params=5k", 5}, {"params=60k,flops=0.3G", 2}, {"params=20k,flops=3G", 3}} {
+	}{{"params=99000", 1}, {"params=45000", 1}, {"params=44000", 2}, {"params=21000", 2}, {"params=5k", 4}, {"params=60k,flops=0.3G", 2}, {"params=20k,flops=3G", 3}} {
 		limits, err := prune.ParseLimits(c.goal)
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ type Estimate struct {
 	Pace    Pace       `json:"pace"`
 }
 
-// A Step is one training.
+// A Step is one training, or a table between two, of no epochs.
 type Step struct {
 	Name    string  `json:"name"`
 	Epochs  int     `json:"epochs"`
@@ -108,7 +108,11 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	if e.Pace.Child, err = r.pace(ctx, small); err != nil {
 		return nil, err
 	}
-	e.schedule(r.job.Epochs, rounds, !known, trimCost.GFLOP, float64(len(r.data.Train))+float64(len(r.data.Val))/3)
+	cuts, err := tableCuts(trim)
+	if err != nil {
+		return nil, err
+	}
+	e.schedule(r.job.Epochs, rounds, cuts, !known, trimCost.GFLOP, float64(len(r.data.Train))+float64(len(r.data.Val))/3)
 	return e, nil
 }
 
@@ -120,16 +124,20 @@ func (r *run) shown(c prune.Cost, g *graph.Graph) (float64, error) {
 	return r.clocked(g)
 }
 
-// schedule lists the trainings. What a picture takes is taken for linear in the GFLOP of
-// its network, between the two that were measured; one of the validation, which only goes
-// forward, counts a third, and so does a picture of the teacher.
-func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures float64) {
-	add := func(name string, epochs int, gflop float64, taught bool) {
+// schedule lists the trainings, and the tables of so many cuts between them. What a picture
+// takes is taken for linear in the GFLOP of its network, between the two that were measured;
+// one of the validation, which only goes forward, counts a third, and so do those of the teacher
+// and of tables.
+func (e *Estimate) schedule(epochs, rounds, cuts int, baseline bool, trim, pictures float64) {
+	pace := func(gflop float64) float64 {
 		share := 1.0
 		if e.Parent.GFLOP > e.Child.GFLOP {
 			share = (gflop - e.Child.GFLOP) / (e.Parent.GFLOP - e.Child.GFLOP)
 		}
-		each := e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
+		return e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
+	}
+	add := func(name string, epochs int, gflop float64, taught bool) {
+		each := pace(gflop)
 		if taught {
 			each += e.Pace.Parent / 3
 		}
@@ -147,6 +155,8 @@ func (e *Estimate) schedule(epochs, rounds int, baseline bool, trim, pictures fl
 		v := Round{Number: n, Attempt: 1}
 		wide := trim * math.Pow(e.Child.GFLOP/trim, float64(n-1)/float64(rounds))
 		add(v.Name()+preparing, before, wide, true)
+		table := Step{Name: v.Name() + ", table", GFLOP: wide, Seconds: pace(wide) / 3 * float64(cuts*judgedPictures)}
+		e.Steps, e.Seconds = append(e.Steps, table), e.Seconds+table.Seconds
 		add(v.Name(), after, wide*math.Pow(e.Child.GFLOP/trim, 1/float64(rounds)), true)
 	}
 	add("final training", epochs, e.Child.GFLOP, true)

@@ -17,7 +17,7 @@ import (
 
 // What a round is.
 const (
-	roundKeep  = 0.5  // of what the target counts stays in a round, or somewhat more
+	roundKeep  = 0.45 // of what the target counts stays in a round, or somewhat more
 	roundRate  = 0.15 // share of lr0 in its trainings
 	readyPart  = 0.05 // share of a full training's epochs that prepare the cut
 	roundPart  = 0.15 // and of those after it

@@ -20,6 +20,16 @@ var tableRatios = []float64{.3, .6, .9}
 // tableEvery is how many cuts are judged between two writings of the table.
 const tableEvery = 20
 
+// judgedPictures is about how many pictures a cut is judged with, those for its statistics
+// among them.
+const judgedPictures = 160
+
+// tableCuts is how many cuts a table of g judges.
+func tableCuts(g *graph.Graph) (int, error) {
+	groups, err := prune.Groups(g)
+	return len(tableRatios)*(len(groups)+1) + len(prune.Blocks(g)), err
+}
+
 // Worth makes a judge one that fills tables.
 func Worth(j *train.Judge) prune.Judge {
 	return func(ctx context.Context, g *graph.Graph) (prune.Worth, error) {

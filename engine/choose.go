@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"ultrafast/internal/codegen"
 )
@@ -70,39 +69,54 @@ func (c *compiler) choices(k *nativeConv) []choice {
 			add(winogradSquares, s.whole.Vectors(lanes), 1, 1)
 		}
 	}
-	first := k.winograd() && k.prefersSquares(lanes)
-	if first {
-		squares()
+	columns := func() {
+		switch {
+		case !k.winograd():
+		case k.rows == nil && narrow(k.y.w, 1, lanes):
+			add(winogradFlat, k.flatVectors(lanes), 3, 1)
+		default:
+			add(winogradRows, line, 3, 1)
+		}
 	}
-	switch {
-	case k.rows != nil && k.winograd():
-		add(winogradRows, line, 3, 1)
-	case k.winograd() && narrow(k.y.w, 1, lanes):
-		add(winogradFlat, k.flatVectors(lanes), 3, 1)
-	case k.winograd():
-		add(winogradRows, line, 3, 1)
+	plain := func() {
+		switch {
+		case k.rows != nil && k.winograd(): // only the other forms take rows as they come
+		case k.x.flat && k.x.layout == k.y.layout && k.same():
+			vectors, strips := c.strips(k)
+			add(flat, (vectors+strips-1)/strips, taps, 1)
+		default:
+			if k.canPart() && !k.winograd() {
+				vectors, strips := c.strips(k)
+				add(parted, (vectors+strips-1)/strips, taps, 1)
+			}
+			add(rows, line, taps, k.stride[1])
+		}
 	}
-	if !first {
-		squares()
+	ways := []func(){columns, squares, plain}
+	if k.winograd() {
+		switch k.fastest(lanes, c.target.Twice()) {
+		case winogradSquares:
+			ways = []func(){squares, columns, plain}
+		case rows:
+			ways = []func(){plain, columns, squares}
+		}
+	}
+	for _, way := range ways {
+		way()
 	}
 	if k.rows != nil && k.winograd() {
-		return slices.Concat(lists...) // the only forms that take rows as they come
-	}
-	if k.x.flat && k.x.layout == k.y.layout && k.same() {
-		vectors, strips := c.strips(k)
-		add(flat, (vectors+strips-1)/strips, taps, 1)
-	} else {
-		if k.canPart() && !k.winograd() {
-			vectors, strips := c.strips(k)
-			add(parted, (vectors+strips-1)/strips, taps, 1)
-		}
-		add(rows, line, taps, k.stride[1])
+		return turns(lists)
 	}
 	if tiles, faster := c.amxChoices(k); faster {
 		lists = append(tiles, lists...)
 	} else {
 		lists = append(lists, tiles...)
 	}
+	return turns(lists)
+}
+
+// turns takes one of each list, then the next of each.
+func turns(lists [][]choice) []choice {
 	var all []choice
 	for i := range choicesPerForm {
 		for _, list := range lists {

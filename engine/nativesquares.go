@@ -55,12 +55,14 @@ func (k *nativeConv) squares(lanes, threads int) squaresPlan {
 	return best
 }
 
-// prefersSquares estimates whether squares take less time than Winograd's algorithm along
-// columns alone. The numbers are cycles for a vector of squares: what a product of the
-// algorithm takes for each pair of channels, what an input channel takes to be transformed
-// and an output channel to come back, measured with AVX-512 on Zen 4. The answer is that for
-// one thread, since the two round otherwise, and results should not depend on the threads.
-func (k *nativeConv) prefersSquares(lanes int) bool {
+// fastest estimates in which form a 3x3 convolution takes the least time: winogradSquares,
+// winogradRows, which stands for winogradFlat too, or rows. The numbers are cycles for a
+// vector of squares: what the products of the algorithm take for each pair of channels, what
+// an input channel takes to be transformed and an output channel to come back, measured with
+// AVX-512 on Zen 4 and, where multiply-adds start twice a cycle, on a Xeon with AMX. The answer
+// is that for one thread, since the forms round otherwise, and results should not depend on
+// the threads.
+func (k *nativeConv) fastest(lanes int, twice bool) string {
 	cost := func(span float64, products, in, out int) float64 {
 		return span * float64(products*k.in*k.out+in*k.in+out*k.out)
 	}
@@ -70,11 +72,24 @@ func (k *nativeConv) prefersSquares(lanes int) bool {
 		columns = float64(k.flatVectors(lanes))
 	}
 	columns *= float64(k.y.n) / 4 // a vector of squares is as wide as four
-	span := k.squares(lanes, 1).span
-	if k.stride[0] == 1 {
-		return cost(span, 36, 250, 380) < cost(columns, 72, 80, 260)
+	squares := k.squares(lanes, 1).span
+	var better bool
+	switch {
+	case !twice && k.stride[0] == 1:
+		better = cost(squares, 36, 250, 380) < cost(columns, 72, 80, 260)
+	case !twice:
+		better = cost(squares, 81, 700, 700) < cost(columns, 108, 200, 320)
+	case k.stride[0] == 1:
+		better = cost(squares, 28, 300, 430) < cost(columns, 36, 60, 190)
+	case k.rows == nil && narrow(k.y.w, 1, lanes) && k.y.w >= 3*lanes/2:
+		return rows // lines that waste less than a third of their vectors, and need no other order of their pixels
+	default:
+		better = cost(squares, 21, 2600, 2600) < cost(columns, 54, 200, 320)
 	}
-	return cost(span, 81, 700, 700) < cost(columns, 108, 200, 320)
+	if better {
+		return winogradSquares
+	}
+	return winogradRows
 }
 
 // size is the floats of T.

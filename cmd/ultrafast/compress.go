@@ -41,8 +41,8 @@ func compressCommand() *cobra.Command {
 Several limits, as in speedup=20x,params=0.33M, are all kept.
 
 Without --weights, or where they do not know all classes of the data, a model is trained
-first. Then: anchors that fit, levels without labels out, and rounds that each leave half or
-more and train for a while, with the model that it began with as teacher. What a round cuts is
+first. Then: anchors that fit, levels without labels out, and rounds that each leave about
+half and train for a while, with the model that it began with as teacher. What a round cuts is
 decided by a table of what cutting each group of channels costs, which is measured anew. A
 round that loses too much - mAP50-95 by --max-drop points and a tenth of what that model has -
 is tried once more with half the cut and twice the training, and then ends the rounds. At last

@@ -64,7 +64,11 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 	}
 	fmt.Fprintln(w, "\ntraining\tepochs\tGFLOP\thours\t\t")
 	for _, s := range e.Steps {
-		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t\t\n", s.Name, s.Epochs, s.GFLOP, s.Seconds/3600)
+		epochs := ""
+		if s.Epochs > 0 {
+			epochs = fmt.Sprint(s.Epochs)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.3g\t%.2f\t\t\n", s.Name, epochs, s.GFLOP, s.Seconds/3600)
 	}
 	fmt.Fprintf(w, "all\t\t\t%.2f\t\t\n", e.Seconds/3600)
 	if err := w.Flush(); err != nil {

@@ -37,16 +37,21 @@ const (
 )
 
 func demoCommand() *cobra.Command {
-	var project, name, device string
+	var weights, project, name, device string
 	var seed uint64
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole walk on drawn pictures, in a few minutes",
-		Long: `Draw pictures of people with and without masks, train a thin YOLOv5 on them, cut it to
-less than half its parameters, fine-tune it, export it, detect with it, and print what
-each step cost and kept. Everything lands in one folder below --project.`,
+		Long: `Draw pictures of people with and without masks, train a model on them, cut it to less
+than half its parameters, fine-tune it, export it, detect with it, and print what each step
+cost and kept. It begins with the detector of masks in photographs that is in this program
+(models/mask), which knows nothing of drawings. Everything lands in one folder below --project.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			g, what, err := modelOrOurs(weights)
+			if err != nil {
+				return err
+			}
 			be, err := openBackend(device, 0, nil)
 			if err != nil {
 				return err
@@ -57,9 +62,10 @@ each step cost and kept. Everything lands in one folder below --project.`,
 				return err
 			}
 			d := &demo{dir: dir, out: c.OutOrStdout(), be: be, seed: seed}
-			return d.run(c.Context())
+			return d.run(c.Context(), g, what)
 		},
 	}
+	c.Flags().StringVar(&weights, "weights", "", "model to begin with: .pt, .safetensors or .onnx (default: the one for masks that is in this program)")
 	c.Flags().StringVar(&project, "project", "runs/demo", "where run folders are made")
 	c.Flags().StringVar(&name, "name", "exp", "name of the run folder")
 	c.Flags().StringVar(&device, "device", "cpu", "cpu, cuda or cuda:N")
@@ -85,7 +91,7 @@ type demoRow struct {
 	report     box.Report
 }
 
-func (d *demo) run(ctx context.Context) error {
+func (d *demo) run(ctx context.Context, g *graph.Graph, what string) error {
 	start := time.Now()
 	fmt.Fprintf(d.out, "1. drawing %d pictures of %dx%d below %s\n", demoPictures+demoVal, demoSide, demoSide, d.dir)
 	path, err := scene.Write(filepath.Join(d.dir, "data"), scene.Set{Train: demoPictures, Val: demoVal, Width: demoSide, Height: demoSide, Seed: d.seed})
@@ -95,8 +101,7 @@ func (d *demo) run(ctx context.Context) error {
 	if d.data, err = dataset.Open(path, dataset.OpenOptions{}); err != nil {
 		return err
 	}
-	g, err := d.train(ctx)
-	if err != nil {
+	if g, err = d.train(ctx, g, what); err != nil {
 		return err
 	}
 	small, err := d.cut(ctx, g)
@@ -112,18 +117,16 @@ func (d *demo) run(ctx context.Context) error {
 	return d.table(time.Since(start))
 }
 
-// train trains a YOLOv5 of an eighth of the full width.
-func (d *demo) train(ctx context.Context) (*graph.Graph, error) {
-	cfg, err := yolo.Standard("yolov5n")
+// train trains a model that comes from other pictures.
+func (d *demo) train(ctx context.Context, g *graph.Graph, what string) (*graph.Graph, error) {
+	g, _, err := yolo.SetClasses(g, d.data.Names, d.seed)
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	fmt.Fprintf(d.out, "\n2. training %s on them for %d epochs\n", what, demoEpochs)
+	if err := d.measure(ctx, "as it comes", g); err != nil {
 		return nil, err
 	}
-	cfg.Width = 0.125
-	g, err := yolo.New(cfg, d.data.Names, d.seed)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(d.out, "\n2. training a YOLOv5 of width 0.125 for %d epochs\n", demoEpochs)
 	return d.runTraining(ctx, "before the cut", "train", g, d.config(demoEpochs, 0.04))
 }
 

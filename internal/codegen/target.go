@@ -69,6 +69,10 @@ func (t Target) pairs() bool { return t.bf16 != nil }
 // a machine with AVX-512, the target for AVX2 may have it.
 func (t Target) Int8() bool { return t.int8() }
 
+// Twice reports whether this machine starts two multiply-adds of a whole AVX-512 vector a
+// cycle, so that they are half as dear beside everything else.
+func (t Target) Twice() bool { return t.lanes == 16 && twice() }
+
 // vectors is how many vector registers a convolution may use.
 func (t Target) vectors(stride int) int {
 	a := t.isa()

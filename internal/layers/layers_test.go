@@ -30,7 +30,7 @@ ort               : graph onnx pass tensor
 engine            : graph internal/codegen pass tensor
 engine/tuned      : engine graph internal/cpuinfo
 internal/bands    :
-internal/codegen  : internal/codegen/amd64 internal/codegen/arm64
+internal/codegen  : internal/codegen/amd64 internal/codegen/arm64 internal/cpuinfo
 internal/codegen/amd64 :
 internal/codegen/arm64 :
 yolo              : box graph picture pt tensor
@@ -56,6 +56,7 @@ internal/peak     :
 cmd/ultrafast     : *
 docs/results/bench : prune safetensors yolo
 docs/results/curves : report
+docs/results/tradeoff : report
 `
 
 func TestImports(t *testing.T) {

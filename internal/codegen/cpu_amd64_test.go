@@ -1,0 +1,22 @@
+package codegen
+
+import "testing"
+
+func TestTwiceBy(t *testing.T) {
+	for _, test := range []struct {
+		vendor, family, model string
+		want                  bool
+	}{
+		{"GenuineIntel", "6", "143", true},  // Sapphire Rapids
+		{"GenuineIntel", "6", "85", true},   // Skylake for servers
+		{"GenuineIntel", "6", "140", false}, // Tiger Lake
+		{"AuthenticAMD", "25", "17", false}, // Zen 4
+		{"AuthenticAMD", "26", "2", true},   // Zen 5
+		{"", "", "", false},
+	} {
+		p := map[string]string{"vendor_id": test.vendor, "cpu family": test.family, "model": test.model}
+		if got := twiceBy(p); got != test.want {
+			t.Errorf("%v: %v, want %v", p, got, test.want)
+		}
+	}
+}
