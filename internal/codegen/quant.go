@@ -57,11 +57,14 @@ func quantized(v float32, zero uint8) uint8 {
 	return uint8(max(0, min(255, math.RoundToEven(float64(v))+float64(zero))))
 }
 
+// MaxAddScale is the largest scale of an addition.
+const MaxAddScale = 1 << 20
+
 // check refuses scales whose products are not numbers.
 func (a *QuantAdd) check() error {
 	for _, s := range []float32{a.ScaleY, a.ScaleR} {
-		if !(math.Abs(float64(s)) <= 1<<20) {
-			return fmt.Errorf("codegen: an addition with a scale of %v: want a finite one up to 2^20", s)
+		if !(math.Abs(float64(s)) <= MaxAddScale) {
+			return fmt.Errorf("codegen: an addition with a scale of %v: want a finite one up to %d", s, MaxAddScale)
 		}
 	}
 	return nil
