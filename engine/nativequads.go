@@ -13,7 +13,7 @@ import (
 // third one. So no number is written in between. Layers in float32 read a copy (floats).
 
 // lanesOf returns the value whose lanes the Quantize n keeps, by a table or an addition, and
-// nil where it makes new ones.
+// nil where it makes new ones: of a convolution, of a sum of lanes that differ, of floats.
 func (c *compiler) lanesOf(n *graph.Node) *graph.Node {
 	from := n.In[0]
 	switch from.Op.(type) {
@@ -39,7 +39,7 @@ func (c *compiler) canQuantize(n *graph.Node) bool {
 	if op, ok := c.grids.conv(n.In[0]); ok {
 		return c.canConv(n.In[0], op)
 	}
-	return c.lanesOf(n) != nil
+	return c.lanesOf(n) != nil || !c.grids.joined(n) && c.grids[n].Scale >= codegen.MinScale
 }
 
 // canConvQuads reports whether the channels of n, a convolution of 8-bit values, make quads,
@@ -57,6 +57,9 @@ func (c *compiler) nativeQuantize(n *graph.Node, op *graph.Quantize) error {
 	from := n.In[0]
 	if conv, ok := c.grids.conv(from); ok {
 		return c.convQuads(from, conv, n)
+	}
+	if c.lanesOf(n) == nil {
+		return c.nativeRound(n, op)
 	}
 	x, err := c.source(c.lanesOf(n))
 	if err != nil {
@@ -81,6 +84,52 @@ func (c *compiler) nativeQuantize(n *graph.Node, op *graph.Quantize) error {
 	c.written[n] = true
 	return c.copyRows(n.Name, n, x, y, add, spec)
 }
+
+// nativeRound appends the rounding of a value in float32.
+func (c *compiler) nativeRound(n *graph.Node, op *graph.Quantize) error {
+	x, err := c.source(n.In[0])
+	if err != nil {
+		return err
+	}
+	y, err := c.place(n)
+	if err != nil {
+		return err
+	}
+	c.written[n] = true
+	codes := make([]codegen.Func, y.c)
+	for i := range codes {
+		spec := codegen.Round{Scale: op.Scale, Zero: uint8(op.Zero), Line: c.row(&y)}
+		for b, ch := range y.slots[4*i:][:4] {
+			if ch < 0 {
+				spec.Columns[b] = codegen.NoColumns
+			}
+		}
+		if codes[i], err = c.code.Round(spec); err != nil {
+			return err
+		}
+	}
+	mask := c.masks.last(y.w, c.target.Lanes())
+	blocks := min(y.h, jobsPerThread*c.threads)
+	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*blocks, func(s *state, job, _ int) {
+		i, block := job/blocks, job%blocks
+		from, to := y.h*block/blocks, y.h*(block+1)/blocks
+		a := codegen.Args{5: pointer(mask, 0)}
+		for row := from; row < to; row++ {
+			for quad, code := range codes {
+				for b, arg := range quadArgs[:min(4, x.c-4*quad)] {
+					a[arg] = pointer(s.v[x.value], x.at(i, 4*quad+b, row, 0))
+				}
+				a[3] = pointer(s.v[y.value], y.at(i, quad, row, 0))
+				s.text.Call(code, &a)
+			}
+		}
+		y.pads(s.v[y.value], i, from, to)
+	}).Kernel = machineCode
+	return nil
+}
+
+// quadArgs are the arguments of codegen.Round that are rows for the bytes of a quad.
+var quadArgs = [4]int{0, 1, 2, 4}
 
 // convQuads appends the steps of n, a convolution of 8-bit values that q rounds, and of what
 // follows.

@@ -18,7 +18,7 @@ func (c *compiler) absorbed(n *graph.Node) bool {
 	_, activation := n.Op.(*graph.Activation)
 	return !slices.ContainsFunc(c.users[n], func(u *graph.Node) bool {
 		_, quantize := u.Op.(*graph.Quantize)
-		return !c.grids.joined(u) && !(quantize && activation && c.native != nil && c.canQuantize(u))
+		return !c.grids.joined(u) && !(quantize && activation && c.native != nil && c.quads && c.lanesOf(u) != nil)
 	})
 }
 

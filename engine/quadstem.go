@@ -10,7 +10,7 @@ import (
 // isPicture reports whether n rounds the input to quads whose padding is zero.
 func (c *compiler) isPicture(n *graph.Node) bool {
 	q, ok := n.Op.(*graph.Quantize)
-	return ok && c.quads && n.In[0] == c.graph.Input() && q.Zero == 0
+	return ok && c.quads && n.In[0] == c.graph.Input() && q.Zero == 0 && q.Scale >= codegen.MinScale
 }
 
 // isStemOnly reports whether n is a picture of quads that one stem alone reads, for whom it is
@@ -37,7 +37,7 @@ func exact(grid *graph.Quantize) bool {
 // quads writes row y of picture i, which lies in the picture, in quads.
 func (s *splitter) quads(st *state, dst []float32, i, y, worker int) {
 	if st.pixels == nil {
-		s.levels(dst, st.v[s.input], i, y)
+		s.levels(st, dst, i, y, worker)
 		return
 	}
 	size := 6 * s.w
@@ -54,16 +54,41 @@ func (s *splitter) quads(st *state, dst []float32, i, y, worker int) {
 	st.text.Call(s.rgb, &a)
 }
 
-// levels rounds a row of a tensor.
-func (s *splitter) levels(dst, plain []float32, i, y int) {
-	for quad := range s.planes {
-		for x := range s.w {
-			var q [4]uint8
-			for b := range q {
-				phase, ch := (4*quad+b)/s.channels, (4*quad+b)%s.channels
-				q[b] = s.grid.Level(plain[((i*s.channels+ch)*2*s.h+2*y+phase/2)*2*s.w+2*x+phase%2])
+// levels rounds a row of the input tensor.
+func (s *splitter) levels(st *state, dst []float32, i, y, worker int) {
+	size, room := 2*s.w, 8*s.w+codegen.RGBReads
+	a := codegen.Args{5: pointer(s.mask, 0)}
+	for quad, code := range s.rounds {
+		for b, arg := range quadArgs {
+			phase, ch := (4*quad+b)/s.channels, (4*quad+b)%s.channels
+			line := st.v[s.input][((i*s.channels+ch)*2*s.h+2*y+phase/2)*size:]
+			if 4*len(line) < room { // which may be read beyond the row
+				last := line[:size]
+				line = unsafe.Slice((*float32)(unsafe.Pointer(&st.bytes[worker][b*room])), size)
+				copy(line, last)
 			}
-			dst[quad*s.channel+x] = codegen.Quad(q)
+			a[arg] = pointer(line, 0)
 		}
+		a[3] = pointer(dst, quad*s.channel)
+		st.text.Call(code, &a)
 	}
+}
+
+// roundings writes the code of levels, for rows of that form.
+func (c *compiler) roundings(s *splitter, line codegen.Line) error {
+	c.bytes = max(c.bytes, 4*(8*s.w+codegen.RGBReads))
+	for quad := range s.planes {
+		spec := codegen.Round{Scale: s.grid.Scale, Line: line}
+		for b := range spec.Columns {
+			if spec.Columns[b] = codegen.EvenColumns; (4*quad+b)/s.channels%2 == 1 {
+				spec.Columns[b] = codegen.OddColumns
+			}
+		}
+		f, err := c.code.Round(spec)
+		if err != nil {
+			return err
+		}
+		s.rounds = append(s.rounds, f)
+	}
+	return nil
 }

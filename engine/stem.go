@@ -35,6 +35,7 @@ type splitter struct {
 	channel  int // floats from one of these to the next
 	halves   codegen.Func
 	rgb      codegen.Func
+	rounds   []codegen.Func  // by quad
 	grid     *graph.Quantize // of quads, else nil
 	mask     []float32
 }
@@ -60,12 +61,12 @@ func (c *compiler) newSplitter(grid *graph.Quantize) (*splitter, error) {
 	c.bytes = max(c.bytes, 8*s.w+codegen.RGBReads)
 	var err error
 	if grid != nil {
-		c.bytes = max(c.bytes, 2*(6*s.w+codegen.RGBReads))
-	} else if s.halves, err = c.code.Halves(codegen.Halves{Rows: 1, OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: c.pairs}); err != nil {
-		return nil, err
+		err = c.roundings(s, line)
+	} else {
+		s.halves, err = c.code.Halves(codegen.Halves{Rows: 1, OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: c.pairs})
 	}
-	if s.channels != 3 {
-		return s, nil
+	if err != nil || s.channels != 3 {
+		return s, err
 	}
 	s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line, Pairs: c.pairs, Quads: grid != nil})
 	return s, err

@@ -63,6 +63,8 @@ func (a *avx) scaleQuads(y, t vec, base reg, off int) {
 	a.addV(y, y, t)
 }
 
+func (a *avx) quotient(d, x, s vec) { a.divV(d, x, s, s) }
+
 // round holds y below 2^31, which would become the smallest number.
 func (a *avx) round(y vec) {
 	a.minM(y, y, rConst, constHigh*constSize)

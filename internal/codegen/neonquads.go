@@ -88,6 +88,8 @@ func (n *neon) scaleQuads(y, t vec, base reg, off int) {
 	n.addV(y, y, t)
 }
 
+func (n *neon) quotient(d, x, s vec) { n.Fdiv(arm64.V(d), arm64.V(x), arm64.V(s)) }
+
 func (n *neon) round(y vec) { n.Fcvtns(arm64.V(y), arm64.V(y)) }
 
 // packQuads: what saturates at 16 bits is beyond 8 with any zero point.

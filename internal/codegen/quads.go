@@ -26,6 +26,7 @@ type quadISA interface {
 
 	addIntM(d, x vec, base reg, off int)       // d = x + memory in int32
 	scaleQuads(y, t vec, base reg, off int)    // y, in int32, times the float32 in memory plus the next one; t is used up
+	quotient(d, x, s vec)                      // d = x/s, rounded to the nearest
 	round(y vec)                               // y to int32, halves to even; what is beyond becomes large or small
 	packQuads(y [4]vec, zero uint8, zeros int) // y[0] = the quads of y, in int32, plus zero, which stands at zeros among the constants in 16 bits; others are used up
 	lookup(y vec, table int, t [4]vec)         // bytes of y to those in a table of 256 among the constants; t are used up
