@@ -347,7 +347,7 @@ func TestFinalStepsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if final.Params < small || final.Params > params[1] || end.Cost.Params != final.Params || end.Reached || end.Epochs != 5 || final.Epochs != 5+job.Epochs ||
-		end.Folder != "final-back-1" || !strings.Contains(end.Why, "the best reachable within that is") {
+		end.Folder != "final-back-1" || !strings.Contains(end.Why, "the best reachable within 1 points is") {
 		t.Errorf("it ended with %d parameters, %+v", final.Params, end)
 	}
 }

@@ -95,7 +95,7 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 		}
 		c, err := prune.CostOf(g, nil, r.job.Width, r.job.Height)
 		if err == nil {
-			c.Ms, err = r.clocked(g)
+			c.Ms, err = r.compared(g, child)
 		}
 		return c, err
 	}
@@ -164,7 +164,8 @@ func (r *run) contestant(ctx context.Context, name, folder string, g *graph.Grap
 	}
 	if before != nil && before.points() > m.points() {
 		r.log("the training made it worse, so it stays as it was", "of", name, "mAP50-95", before.Accuracy.MAP5095, "after", m.Accuracy.MAP5095)
-		m = before
+		same := *before // which is the round's
+		m = &same
 	}
 	m.Epochs = epochs
 	return m, nil

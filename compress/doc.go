@@ -13,10 +13,14 @@
 //	anchors.safetensors      the same with anchors that fit
 //	trim.safetensors         the same without the levels that no label uses
 //	latency.csv              where the target is milliseconds: what layers take on the device
-//	round-1/ round-1-again/  ready.safetensors, plan.yaml, cut.safetensors, tuned.safetensors, verdict.json
+//	round-1/ round-1-again/  ready.safetensors, table.csv, plan.yaml, cut.safetensors, tuned.safetensors, verdict.json
+//	check-0.json             where the target is milliseconds: those measured of what the rounds ended with
 //	rounds.json              what the rounds came to
-//	final/ scratch/ thin/    trainings: of what was cut, and of the two controls
-//	final.json …             and what they are worth
+//	final/ final-back-1/     the training of what was cut; of the round before it, where that lost too much
+//	scratch/ thin/           and of the two controls
+//	final-trained.json …     what each of them is worth
+//	ended.json               which network the child comes from
+//	final.json …             what the contestants are worth
 //	choice.json              which of the three is handed out
 //	child.safetensors .onnx  that one
 //	report.json .html        what it all came to

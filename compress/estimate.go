@@ -159,7 +159,7 @@ func (e *Estimate) schedule(epochs, rounds, cuts int, baseline bool, trim, pictu
 		e.Steps, e.Seconds = append(e.Steps, table), e.Seconds+table.Seconds
 		add(v.Name(), after, wide*math.Pow(e.Child.GFLOP/trim, 1/float64(rounds)), true)
 	}
-	add("final training", epochs, e.Child.GFLOP, true)
+	add(finalName, epochs, e.Child.GFLOP, true)
 	add("control: from scratch", all, e.Child.GFLOP, false)
 	add("control: thin YOLOv5", all, e.Child.GFLOP, false)
 }
@@ -171,6 +171,9 @@ func (r *run) left(name string, p train.Progress) float64 {
 	left := p.Left.Seconds()
 	if r.plan == nil {
 		return left
+	}
+	if strings.HasPrefix(name, finalName) { // steps back have longer names
+		name = finalName
 	}
 	at := slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
 	if at < 0 {

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	"ultrafast/graph"
 	"ultrafast/train"
 )
+
+// finalName is the last training's.
+const finalName = "final training"
 
 // finalRate is the share of lr0 in the last training: its weights are good already.
 const finalRate = 0.5
@@ -37,7 +41,13 @@ func (r *run) final(ctx context.Context) error {
 			continue
 		}
 		if back > 0 {
-			end.Why = fmt.Sprintf("smaller ones were more than %v points of mAP50-95 below the parent after all training; the best reachable within that is %s", r.job.MaxDrop, r.limits.Kept(end.Cost))
+			end.Why = fmt.Sprintf("smaller ones were more than %v points of mAP50-95 below the parent after all training", r.job.MaxDrop)
+		}
+		switch {
+		case drop > r.job.MaxDrop:
+			end.Why += "; and so is the largest of them"
+		case !end.Reached:
+			end.Why += fmt.Sprintf("; the best reachable within %v points is %s", r.job.MaxDrop, r.limits.Kept(end.Cost))
 		}
 		if err := r.writeJSON("ended.json", end); err != nil {
 			return err
@@ -69,13 +79,26 @@ func (r *run) ends(rounds *Rounds) ([]Rounds, error) {
 	return ends, nil
 }
 
+// measured measures a network of the run that nobody has measured, once.
+func (r *run) measured(ctx context.Context, file string, g *graph.Graph) (*Model, error) {
+	numbers := file + ".json"
+	if r.done(numbers) {
+		return r.readModel(numbers)
+	}
+	m, err := r.measure(ctx, file, file, g)
+	if err != nil {
+		return nil, err
+	}
+	return m, r.writeJSON(numbers, m)
+}
+
 // trainOut trains one of them by the whole recipe, with the parent as teacher. Where that
 // made it no better, it stays as it was.
 func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model) (*Model, error) {
-	name := "final training"
+	name := finalName
 	if end.Folder = "final"; back > 0 {
 		end.Folder = fmt.Sprintf("final-back-%d", back)
-		name = fmt.Sprintf("final training, %d back", back)
+		name = fmt.Sprintf("%s, %d back", finalName, back)
 	}
 	file := end.Folder + "-trained.json"
 	if r.done(file) {
@@ -85,11 +108,17 @@ func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model
 	if err != nil {
 		return nil, err
 	}
+	before := end.last()
+	if before == nil { // what the rounds began with
+		if before, err = r.measured(ctx, end.File, g); err != nil {
+			return nil, err
+		}
+	}
 	c := train.Config{Epochs: r.job.Epochs, Hyp: gentle(r.recipe(end, parent), finalRate), NoAutoAnchor: true}
 	if err := r.distil(&c); err != nil {
 		return nil, err
 	}
-	m, err := r.contestant(ctx, name, end.Folder, g, c, parent.Epochs+end.Epochs+r.job.Epochs, end.last())
+	m, err := r.contestant(ctx, name, end.Folder, g, c, parent.Epochs+end.Epochs+r.job.Epochs, before)
 	if err != nil {
 		return nil, err
 	}

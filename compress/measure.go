@@ -56,16 +56,17 @@ func (r *run) clocked(g *graph.Graph) (float64, error) {
 	return least, nil
 }
 
-// compared measures g in turns with the parent, and returns the milliseconds that it would
-// have taken when those of the parent were measured: what else a machine does by now slows both.
-func (r *run) compared(g *graph.Graph, parent *Model) (float64, error) {
-	p, err := r.open(parent.File)
+// compared measures g in turns with another network of the run, and returns the milliseconds
+// that g would have taken when those of the other were measured: what else a machine does by
+// now slows both.
+func (r *run) compared(g *graph.Graph, with *Model) (float64, error) {
+	other, err := r.open(with.File)
 	if err != nil {
 		return 0, err
 	}
 	least := [2]float64{math.Inf(1), math.Inf(1)}
 	for range 3 {
-		for i, g := range []*graph.Graph{p, g} {
+		for i, g := range []*graph.Graph{other, g} {
 			m, err := r.o.Profile(g)
 			if err != nil {
 				return 0, err
@@ -73,7 +74,7 @@ func (r *run) compared(g *graph.Graph, parent *Model) (float64, error) {
 			least[i] = min(least[i], m.Ms)
 		}
 	}
-	return parent.Measured * least[1] / least[0], nil
+	return with.Measured * least[1] / least[0], nil
 }
 
 func say(c prune.Cost) string {

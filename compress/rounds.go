@@ -141,13 +141,13 @@ func (r *run) rounds(ctx context.Context) error {
 			}
 		}
 		if !last.Kept {
-			all.Why = fmt.Sprintf("round %d was rolled back: %s; the best reachable within %v points is %s",
-				n, last.Why, r.job.MaxDrop, r.limits.Kept(all.Cost))
+			all.Why = fmt.Sprintf("round %d was rolled back: %s", n, last.Why)
 			break
 		}
 		all.File, all.Cost, before = last.Model.File, last.Model.Cost, last.Model.points()
 		all.Epochs += last.Epochs
 	}
+	r.judge = nil // it holds many pictures
 	r.log("rounds end", "why", all.Why, "left", r.limits.Kept(all.Cost))
 	return r.writeJSON("rounds.json", all)
 }
@@ -288,10 +288,13 @@ const (
 // that is here are part of that, they are measured, and if the table had promised too much,
 // the tighter goal is returned that is to make up for it; nil otherwise.
 func (r *run) reached(all *Rounds, parent *Model, goal prune.Limits) (prune.Limits, error) {
-	all.Reached, all.Why = true, "the target is met"
+	met := func() (prune.Limits, error) {
+		all.Reached, all.Why = true, "the target is met"
+		return nil, nil
+	}
 	at := slices.IndexFunc(goal, func(l prune.Limit) bool { return l.Quantity == prune.Milliseconds })
 	if at < 0 || r.o.Profile == nil {
-		return nil, nil
+		return met()
 	}
 	g, err := r.open(all.File)
 	if err != nil {
@@ -311,10 +314,10 @@ func (r *run) reached(all *Rounds, parent *Model, goal prune.Limits) (prune.Limi
 	}
 	most := r.limits[at].Of(prune.Cost{Ms: parent.Measured})
 	if check.Ms <= nearly*most {
-		return nil, nil
+		return met()
 	}
 	if all.Corrected == corrections {
-		all.Reached, all.Why = false, fmt.Sprintf("the latency table promises %.2f ms, and they are %.2f: measure it anew on an idle machine", all.Cost.Ms, check.Ms)
+		all.Why = fmt.Sprintf("the latency table promises %.2f ms, and they are %.2f: measure it anew on an idle machine", all.Cost.Ms, check.Ms)
 		return nil, nil
 	}
 	all.Corrected++

@@ -24,7 +24,7 @@ func (r *run) way() []stage {
 		{"anchors", []string{"parent.safetensors"}, "anchors.safetensors", r.anchors},            // before trim, which counts their matches
 		{"trim", []string{"anchors.safetensors"}, "trim.safetensors", r.trim},                    // before cutting: it costs nothing
 		{"rounds", []string{"trim.safetensors", "parent.json"}, "rounds.json", r.rounds},         // a little at a time
-		{"final training", []string{"rounds.json"}, "final.json", r.final},                       // the whole recipe once more
+		{finalName, []string{"rounds.json"}, "final.json", r.final},                              // the whole recipe once more
 		{"control: from scratch", []string{"final.json"}, "scratch.json", r.scratch},             // what the kept weights were worth
 		{"control: thin YOLOv5", []string{"final.json"}, "thin.json", r.thin},                    // what the kept shape was worth
 		{"choice", []string{"final.json", "scratch.json", "thin.json"}, "choice.json", r.choose}, // the best is handed out

@@ -9,10 +9,14 @@ import (
 	"ultrafast/train"
 )
 
+// stateVersion is that of all files of a run: one that another version began is not gone on
+// with.
+const stateVersion = 2
+
 // A State is what state.json holds: the job, and how far it is. What is done, the outputs
 // say; this says it to people.
 type State struct {
-	Version int       `json:"version"` // 1
+	Version int       `json:"version"` // stateVersion
 	Job     Job       `json:"job"`
 	Started time.Time `json:"started"`
 	Updated time.Time `json:"updated"`
@@ -32,7 +36,7 @@ type Stage struct {
 
 func newState(job Job) State {
 	now := time.Now().UTC().Truncate(time.Second)
-	return State{Version: 1, Job: job, Started: now, Updated: now}
+	return State{Version: stateVersion, Job: job, Started: now, Updated: now}
 }
 
 // ReadState reads the state of the run in a folder. The error is fs.ErrNotExist's where
@@ -43,8 +47,8 @@ func ReadState(dir string) (State, error) {
 	if err := readJSON(path, &s); err != nil {
 		return s, err
 	}
-	if s.Version != 1 {
-		return s, fmt.Errorf("%s: of version %d, and this program knows 1", path, s.Version)
+	if s.Version != stateVersion {
+		return s, fmt.Errorf("%s: of version %d, and this program knows %d: go on with the program that began the run", path, s.Version, stateVersion)
 	}
 	return s, nil
 }

@@ -64,7 +64,9 @@ func (r *run) table(ctx context.Context, v *Round, g *graph.Graph, evidence *pru
 		if err != nil {
 			return nil, err
 		}
-		t.Base, t.Rows = old.Base, old.Rows
+		if old.Model == t.Model && old.Size == t.Size && old.Pictures == t.Pictures && old.Score == t.Score {
+			t.Base, t.Rows = old.Base, old.Rows
+		}
 	}
 	save := func() error {
 		var text bytes.Buffer
@@ -80,7 +82,10 @@ func (r *run) table(ctx context.Context, v *Round, g *graph.Graph, evidence *pru
 		}
 		return nil
 	})
-	if err := errors.Join(err, save()); err != nil {
+	if err == nil || len(t.Rows) > 0 && t.Cost.Params > 0 { // what a stopped one has is kept
+		err = errors.Join(err, save())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("pruning table: %w", err)
 	}
 	return r.readTable(file) // as one that goes on has it, to the last digit

@@ -301,7 +301,14 @@ func (a *allocator) fill() error {
 				r-- // what cost nothing before may save now
 				continue
 			}
-			return a.unreachable()
+			e, err := a.excess(a.state)
+			if err != nil {
+				return err
+			}
+			if e > 1 {
+				return a.unreachable()
+			}
+			break // the blend of several limits is above 1 where each is kept
 		}
 		for low < high {
 			mid := (low + high) / 2

@@ -260,6 +260,23 @@ func TestUnreachableTellsTheBest(t *testing.T) {
 			t.Errorf("what the error tells is not reached: %v", err)
 		}
 	}
+	// Several limits that each can just be kept can be kept together.
+	small, err := prune.New(g, prune.Target{Limits: prune.Limits{{Quantity: prune.Parameters, Most: 10}}, Floor: 24})
+	var least *prune.UnreachableError
+	if !errors.As(err, &least) {
+		t.Fatalf("%v, %v", small, err)
+	}
+	var both prune.Limits
+	for _, q := range []prune.Quantity{prune.Parameters, prune.Bytes, prune.Operations} {
+		_, err := prune.New(g, prune.Target{Limits: prune.Limits{{Quantity: q, Most: 10}}, Floor: 24})
+		if !errors.As(err, &least) {
+			t.Fatal(err)
+		}
+		both = append(both, prune.Limit{Quantity: q, Most: 1.01 * least.Least})
+	}
+	if _, err := prune.New(g, prune.Target{Limits: both, Floor: 24}); err != nil {
+		t.Errorf("limits 1 %% above the least: %v", err)
+	}
 	if _, err := prune.New(g, prune.Target{Limits: prune.Limits{{Quantity: prune.Milliseconds, Most: 3}}}); err == nil || !strings.Contains(err.Error(), "table of latencies") {
 		t.Errorf("milliseconds without a clock: %v", err)
 	}

@@ -422,6 +422,9 @@ func TestQuantisedIsRefused(t *testing.T) {
 	if _, err := prune.Groups(g); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("groups of a quantised network: %v, want %q", err, want)
 	}
+	if _, err := (prune.Trim{}).Apply(g); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a quantised network is trimmed: %v, want %q", err, want)
+	}
 	if _, err := prune.New(g, prune.Target{Keep: 0.5}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a plan for a quantised network: %v, want %q", err, want)
 	}

@@ -25,6 +25,9 @@ type Trim struct {
 // are: maps of what is left are bit for bit slices of g's, but for Slim. g is not changed. The error names
 // the level, anchor or class that the model does not have, or the node that cannot be cut.
 func (t Trim) Apply(g *graph.Graph) (*graph.Graph, error) {
+	if err := inFloat(g); err != nil {
+		return nil, err
+	}
 	g = g.Clone()
 	node := g.Detect()
 	if node == nil {

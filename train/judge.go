@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -40,10 +41,10 @@ func NewJudge(ctx context.Context, be Backend, training, val []dataset.Item, o J
 	}
 	j := &Judge{be: be, o: o, val: dataset.Spread(val, o.Pictures)}
 	var err error
-	if j.loader, err = dataset.NewLoader(j.val, dataset.LoaderOptions{Size: o.Size, CacheDir: o.CacheDir}); err != nil {
+	if j.loader, err = dataset.NewLoader(j.val, dataset.LoaderOptions{Size: o.Size}); err != nil {
 		return nil, err
 	}
-	loader, err := dataset.NewLoader(dataset.Spread(training, o.Statistics), dataset.LoaderOptions{Size: o.Size, CacheBytes: -1, CacheDir: o.CacheDir})
+	loader, err := dataset.NewLoader(dataset.Spread(training, o.Statistics), dataset.LoaderOptions{Size: o.Size, CacheBytes: -1})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,11 @@ func (j *Judge) Validate(ctx context.Context, g *graph.Graph) (Validation, error
 	if err != nil {
 		return Validation{}, err
 	}
-	head := g.Detect().Op.(*graph.Detect)
+	detect := g.Detect()
+	if detect == nil {
+		return Validation{}, errors.New("the model has no detection head")
+	}
+	head := detect.Op.(*graph.Detect)
 	v, err := Validate(ctx, predict, head, j.val, ValOptions{Loader: j.loader, Loss: NewLoss(head, DefaultHyp().Loss(head, j.o.Size))})
 	if err != nil {
 		return Validation{}, err

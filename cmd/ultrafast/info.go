@@ -132,6 +132,7 @@ type summary struct {
 	Anchors    [][][2]float32 `json:"anchors,omitempty"`
 	Layers     []layerSummary `json:"layers"`
 	Parameters int            `json:"parameters"`
+	EightBit   int            `json:"parameters_8bit,omitempty"` // of these, in a quantised network
 	GFLOP      float64        `json:"gflop"`
 }
 
@@ -168,6 +169,9 @@ func summarize(g *graph.Graph, w, h int) (*summary, error) {
 		for _, n := range l.Nodes {
 			ns := nodeSummary{n.Name, n.Op.Word(), shapes[n], n.ParamCount(), n.MACs(shapes)}
 			ls.Nodes = append(ls.Nodes, ns)
+			if conv, ok := n.Op.(*graph.Conv); ok && conv.WeightScale != nil {
+				s.EightBit += conv.Weight.Len()
+			}
 			ls.Parameters += ns.Parameters
 			ls.GFLOP += 2 * float64(ns.MACs) / 1e9
 		}
@@ -200,6 +204,10 @@ func (s *summary) print(out io.Writer) error {
 		for i, a := range s.Anchors {
 			fmt.Fprintf(out, "anchors at stride %d: %v\n", s.Strides[i], a)
 		}
+	}
+	if s.EightBit > 0 {
+		_, err := fmt.Fprintf(out, "weights: %.2f MB, %d in 8 bits and the others in fp32\n", float64(4*(s.Parameters-s.EightBit)+s.EightBit)/1e6, s.EightBit)
+		return err
 	}
 	_, err := fmt.Fprintf(out, "fp32 weights: %.2f MB\n", float64(s.Parameters)*4/1e6)
 	return err

@@ -101,6 +101,9 @@ func (f *trimFlags) run(c *cobra.Command) error {
 	if n == nil {
 		return fmt.Errorf("%s: the model has no detection head", f.weights)
 	}
+	if q := g.Quantized(); q != nil {
+		return fmt.Errorf("%s: %s is quantised: trim the model before it is, and quantise what is left", f.weights, q.Name)
+	}
 	w, h, note := fitSize(g, w, h)
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
