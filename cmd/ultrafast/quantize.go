@@ -62,7 +62,7 @@ noise in dB on ` + fmt.Sprint(lossPictures) + ` validation pictures: at 20 the e
 	return c
 }
 
-// lossPictures are few, as the plain engine is slow.
+// lossPictures are few: a noise is seen on any picture.
 const lossPictures = 4
 
 func (f *quantizeFlags) run(c *cobra.Command) error {
@@ -163,13 +163,9 @@ type calibration struct {
 	out  io.Writer // of the progress
 }
 
-// runner runs a float network as fast as this machine can, a quantised one in plain Go.
+// runner runs a network as fast as this machine can.
 func (p *calibration) runner(g *graph.Graph) (func(*tensor.Tensor) ([]*tensor.Tensor, error), error) {
-	o := engine.Options{Batch: 1, Height: p.h, Width: p.w}
-	if g.Quantized() != nil {
-		o.CPU = engine.Generic
-	}
-	program, err := engine.Compile(g, o)
+	program, err := engine.Compile(g, engine.Options{Batch: 1, Height: p.h, Width: p.w})
 	if err != nil {
 		return nil, err
 	}
