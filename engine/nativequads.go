@@ -45,11 +45,43 @@ func (c *compiler) canQuantize(n *graph.Node) bool {
 // canConvQuads reports whether the channels of n, a convolution of 8-bit values, make quads,
 // and its sums fit 32 bits.
 func (c *compiler) canConvQuads(n *graph.Node, op *graph.Conv) bool {
-	s, w := c.slots[n.In[0]], op.Weight.Shape
-	if !c.quads || op.Groups > 1 && (w[1]%4 != 0 || w[0]/op.Groups%4 != 0 || s.channels() != len(s)) {
+	if !c.quads {
 		return false
 	}
-	return len(s)/op.Groups*w[2]*w[3] <= codegen.MaxQuadProducts
+	s, w := c.slots[n.In[0]], op.Weight.Shape
+	if op.Groups == 1 {
+		return len(s)*w[2]*w[3] <= codegen.MaxQuadProducts
+	}
+	m := mergeGroups(op)
+	return len(s) == m.groups*m.in && slices.Equal(s, newSlots(s.channels(), 4)) && m.groups*m.out == roundUp(w[0], 4) &&
+		(w[0]%4 == 0 || c.absorbed(n)) && m.in*w[2]*w[3] <= codegen.MaxQuadProducts
+}
+
+// A grouping is a number of groups and the channels of each.
+type grouping struct{ groups, in, out, merged int }
+
+// mergeGroups takes as many of o's groups together as fill quads of input and output, with
+// weights of zero from one to another: a quad is multiplied at once anyway. The last of these
+// groups may have too few.
+func mergeGroups(o *graph.Conv) grouping {
+	in, out, n := o.Weight.Shape[1], o.Weight.Shape[0]/o.Groups, 1
+	for n*in%4 != 0 || n*out%4 != 0 {
+		n++
+	}
+	return grouping{(o.Groups + n - 1) / n, n * in, n * out, n}
+}
+
+// regroup makes k's groups those of m.
+func (k *nativeConv) regroup(m grouping) {
+	taps := k.kernel[0] * k.kernel[1]
+	weight := make([]float32, m.groups*m.out*m.in*taps)
+	for o := range k.bias {
+		in := o / k.out % m.merged * k.in // the first of its group among those of the larger one
+		copy(weight[(o*m.in+in)*taps:], k.weight[o*k.in*taps:][:k.in*taps])
+	}
+	more := make([]float32, m.groups*m.out-len(k.bias))
+	k.weight, k.scale, k.bias = weight, append(k.scale, more...), append(k.bias, more...)
+	k.groups, k.in, k.out = m.groups, m.in, m.out
 }
 
 // nativeQuantize appends a Quantize with what it rounds.
@@ -177,6 +209,9 @@ func (c *compiler) intoQuads(k *nativeConv, n *graph.Node, op *graph.Conv, out *
 		k.quant.Zero = uint8(out.Zero)
 	}
 	k.scale, k.bias, err = scales(op, c.grids[n.In[0]], out)
+	if op.Groups > 1 {
+		k.regroup(mergeGroups(op))
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"ultrafast/graph"
@@ -107,6 +108,13 @@ var quantisedTests = []string{
 	quantisedInput + "a = conv q w=i8[6,4,1,1] bias\nb = conv q w=i8[6,4,1,1]\nc = add a b\nd = quantize c scale=0.07 zero=99\ne = quantize b scale=0.1 zero=0\n" +
 		"f = add d e\ng = quantize f scale=0.12 zero=255\nh = add g g\ni = quantize h scale=0.3 zero=100\nj = quantize i scale=0.25 zero=128\n" +
 		"k = slice j axis=1 start=1 end=4 step=1\nl = concat k b\ny = conv l w=f32[3,9,1,1]",
+	quantisedInput + "a = conv q w=i8[13,4,1,1] bias\nb = quantize a scale=0.06 zero=111\nc = conv b w=i8[13,1,3,3] bias pad=1 groups=13\n" +
+		"d = quantize c scale=0.1 zero=130\ne = silu d\nf = quantize e scale=0.04 zero=9\ng = conv f w=i8[13,1,5,5] stride=2 pad=2 groups=13\n" +
+		"h = quantize g scale=0.1 zero=77\ni = conv h w=i8[3,13,1,1] bias\ny = quantize i scale=0.3 zero=128",
+	quantisedInput + "a = conv q w=i8[8,2,3,3] bias pad=1 groups=2\nb = quantize a scale=0.1 zero=111\nc = conv b w=i8[16,1,3,3] pad=1 groups=8\n" +
+		"d = quantize c scale=0.1 zero=130\ne = conv d w=i8[24,8,3,3] bias stride=2 pad=1 groups=2\nf = quantize e scale=0.4 zero=12\n" +
+		"g = conv f w=i8[6,12,1,1] groups=2\nh = silu g\ni = quantize g scale=0.3 zero=128\nj = quantize h scale=0.1 zero=100\n" +
+		"k = slice j axis=1 start=1 step=1\nl = concat i k\nm = conv l w=f32[2,11,1,1]\ny = quantize j scale=0.2 zero=3",
 	quantisedInput + "a = convtranspose q w=f32[4,3,2,2] bias stride=2\nb = slice q axis=2 start=0 step=2\nc = conv b w=i8[33,4,5,2] bias stride=3,2 pad=2,1\ny = quantize c scale=0.2 zero=128",
 }
 
@@ -182,35 +190,77 @@ func roundSome(g *graph.Graph, r *rand.Rand) {
 
 // TestQuantisedEvery tries every way to compute convolutions.
 func TestQuantisedEvery(t *testing.T) {
-	g := quantisedGraph(t, yoloText, 61)
-	for _, s := range [][4]int{{1, 3, 44, 70}, {1, 3, 18, 130}} {
-		x := random(rand.New(rand.NewPCG(1, 62)), s[:]...)
-		want, err := Reference(g, x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, cpu := range cpus() {
-			o := Options{Height: s[2], Width: s[3], CPU: cpu, Threads: 2}
-			for column := 0; ; column++ {
-				p, more, err := compileColumn(g, o, column)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !more {
-					break
-				}
-				outs, err := p.NewSession().Run(x)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, n := range g.Outputs {
-					if d := far(outs[i], want[n]); !(d <= 1e-4) || i > 0 && d != 0 {
-						t.Errorf("%s, way %d: %s is off by %.2g\n%s", cpu, column, n.Name, d, strings.Join(kernels(p), "\n"))
+	for _, text := range []string{yoloText, depthwiseText} {
+		g := quantisedGraph(t, text, 61)
+		for _, s := range [][4]int{{1, 3, 44, 70}, {1, 3, 18, 130}} {
+			x := random(rand.New(rand.NewPCG(1, 62)), s[:]...)
+			want, err := Reference(g, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, cpu := range cpus() {
+				for column := 0; ; column++ {
+					p, more, err := compileColumn(g, Options{Height: s[2], Width: s[3], CPU: cpu, Threads: 2}, column)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !more {
+						break
+					}
+					outs, err := p.NewSession().Run(x)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i, n := range g.Outputs {
+						if d := far(outs[i], want[n]); !(d <= 1e-4) || i > 0 && d != 0 {
+							t.Errorf("%s, way %d: %s is off by %.2g\n%s", cpu, column, n.Name, d, strings.Join(kernels(p), "\n"))
+						}
 					}
 				}
 			}
 		}
 	}
+}
+
+// TestQuantisedSessions runs two programs in eight sessions at once, on pictures by turns.
+func TestQuantisedSessions(t *testing.T) {
+	var all sync.WaitGroup
+	for i, text := range []string{yoloText, depthwiseText} {
+		g := quantisedGraph(t, text, uint64(40+i))
+		p, err := Compile(g, Options{Height: 40, Width: 72, Threads: 2 + i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(4) {
+			all.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 41))
+				var xs [2]*tensor.Tensor
+				var pixels [2][]uint8
+				var want [2]*tensor.Tensor
+				for k := range xs {
+					xs[k], pixels[k] = pictures(r, 1, 40, 72)
+					all, err := Reference(g, xs[k])
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					want[k] = all[g.Outputs[1]]
+				}
+				s := p.NewSession()
+				for run := range 60 {
+					outs, err := s.Run(xs[run%2])
+					if run%3 == 0 {
+						outs, err = s.RunRGB(pixels[run%2])
+					}
+					if err != nil || !slices.Equal(outs[1].Data, want[run%2].Data) {
+						t.Errorf("session %d, run %d: other numbers than the reference's, or %v", seed, run, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 // yoloText begins and ends as a quantised YOLOv5 does.
@@ -233,6 +283,10 @@ n = quantize m scale=0.1 zero=5
 o = conv n w=f32[21,13,1,1] bias
 output o n
 `
+
+// depthwiseText is yoloText with 3x3 convolutions of one channel each.
+var depthwiseText = strings.NewReplacer("13,11,3,3] bias stride=2 pad=1", "11,1,3,3] bias stride=2 pad=1 groups=11",
+	"13,13,3,3] pad=1", "11,1,3,3] pad=1 groups=11", "21,13,1,1", "21,11,1,1").Replace(yoloText)
 
 // TestQuantisedPixels compares pictures given as pixels with the same given as a tensor, which
 // are the same levels or, where the network's grid is another one, are rounded to them.
@@ -285,23 +339,25 @@ func pictures(r *rand.Rand, n, h, w int) (*tensor.Tensor, []uint8) {
 
 // TestQuantisedIsMachineCode asks that nothing in the middle of an ordinary network is plain Go.
 func TestQuantisedIsMachineCode(t *testing.T) {
-	g := quantisedGraph(t, yoloText, 1)
-	for _, target := range codegen.Targets() {
-		if !target.Int8() {
-			continue
-		}
-		p, err := Compile(g, Options{Height: 64, Width: 64, CPU: target.String()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range p.Steps() {
-			n := g.Node(s.Name)
-			eight := n != nil && n.Name != "o"
-			if eight {
-				_, eight = n.Op.(*graph.Conv)
+	for _, text := range []string{yoloText, depthwiseText} {
+		g := quantisedGraph(t, text, 1)
+		for _, target := range codegen.Targets() {
+			if !target.Int8() {
+				continue
 			}
-			if s.Kernel == PlainGo || eight != strings.HasPrefix(s.Kernel, Int8) {
-				t.Errorf("%s: %s is %s", target, s.Name, s.Kernel)
+			p, err := Compile(g, Options{Height: 64, Width: 64, CPU: target.String()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range p.Steps() {
+				n := g.Node(s.Name)
+				eight := n != nil && n.Name != "o"
+				if eight {
+					_, eight = n.Op.(*graph.Conv)
+				}
+				if s.Kernel == PlainGo || eight != strings.HasPrefix(s.Kernel, Int8) {
+					t.Errorf("%s: %s is %s", target, s.Name, s.Kernel)
+				}
 			}
 		}
 	}
