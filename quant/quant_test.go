@@ -25,13 +25,13 @@ import (
 
 const side = 64
 
-// run is a Runner: machine code for a float network, plain Go for a quantised one.
+// run is a Runner.
 func run(g *graph.Graph) (func(*tensor.Tensor) ([]*tensor.Tensor, error), error) {
-	o := engine.Options{Batch: 1, Height: side, Width: side, Threads: 1}
-	if g.Quantized() != nil {
-		o.CPU = engine.Generic
-	}
-	p, err := engine.Compile(g, o)
+	return runOn(g, "")
+}
+
+func runOn(g *graph.Graph, cpu string) (func(*tensor.Tensor) ([]*tensor.Tensor, error), error) {
+	p, err := engine.Compile(g, engine.Options{Batch: 1, Height: side, Width: side, Threads: 1, CPU: cpu})
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +55,14 @@ func drawn(n int) iter.Seq2[*tensor.Tensor, error] {
 	}
 }
 
-// network is the detector called thin with random weights, of a spread that keeps values
-// around 1 through SiLU from layer to layer.
-func network(t testing.TB) *graph.Graph {
+// network is the detector called thin.
+func network(t testing.TB) *graph.Graph { return standard(t, "thin") }
+
+// standard is a detector of ours with random weights, of a spread that keeps values around 1
+// through SiLU from layer to layer.
+func standard(t testing.TB, name string) *graph.Graph {
 	t.Helper()
-	cfg, err := yolo.Standard("thin")
+	cfg, err := yolo.Standard(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,30 +260,34 @@ func checkStructure(t *testing.T, q *graph.Graph) {
 	}
 }
 
-// The plain engine and the reference agree on a whole detector, up to the float head.
+// Plain Go, machine code and the reference agree on whole detectors, up to the float head.
 func TestEngineIsReference(t *testing.T) {
-	g := network(t)
-	q := quantised(t, g, calibrated(t, g, quant.MinMax))
-	d := q.Detect()
-	q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
-	call, err := run(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for x := range drawn(1) {
-		want, err := engine.Reference(q, x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		outs, err := call(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, n := range q.Outputs {
-			for k, w := range want[n].Data {
-				v := outs[i].Data[k]
-				if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
-					t.Fatalf("%s[%d] is %v, want %v", n.Name, k, v, w)
+	for _, name := range []string{"thin", "yolov5n", "ghost", "shuffle", "mobile"} {
+		g := standard(t, name)
+		q := quantised(t, g, calibrated(t, g, quant.MinMax))
+		d := q.Detect()
+		q.Outputs = slices.Concat([]*graph.Node{d}, d.In, []*graph.Node{d.In[0].In[0], d.In[2].In[0]})
+		for x := range drawn(1) {
+			want, err := engine.Reference(q, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, cpu := range []string{engine.Generic, ""} {
+				call, err := runOn(q, cpu)
+				if err != nil {
+					t.Fatal(err)
+				}
+				outs, err := call(x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, n := range q.Outputs {
+					for k, w := range want[n].Data {
+						v := outs[i].Data[k]
+						if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
+							t.Fatalf("%s on %q: %s[%d] is %v, want %v", name, cpu, n.Name, k, v, w)
+						}
+					}
 				}
 			}
 		}
