@@ -162,7 +162,7 @@ func (c *compiler) canRun(n *graph.Node) bool {
 	case *graph.MaxPool:
 		return op.Stride == 1 && op.Kernel%2 == 1 && op.Pad == op.Kernel/2 && op.Kernel <= maxPool && in()[3] <= maxPoolWidth
 	case *graph.Slice:
-		return op.Axis == 1 && op.Step == 1 && c.slots[n.In[0]] == nil
+		return op.Axis == 1 && (c.quads && c.slots[n.In[0]] != nil || op.Step == 1 && c.slots[n.In[0]] == nil)
 	case *graph.Upsample:
 		return op.Scale == 2 && in()[3] <= maxPoolWidth
 	}

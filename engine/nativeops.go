@@ -103,24 +103,31 @@ func (c *compiler) nativeConcat(n *graph.Node) error {
 		}
 		first += x.c
 	}
-	c.written[n] = true
-	last := &c.steps[len(c.steps)-1] // there is one: the inputs have been computed
-	last.Nodes = append(last.Nodes, n)
+	c.done(n, y.value)
 	return nil
 }
 
 // nativeSlice takes channels that follow each other where they lie: no step is needed.
 func (c *compiler) nativeSlice(n *graph.Node, op *graph.Slice) error {
+	if c.slots[n] != nil {
+		return c.sliceQuads(n, op)
+	}
 	x, err := c.source(n.In[0])
 	if err != nil {
 		return err
 	}
 	from, _ := op.Range(x.c)
 	c.places[n] = x.part(from, c.shapes[n][1])
-	c.written[n] = true
-	last := &c.steps[len(c.steps)-1] // there is one: the input has been computed
-	last.Nodes = append(last.Nodes, n)
+	c.done(n, x.value)
 	return nil
+}
+
+// done says that n, whose inputs are computed, is so too with the last step, and lies in the
+// value.
+func (c *compiler) done(n *graph.Node, value int) {
+	last := len(c.steps) - 1
+	c.steps[last].Nodes = append(c.steps[last].Nodes, n)
+	c.written[n], c.lives[value].to = true, last
 }
 
 // channelJobs is how many jobs of some channels each a step that takes whole channels has.

@@ -13,14 +13,14 @@ import (
 // third one. So no number is written in between. Layers in float32 read a copy (floats).
 
 // lanesOf returns the value whose lanes the Quantize n keeps, by a table or an addition, and
-// nil where it makes new ones: of a convolution, of a sum of lanes that differ, of floats.
+// nil where it makes new ones: of a convolution, of floats.
 func (c *compiler) lanesOf(n *graph.Node) *graph.Node {
 	from := n.In[0]
 	switch from.Op.(type) {
 	case *graph.Activation:
 		from = from.In[0]
 	case *graph.Add:
-		if !c.grids.joined(n) || !slices.Equal(c.slots[from.In[0]], c.slots[from.In[1]]) {
+		if !c.grids.joined(n) {
 			return nil
 		}
 		from = from.In[0]
@@ -39,7 +39,7 @@ func (c *compiler) canQuantize(n *graph.Node) bool {
 	if op, ok := c.grids.conv(n.In[0]); ok {
 		return c.canConv(n.In[0], op)
 	}
-	return c.lanesOf(n) != nil || !c.grids.joined(n) && c.grids[n].Scale >= codegen.MinScale
+	return c.lanesOf(n) != nil || c.grids[n].Scale >= codegen.MinScale
 }
 
 // canConvQuads reports whether the channels of n, a convolution of 8-bit values, make quads,
@@ -100,7 +100,7 @@ func (c *compiler) nativeQuantize(n *graph.Node, op *graph.Quantize) error {
 	spec := codegen.Map{Quads: true}
 	var add *place
 	if c.grids.joined(n) {
-		r, err := c.source(from.In[1])
+		r, err := c.sourceLike(from.In[1], from.In[0])
 		if err != nil {
 			return err
 		}
