@@ -42,7 +42,7 @@ output channel, values of uint8. Their ranges are measured on training pictures.
 convolutions stay in float, and so do the layers that --keep-float names.
 
 FILE is an .onnx with QuantizeLinear and DequantizeLinear, for ONNX Runtime, TensorRT and
-OpenVINO, or a .safetensors. The table says how much of each value is left, as signal to
+OpenVINO, or a .safetensors. This program runs both in 8 bits. The table says how much of each value is left, as signal to
 noise in dB on ` + fmt.Sprint(lossPictures) + ` validation pictures: at 20 the error is a tenth of the value, at 40 a hundredth.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
