@@ -307,6 +307,7 @@ func TestQuantisedPixels(t *testing.T) {
 		strings.Replace(yoloText, "scale=0.003921569 zero=0", "scale=0.008 zero=100", 1),
 		strings.Replace(yoloText, "w=i8[11,3,6,6] bias stride=2 pad=2", "w=i8[11,3,3,3] bias stride=2 pad=1", 1),
 		strings.Replace(yoloText, "w=i8[11,3,6,6] bias stride=2 pad=2", "w=i8[11,3,2,2] bias stride=2", 1),
+		strings.Replace(yoloText, "w=i8[11,3,6,6]", "w=f32[11,3,6,6]", 1),
 		strings.Replace(yoloText, "output o", "output o q", 1),
 	} {
 		g := quantisedGraph(t, text, 21)

@@ -23,7 +23,12 @@ func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
 			return false
 		}
 	}
-	return op.Groups == 1 && (n.In[0] == c.graph.Input() || c.isPicture(n.In[0]) && c.canConvQuads(n, op))
+	if _, eight := c.grids.conv(n); eight && !(c.isPicture(n.In[0]) && c.canConvQuads(n, op)) {
+		return false
+	} else if !eight && n.In[0] != c.graph.Input() {
+		return false
+	}
+	return op.Groups == 1
 }
 
 // A splitter makes rows of phases from the input, be it a tensor or pixels.
