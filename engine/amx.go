@@ -7,7 +7,7 @@ import (
 	"ultrafast/internal/codegen"
 )
 
-// The forms in which tiles of AMX compute a convolution of pairs. They are those of vectors,
+// The forms in which tiles of AMX compute a convolution of pairs or quads. They are those of vectors,
 // but for a stride of 2 to a wide map: a tile takes neighbours only, so that the rows which
 // a row of the output reads are halved first, in the thread's memory.
 const (
@@ -31,13 +31,13 @@ func (ch choice) sums() int {
 // amxChoices returns the ways to compute k by tiles, and whether these should be faster
 // than those by vectors.
 func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
-	if !c.target.AMX() || k.x.slots == nil {
+	if !c.target.AMX() || k.x.slots == nil || k.groups > 1 {
 		return nil, false
 	}
 	taps := k.kernel[0] * k.kernel[1]
 	form, vectors, ranges, pairs, blocks := amxRows, c.row(&k.y).Vectors, taps, k.in, k.blocks(c.threads)
 	switch {
-	case k.x.flat && k.x.layout == k.y.layout && k.same():
+	case k.x.flat && k.x.like(k.y.layout) && k.same():
 		form = amxFlat
 	case k.canPart():
 		form = amxParted
@@ -63,7 +63,7 @@ func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
 	tiles = tiles[:min(len(tiles), choicesPerForm)]
 	var list, outer []choice
 	for _, t := range tiles {
-		list, outer = append(list, choice{form, t, false}), append(outer, choice{form, t, true})
+		list, outer = append(list, choice{form, t, false, k.quads()}), append(outer, choice{form, t, true, k.quads()})
 	}
 	lists = append(lists, list)
 	if form == amxRows || form == amxHalved {

@@ -21,10 +21,14 @@ type choice struct {
 	Form         string
 	codegen.Tile      // of sums in registers
 	PixelsOuter  bool // see codegen.Conv
+	int8         bool // of quads
 }
 
 func (ch choice) String() string {
 	s := fmt.Sprintf("%s %dx%d", ch.Form, ch.Out, ch.Vectors)
+	if ch.int8 {
+		s = Int8 + " " + s
+	}
 	if ch.PixelsOuter {
 		s += " pixels outer"
 	}
@@ -46,16 +50,20 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	var lists [][]choice
 	add := func(form string, vectors, taps, stride int) {
 		var list, outer []choice
-		for _, t := range c.target.Tiles(k.out, vectors, taps, stride) {
-			if k.y.slots != nil && t.Out%2 != 0 {
+		tiles := c.target.Tiles
+		if k.quads() {
+			tiles = c.target.QuadTiles
+		}
+		for _, t := range tiles(k.out, vectors, taps, stride) {
+			if t.Out%k.y.perLane() != 0 {
 				continue
 			}
 			if len(list) < choicesPerForm {
-				list = append(list, choice{form, t, false})
+				list = append(list, choice{form, t, false, k.quads()})
 			}
 			near := taps > 1 || t.Vectors == 1 || 4*lanes*t.Vectors*k.in <= nearRoom
 			if len(outer) < choicesPerForm && near && (form == rows || form == flat) {
-				outer = append(outer, choice{form, t, true})
+				outer = append(outer, choice{form, t, true, k.quads()})
 			}
 		}
 		if taps == 1 && outer != nil { // each pixel is read once from afar
@@ -81,7 +89,7 @@ func (c *compiler) choices(k *nativeConv) []choice {
 	plain := func() {
 		switch {
 		case k.rows != nil && k.winograd(): // only the other forms take rows as they come
-		case k.x.flat && k.x.layout == k.y.layout && k.same():
+		case k.x.flat && k.x.like(k.y.layout) && k.same():
 			vectors, strips := c.strips(k)
 			add(flat, (vectors+strips-1)/strips, taps, 1)
 		default:
@@ -141,7 +149,15 @@ func (k *nativeConv) key() string {
 	if k.add != nil {
 		s += ", added"
 	}
-	if k.x.slots != nil || k.y.slots != nil {
+	switch {
+	case k.quads() && k.y.grid == nil:
+		s += ", " + Int8 + " to " + FP32
+	case k.quads():
+		s += ", " + Int8
+		if k.quant.Table != nil {
+			s += " by a table"
+		}
+	case k.x.slots != nil || k.y.slots != nil:
 		s += ", " + BF16
 	}
 	return s

@@ -18,16 +18,19 @@ type Options struct {
 	Batch, Height, Width int    // 0 means as the graph's input says
 	Threads              int    // 0 means one for each core
 	CPU                  string // amx, avx512, avx2, neon, generic; empty means the best that runs here
-	Precision            string // FP32 or BF16; empty means FP32
+	Precision            string // FP32 or BF16; empty means FP32; a quantised network has its own
 	KeepAll              bool   // fold, fuse and drop nothing, so that Watch meets every node
 	Tuning               Tuning // how to compute convolutions; what it does not know a model of the processor decides
 }
 
 // The precisions. With BF16, maps and weights are bfloat16, while sums, biases, activations
-// and the program's outputs are float32: for processors that multiply bfloat16.
+// and the program's outputs are float32: for processors that multiply bfloat16. Int8 is that
+// of quantised networks, and cannot be asked for: what lies on a grid is computed in 8 bits,
+// equal to Reference in every bit, and the rest in float32.
 const (
 	FP32 = "fp32"
 	BF16 = "bf16"
+	Int8 = "int8"
 )
 
 // Generic is the CPU for which everything runs in plain Go.
@@ -91,14 +94,11 @@ func compile(g *graph.Graph, o Options, pick picker) (*Program, error) {
 		return nil, fmt.Errorf("engine: %d threads, want 1 to %d", o.Threads, maxThreads)
 	}
 	c := compiler{Program: p, users: g.Consumers(), grids: g.Grids(), keepAll: o.KeepAll, pick: pick}
-	if c.native, err = newNative(o.CPU, o.Precision); err != nil {
+	if c.native, err = newNative(o.CPU, o.Precision, g.Quantized() != nil); err != nil {
 		return nil, err
 	}
 	p.cpu = Generic
 	if c.native != nil {
-		if err := refuseQuantised(g); err != nil {
-			return nil, err
-		}
 		p.cpu = c.target.String()
 		c.prepare()
 	}
@@ -167,7 +167,7 @@ type compiler struct {
 	*Program
 	*native // nil without machine code
 	users   map[*graph.Node][]*graph.Node
-	grids   map[*graph.Node]*graph.Quantize // whose values are 8-bit numbers
+	grids   grids // whose values are 8-bit numbers
 	keepAll bool
 	pick    picker
 }
@@ -176,6 +176,9 @@ type compiler struct {
 func (c *compiler) node(n *graph.Node) error {
 	if c.ready(n) || c.native != nil && c.taken[n] {
 		return nil // an activation or an addition that its convolution has taken along
+	}
+	if c.absorbed(n) {
+		return nil
 	}
 	if _, ok := n.Op.(*graph.Input); ok {
 		c.value[n] = c.newValue(nil)
@@ -189,6 +192,8 @@ func (c *compiler) node(n *graph.Node) error {
 		return c.nativeConv(n, op)
 	case *graph.ConvTranspose:
 		return c.nativeTranspose(n, op)
+	case *graph.Quantize:
+		return c.nativeQuantize(n, op)
 	case *graph.Activation:
 		return c.nativeActivation(n, op)
 	case *graph.Add:
@@ -213,6 +218,9 @@ func (c *compiler) ready(n *graph.Node) bool {
 
 // plainNode appends the step of a kernel in plain Go.
 func (c *compiler) plainNode(n *graph.Node) error {
+	if op, ok := n.Op.(*graph.Quantize); ok && c.grids.joined(n) {
+		return c.plainJoined(n, op)
+	}
 	in := make([]int, len(n.In))
 	shapes := make([]graph.Shape, len(n.In))
 	for i, p := range n.In {
@@ -227,8 +235,8 @@ func (c *compiler) plainNode(n *graph.Node) error {
 	jobs := out[0] * out[1] // planes, which most kernels work through one at a time
 	switch op := n.Op.(type) {
 	case *graph.Conv:
-		if _, ok := int8Conv(n, c.grids); ok {
-			return c.convInt8(n, op, in[0])
+		if _, ok := c.grids.conv(n); ok {
+			return c.convInt8(n, n, op, nil, in[0])
 		}
 		return c.conv(n, op, in[0])
 	case *graph.ConvTranspose:

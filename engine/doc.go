@@ -12,9 +12,11 @@
 //
 //   - Machine code (native*.go, on package codegen): maps lie with their padding in forms
 //     that suit vectors (place.go), convolutions take activation and addition along, and
-//     concatenations are written in parts by whoever computes them.
-//   - Plain Go (conv.go, act.go, layout.go, norm.go, pool.go, detect.go): kernels over
-//     plain NCHW tensors, for what has no machine code and for processors without it.
+//     concatenations are written in parts by whoever computes them. Values of a quantised
+//     network are bytes there (nativequads.go).
+//   - Plain Go (conv.go, act.go, layout.go, norm.go, pool.go, detect.go, plainquantised.go):
+//     kernels over plain NCHW tensors, for what has no machine code and for processors
+//     without it.
 //
 // Values are converted where the two meet. Reference evaluates a graph by the plainest
 // loops there are; it is the truth that both are tested against.

@@ -21,7 +21,7 @@ func TestFastest(t *testing.T) {
 		{256, 256, 40, 40, 2, true, winogradSquares},
 		{256, 256, 40, 40, 2, false, winogradSquares},
 	} {
-		k := &nativeConv{in: c.in, out: c.out, kernel: [2]int{3, 3}, stride: [2]int{c.stride, c.stride}, y: place{n: 1, c: c.out, layout: newLayout(c.h/c.stride, c.w/c.stride, 1, 1, 16)}}
+		k := &nativeConv{in: c.in, out: c.out, kernel: [2]int{3, 3}, stride: [2]int{c.stride, c.stride}, y: place{n: 1, c: c.out, layout: newLayout(c.h/c.stride, c.w/c.stride, 1, 1, 16, 0)}}
 		if got := k.fastest(16, c.twice); got != c.want {
 			t.Errorf("%d to %d channels of %dx%d, stride %d, twice %v: %s, want %s", c.in, c.out, c.h, c.w, c.stride, c.twice, got, c.want)
 		}

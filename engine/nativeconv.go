@@ -13,8 +13,10 @@ type nativeConv struct {
 	name         string
 	macs         int64
 	done         *graph.Node // whose value this is
-	weight, bias []float32   // [groups*out, in, kernel], [groups*out]
-	in, out      int         // channels of one group
+	weight, bias []float32   // [groups*out, in, kernel], [groups*out]; of quads, whole numbers, and b of codegen.Quant
+	scale        []float32   // of quads, m of codegen.Quant, else nil
+	quant        codegen.Quant
+	in, out      int // channels of one group
 	groups       int
 	kernel       [2]int
 	stride       [2]int
@@ -28,16 +30,26 @@ type nativeConv struct {
 	far          bool      // whether the result is large and only the caller of Run reads it
 }
 
-// nativeConv appends the steps of a convolution by machine code, and of the activation and the
-// addition that follow it.
-func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
+func newNativeConv(n *graph.Node, op *graph.Conv, shapes map[*graph.Node]graph.Shape) *nativeConv {
 	w := op.Weight.Shape
-	k := &nativeConv{name: n.Name, macs: n.MACs(c.shapes), weight: op.Weight.Data, in: w[1], out: w[0] / op.Groups, groups: op.Groups,
+	k := &nativeConv{name: n.Name, macs: n.MACs(shapes), weight: op.Weight.Data, in: w[1], out: w[0] / op.Groups, groups: op.Groups,
 		kernel: [2]int{w[2], w[3]}, stride: op.Stride, pad: op.Pad, bias: make([]float32, w[0])}
 	if op.Bias != nil {
 		copy(k.bias, op.Bias.Data)
 	}
+	return k
+}
+
+// nativeConv appends the steps of a convolution by machine code, and of the activation and the
+// addition that follow it.
+func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
+	k := newNativeConv(n, op, c.shapes)
 	last := n
+	if _, ok := c.grids.conv(n); ok {
+		if err := c.intoQuads(k, n, op, nil); err != nil {
+			return err
+		}
+	}
 	if a := c.follower(n); a != nil {
 		k.act = nativeActivation(a.Op.(*graph.Activation))
 		last = a
@@ -51,15 +63,11 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 		}
 		k.add, last = &p, sum
 	}
-	if c.isStem(n, op) {
-		if err := c.stem(k, n.In[0]); err != nil {
-			return err
-		}
-	} else if k.x, err = c.source(n.In[0]); err != nil {
+	if err := c.input(k, n, op); err != nil {
 		return err
 	}
 	c.taken[n] = true
-	if len(c.users[last]) == 0 && k.add == nil {
+	if c.pairs && len(c.users[last]) == 0 && k.add == nil {
 		delete(c.slots, last) // what only the caller of Run sees is float32
 	}
 	if c.straight(k, last) {
@@ -74,6 +82,19 @@ func (c *compiler) nativeConv(n *graph.Node, op *graph.Conv) error {
 	}
 	k.done = last
 	return c.compute(k)
+}
+
+// input sets where k, the convolution of n, reads.
+func (c *compiler) input(k *nativeConv, n *graph.Node, op *graph.Conv) (err error) {
+	switch {
+	case c.isStem(n, op):
+		return c.stem(k, n.In[0])
+	case k.quads():
+		k.x, err = c.source(n.In[0])
+	default:
+		k.x, err = c.reads(n, n.In[0])
+	}
+	return err
 }
 
 // compute appends the steps of k in the way that is chosen for it.
@@ -148,7 +169,7 @@ type part struct {
 	first  int // channel
 	code   []codegen.Func
 	weight []float32
-	bias   []float32
+	bias   []float32 // or sums of quads
 }
 
 // parts cuts the output channels of a group into tiles and these into at most that many parts.
@@ -166,7 +187,7 @@ func parts(out, tile, most int) []int {
 // row is how wide the output of one call is in rows form, and which of its lanes count.
 func (c *compiler) row(y *place) codegen.Line {
 	lanes := c.target.Lanes()
-	l := codegen.Line{Vectors: (y.w + lanes - 1) / lanes}
+	l := codegen.Line{Vectors: (y.w + lanes - 1) / lanes, Pad: y.zero}
 	if rest := y.w % lanes; rest != 0 {
 		if l.Mask = codegen.MaskLast; y.flat { // the next row begins within the last vector
 			l.Mask, l.Last = codegen.MaskPart, rest
@@ -181,7 +202,8 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 	taps := k.kernel[0] * k.kernel[1]
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: stride, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: ch.Tile,
-		PixelsOuter: ch.PixelsOuter, PairsIn: k.x.slots != nil, PairsOut: k.y.slots != nil}
+		PixelsOuter: ch.PixelsOuter, PairsIn: c.pairs && k.x.slots != nil, PairsOut: c.pairs && k.y.slots != nil,
+		QuadsIn: k.quads(), QuadsOut: k.y.grid != nil, Quant: k.quant}
 	if k.kernel == [2]int{1, 1} {
 		if spec.Ahead = 4 * k.x.row; k.x.flat { // the next tile instead of the next row
 			spec.Ahead = 4 * c.target.Lanes() * ch.Vectors
@@ -203,15 +225,25 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 				}
 				code = append(code, f)
 			}
-			ps = append(ps, k.part(g*k.out+first, spec.Out, func(w []float32) []float32 {
+			first += g * k.out
+			p := k.part(first, spec.Out, func(w []float32) []float32 {
 				switch {
+				case ch.amx() && k.quads():
+					return spec.PackAMXQuads(levels(w))
+				case k.quads():
+					return c.target.PackQuads(levels(w), spec.Out, k.in, taps, ch.Tile)
 				case ch.amx():
 					return spec.PackAMX(w)
 				case spec.PairsIn:
 					return c.target.PackPairs(w, spec.Out, k.in, taps, ch.Tile)
 				}
 				return c.target.Pack(w, spec.Out, k.in, taps, ch.Tile)
-			}, code...))
+			}, code...)
+			if k.quads() {
+				each := 4 * k.in * taps
+				p.bias = c.target.PackSums(levels(k.weight[first*each:][:spec.Out*each]), spec.Out, uint8(k.x.grid.Zero), k.scale[first:], p.bias)
+			}
+			ps = append(ps, p)
 		}
 	}
 	return ps, nil
@@ -302,7 +334,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 	vectors, strips := c.strips(k)
 	lines := make([]codegen.Line, strips)
 	for s := range lines {
-		lines[s] = codegen.Line{Vectors: vectors*(s+1)/strips - vectors*s/strips, Mask: codegen.MaskAll}
+		lines[s] = codegen.Line{Vectors: vectors*(s+1)/strips - vectors*s/strips, Mask: codegen.MaskAll, Pad: k.y.zero}
 	}
 	ps, err := c.cut(k, ch, 1, strips, lines...)
 	if err != nil {

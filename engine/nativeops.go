@@ -7,10 +7,11 @@ import (
 	"ultrafast/internal/codegen"
 )
 
-// copyRows appends a step that writes act(x) + add to y, all of one height and width.
-func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *place, act codegen.Activation) error {
-	spec := codegen.Map{Channels: y.c, Rows: 1, InChannel: 4 * x.channel, OutChannel: 4 * y.channel, Act: act, Line: c.row(&y),
-		Pairs: y.slots != nil && (add != nil || act.Kind != "")} // else lanes are copied as they are
+// copyRows appends a step that writes what spec makes of x and add to y, all of one height and
+// width. Of spec only Act, Quads and Quant count.
+func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *place, spec codegen.Map) error {
+	spec.Channels, spec.Rows, spec.InChannel, spec.OutChannel, spec.Line = y.c, 1, 4*x.channel, 4*y.channel, c.row(&y)
+	spec.Pairs = c.pairs && y.slots != nil && (add != nil || spec.Act.Kind != "") // else lanes are copied as they are
 	values := []int{x.value, y.value}
 	if add != nil {
 		spec.Add, spec.AddChannel = true, 4*add.channel
@@ -39,10 +40,18 @@ func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *plac
 	return nil
 }
 
+// reads returns where a kernel for n reads in: with the lanes of n, or in float32.
+func (c *compiler) reads(n, in *graph.Node) (place, error) {
+	if c.slots[n] == nil && c.slots[in] != nil && c.quads {
+		return c.floats(in)
+	}
+	return c.source(in)
+}
+
 // ends returns where a kernel for n reads its first input and writes its result, which
 // from then on counts as written.
 func (c *compiler) ends(n *graph.Node) (x, y place, err error) {
-	if x, err = c.source(n.In[0]); err != nil {
+	if x, err = c.reads(n, n.In[0]); err != nil {
 		return x, y, err
 	}
 	y, err = c.place(n)
@@ -52,7 +61,7 @@ func (c *compiler) ends(n *graph.Node) (x, y place, err error) {
 
 // nativeAdd appends the sum of two values.
 func (c *compiler) nativeAdd(n *graph.Node) error {
-	add, err := c.source(n.In[1])
+	add, err := c.reads(n, n.In[1])
 	if err != nil {
 		return err
 	}
@@ -60,7 +69,7 @@ func (c *compiler) nativeAdd(n *graph.Node) error {
 	if err != nil {
 		return err
 	}
-	return c.copyRows(n.Name, n, x, y, &add, codegen.Activation{})
+	return c.copyRows(n.Name, n, x, y, &add, codegen.Map{})
 }
 
 func (c *compiler) nativeActivation(n *graph.Node, op *graph.Activation) error {
@@ -68,7 +77,7 @@ func (c *compiler) nativeActivation(n *graph.Node, op *graph.Activation) error {
 	if err != nil {
 		return err
 	}
-	return c.copyRows(n.Name, n, x, y, nil, nativeActivation(op))
+	return c.copyRows(n.Name, n, x, y, nil, codegen.Map{Act: nativeActivation(op)})
 }
 
 // nativeConcat copies those inputs that could not be written into the concatenation.
@@ -79,7 +88,7 @@ func (c *compiler) nativeConcat(n *graph.Node) error {
 	}
 	first := 0
 	for i, in := range n.In {
-		x, err := c.source(in)
+		x, err := c.reads(n, in)
 		if err != nil {
 			return err
 		}
@@ -88,30 +97,37 @@ func (c *compiler) nativeConcat(n *graph.Node) error {
 			if i < len(n.In)-1 {
 				name += " copying " + in.Name
 			}
-			if err := c.copyRows(name, nil, x, y.part(first, x.c), nil, codegen.Activation{}); err != nil {
+			if err := c.copyRows(name, nil, x, y.part(first, x.c), nil, codegen.Map{}); err != nil {
 				return err
 			}
 		}
 		first += x.c
 	}
-	c.written[n] = true
-	last := &c.steps[len(c.steps)-1] // there is one: the inputs have been computed
-	last.Nodes = append(last.Nodes, n)
+	c.done(n, y.value)
 	return nil
 }
 
 // nativeSlice takes channels that follow each other where they lie: no step is needed.
 func (c *compiler) nativeSlice(n *graph.Node, op *graph.Slice) error {
+	if c.slots[n] != nil {
+		return c.sliceQuads(n, op)
+	}
 	x, err := c.source(n.In[0])
 	if err != nil {
 		return err
 	}
 	from, _ := op.Range(x.c)
 	c.places[n] = x.part(from, c.shapes[n][1])
-	c.written[n] = true
-	last := &c.steps[len(c.steps)-1] // there is one: the input has been computed
-	last.Nodes = append(last.Nodes, n)
+	c.done(n, x.value)
 	return nil
+}
+
+// done says that n, whose inputs are computed, is so too with the last step, and lies in the
+// value.
+func (c *compiler) done(n *graph.Node, value int) {
+	last := len(c.steps) - 1
+	c.steps[last].Nodes = append(c.steps[last].Nodes, n)
+	c.written[n], c.lives[value].to = true, last
 }
 
 // channelJobs is how many jobs of some channels each a step that takes whole channels has.
@@ -126,19 +142,16 @@ func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
 		return err
 	}
 	spec := codegen.MaxPool{Channels: 1, Rows: y.h, Kernel: op.Kernel, InRow: 4 * x.row, InChannel: 4 * x.channel,
-		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y), Pairs: y.slots != nil}
+		OutRow: 4 * y.row, OutChannel: 4 * y.channel, Line: c.row(&y), Pairs: c.pairs, Quads: y.grid != nil}
 	f, err := c.code.MaxPool(spec)
 	if err != nil {
 		return err
 	}
 	c.need(spec.Scratch(c.target)/4 + lead)
 	mask := c.masks.last(y.w, c.target.Lanes())
-	limit := make([]float32, lead)
-	for i := range limit {
-		limit[i] = float32(math.Inf(-1))
-		if mask[i] != 0 {
-			limit[i] = float32(math.Inf(1))
-		}
+	limit := mask
+	if !spec.Quads {
+		limit = poolLimits(mask)
 	}
 	jobs := c.channelJobs(y)
 	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*jobs, func(s *state, job, worker int) {
@@ -154,6 +167,18 @@ func (c *compiler) nativeMaxPool(n *graph.Node, op *graph.MaxPool) error {
 		}
 	}).Kernel = machineCode
 	return nil
+}
+
+// poolLimits are the limits of codegen.MaxPool in float32.
+func poolLimits(mask []float32) []float32 {
+	limit := make([]float32, len(mask))
+	for i := range limit {
+		limit[i] = float32(math.Inf(-1))
+		if mask[i] != 0 {
+			limit[i] = float32(math.Inf(1))
+		}
+	}
+	return limit
 }
 
 // nativeUpsample appends a doubling of the size.

@@ -18,7 +18,7 @@ import (
 // canTranspose reports whether there is machine code for the transposed convolution.
 func (c *compiler) canTranspose(n *graph.Node, op *graph.ConvTranspose) bool {
 	x, y, w := c.shapes[n.In[0]], c.shapes[n], op.Weight.Shape
-	return (op.Groups == 1 || c.slots == nil) && op.Stride == [2]int{2, 2} && op.Dilation == [2]int{1, 1} && y[2] == 2*x[2] && y[3] == 2*x[3] &&
+	return (op.Groups == 1 || !c.pairs) && op.Stride == [2]int{2, 2} && op.Dilation == [2]int{1, 1} && y[2] == 2*x[2] && y[3] == 2*x[3] &&
 		w[2] >= 2 && w[3] >= 2 && (w[2]+1)/2*((w[3]+1)/2) <= codegen.MaxTaps && max(w[2], w[3]) <= lead
 }
 
@@ -74,7 +74,7 @@ func (f *phase) weights(to []float32, op *graph.ConvTranspose) []float32 {
 // nativeTranspose appends the steps of a transposed convolution by machine code, and of the
 // activation that follows it.
 func (c *compiler) nativeTranspose(n *graph.Node, op *graph.ConvTranspose) error {
-	x, err := c.source(n.In[0])
+	x, err := c.reads(n, n.In[0])
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *compiler) nativeTranspose(n *graph.Node, op *graph.ConvTranspose) error
 	c.taken[n] = true
 	// The phases lie in one value, one's channels after the other's.
 	outs := c.placeChannels(n)
-	maps, size, err := c.layouts[[2]int{x.h, x.w}].newPlace(len(c.lives), x.n, 4*outs)
+	maps, size, err := c.layout(x.h, x.w, 0).newPlace(len(c.lives), x.n, 4*outs)
 	if err != nil {
 		return err
 	}

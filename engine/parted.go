@@ -50,7 +50,7 @@ func (c *compiler) convParted(k *nativeConv, ch choice) error {
 	l.line = k.y.line
 	flat.apart = [2]int{2 * size, size}
 	// The padding is in the maps, so that they begin where the first tap reads.
-	flat.x = place{layout: &l, value: maps, slots: x.slots,
+	flat.x = place{layout: &l, value: maps, slots: x.slots, grid: x.grid,
 		n: x.n, c: channels, picture: channels*4*size + behind, channel: 4 * size, row: k.y.line,
 		origin: k.pad[0]*k.y.line + k.pad[1]}
 	return c.convFlat(&flat, ch)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"ultrafast/graph"
+	"ultrafast/internal/codegen"
 	"ultrafast/tensor"
 )
 
@@ -13,15 +14,17 @@ import (
 //	      between them, so that narrow maps fill the vectors
 //
 // Around each map lie columns and rows of zeros, as many as any convolution of that size
-// reads. In rows form the columns right of one channel are those left of the next.
+// reads; of quads, the zero point. In rows form the columns right of one channel are those
+// left of the next.
 
-// A layout is the form of all maps of one height and width. Strides are in floats.
+// A layout is the form of all maps of one height, width and zero point. Strides are in floats.
 type layout struct {
 	h, w       int
 	padX, padY int
 	flat       bool
 	lanes      int
-	line       int // flat: from one row to the next; rows: from one channel to the next
+	zero       uint8 // what each byte of the padding holds
+	line       int   // flat: from one row to the next; rows: from one channel to the next
 }
 
 // lead is the alignment of the first pixel and of channels, in floats: a line of the cache.
@@ -30,8 +33,8 @@ const lead = 16
 // behind is how many floats a kernel may read behind a map.
 const behind = 160
 
-func newLayout(h, w, padX, padY, lanes int) *layout {
-	l := &layout{h: h, w: w, padX: padX, padY: padY, lanes: lanes}
+func newLayout(h, w, padX, padY, lanes int, zero uint8) *layout {
+	l := &layout{h: h, w: w, padX: padX, padY: padY, lanes: lanes, zero: zero}
 	if l.flat = narrow(w, padX, lanes); l.flat {
 		l.line = w + padX
 	} else if l.line = roundUp(w, lead); l.line-w < padX {
@@ -39,6 +42,16 @@ func newLayout(h, w, padX, padY, lanes int) *layout {
 	}
 	return l
 }
+
+// like reports whether maps of the two lie alike, whatever their padding holds.
+func (l *layout) like(m *layout) bool {
+	a, b := *l, *m
+	a.zero = b.zero
+	return a == b
+}
+
+// padding is what a lane of the padding holds.
+func (l *layout) padding() float32 { return codegen.Quad([4]uint8{l.zero, l.zero, l.zero, l.zero}) }
 
 // narrow reports whether maps of that width are laid out flat.
 func narrow(w, padX, lanes int) bool {
@@ -54,13 +67,14 @@ func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multi
 type place struct {
 	*layout
 	value   int // whose memory this is
-	n, c    int // pictures, channels; where these lie in pairs, pairs
+	n, c    int // pictures, channels; where these lie in pairs or quads, those
 	origin  int // of picture 0, channel 0, row 0, column 0
 	picture int // strides
 	channel int
 	row     int
 	first   int // of these channels in the whole value
 	slots   slots
+	grid    *graph.Quantize // of the bytes, where they lie in quads, else nil
 }
 
 // newPlace lays out a whole value. The second result is the floats that it takes.
@@ -97,22 +111,31 @@ func (p *place) at(n, c, y, x int) int {
 	return p.origin + n*p.picture + c*p.channel + y*p.row + x
 }
 
-// slot returns the channel that slot i is a half of; without slots, channel i.
-func (p *place) slot(i int) int {
-	if p.slots != nil {
-		return i / 2
+// perLane is how many channels a lane holds.
+func (p *place) perLane() int {
+	switch {
+	case p.slots == nil:
+		return 1
+	case p.grid == nil:
+		return 2
 	}
-	return i
+	return 4
 }
 
-// clearRows sets the rows of padding from row first on to zero. In flat form nothing but
-// zeros is ever written there.
+// slot returns the channel that slot i is a part of; without slots, channel i.
+func (p *place) slot(i int) int { return i / p.perLane() }
+
+// clearRows sets the rows of padding from row first on to what it holds. In flat form nothing
+// else is ever written there.
 func (p *place) clearRows(mem []float32, n, first int) {
 	if p.flat {
 		return
 	}
 	for y := first; y < first+p.padY; y++ {
-		clear(mem[p.at(n, 0, y, 0)-p.padX:][:p.c*p.channel])
+		row := mem[p.at(n, 0, y, 0)-p.padX:][:p.c*p.channel]
+		if clear(row); p.zero != 0 {
+			fill(row, p.padding())
+		}
 	}
 }
 

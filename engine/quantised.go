@@ -4,33 +4,140 @@ import (
 	"fmt"
 
 	"ultrafast/graph"
+	"ultrafast/internal/codegen"
 	"ultrafast/tensor"
 )
 
-// int8Conv returns the convolution of n if it multiplies 8-bit values by 8-bit weights.
-func int8Conv(n *graph.Node, grids map[*graph.Node]*graph.Quantize) (*graph.Conv, bool) {
+// Where values lie on grids, reference, plain Go and machine code compute the same numbers, to
+// the last bit. With q the levels of a convolution's input, w the whole numbers of its weights
+// (graph.Conv.Levels), and for each output of channel k
+//
+//	acc = sum of (q-Zero) * w                                in int32
+//	y   = float32(acc) * (Scale*WeightScale[k]) + Bias[k]    each step rounded to float32
+//
+// is what a float layer reads, where the product of the scales comes first. What a Quantize
+// makes of it is not rounded from y, but from the sum itself:
+//
+//	level = roundHalfToEven(float32(acc) * (Scale*WeightScale[k]/OutScale) + Bias[k]/OutScale) + OutZero
+//
+// held to 0..255, as codegen.Quant.Sum has it: so a kernel needs one multiplication and one
+// addition. It is another level than y's once in a million. A sum of two values on grids that
+// a Quantize rounds is codegen.QuantAdd.Sum of their levels, with their scales divided by
+// OutScale. Padding has the level Zero, and adds nothing. A sum beyond int32, for which 66,000
+// products of the largest numbers are needed, wraps around.
+
+// grids are those of graph.Graph.Grids.
+type grids map[*graph.Node]*graph.Quantize
+
+// conv returns the convolution of n if it multiplies 8-bit values by 8-bit weights.
+func (g grids) conv(n *graph.Node) (*graph.Conv, bool) {
 	op, ok := n.Op.(*graph.Conv)
-	return op, ok && op.WeightScale != nil && grids[n.In[0]] != nil
+	return op, ok && op.WeightScale != nil && g[n.In[0]] != nil
 }
 
-// refConvInt8 computes a convolution whose input x lies on a grid, and whose weights are
-// whole multiples of their scales, to the bit so: with q the grid's levels of x, w the whole
-// numbers of the weights (graph.Conv.Levels), and for each output of channel k
-//
-//	acc = sum of (q-Zero) * w                                   in int32
-//	y   = float32(acc) * (Scale * WeightScale[k]) + Bias[k]     each step rounded to float32
-//
-// The product of the scales comes first, and multiplication and addition are two. Padding has
-// the level Zero, and adds nothing. A sum beyond int32, for which 66,000 products of the
-// largest numbers are needed, wraps around.
-func refConvInt8(y, x *tensor.Tensor, o *graph.Conv, grid *graph.Quantize) error {
+// sum reports whether n adds two values on grids.
+func (g grids) sum(n *graph.Node) bool {
+	_, ok := n.Op.(*graph.Add)
+	return ok && len(n.In) == 2 && g[n.In[0]] != nil && g[n.In[1]] != nil
+}
+
+// joined reports whether n is a Quantize that is computed together with what it rounds.
+func (g grids) joined(n *graph.Node) bool {
+	q, ok := n.Op.(*graph.Quantize)
+	if !ok {
+		return false
+	}
+	if _, ok := g.conv(n.In[0]); ok {
+		return true
+	}
+	from := n.In[0]
+	return g.sum(from) && max(g[from.In[0]].Scale, g[from.In[1]].Scale)/q.Scale <= codegen.MaxAddScale
+}
+
+// scales returns what the sums of o's output channels are multiplied by, and what is then
+// added. Out is nil where the result is float32.
+func scales(o *graph.Conv, in, out *graph.Quantize) (m, b []float32, err error) {
+	m, b = make([]float32, len(o.WeightScale)), make([]float32, len(o.WeightScale))
+	for k, s := range o.WeightScale {
+		m[k] = in.Scale * s
+		if o.Bias != nil {
+			b[k] = o.Bias.Data[k]
+		}
+		if out == nil {
+			continue
+		}
+		m[k], b[k] = m[k]/out.Scale, b[k]/out.Scale
+		if m[k]-m[k] != 0 || b[k]-b[k] != 0 {
+			return nil, nil, fmt.Errorf("scale %v and bias %v of channel %d, in units of %v, are no numbers: quantise the network with wider ranges", m[k], b[k], k, out.Scale)
+		}
+	}
+	return m, b, nil
+}
+
+// finisher returns what makes a value of channel k of its sum: a float or, where out is not
+// nil, one on that grid. Conversions keep the compiler from fusing.
+func finisher(o *graph.Conv, in, out *graph.Quantize) (func(acc int32, k int) float32, error) {
+	m, b, err := scales(o, in, out)
+	if err != nil || out == nil {
+		return func(acc int32, k int) float32 { return float32(float32(acc)*m[k]) + b[k] }, err
+	}
+	q := codegen.Quant{Zero: uint8(out.Zero)}
+	return func(acc int32, k int) float32 { return out.Value(q.Sum(acc, m[k], b[k])) }, nil
+}
+
+// adder returns how values on the grids y and r add up to one on out.
+func adder(y, r, out *graph.Quantize) codegen.QuantAdd {
+	return codegen.QuantAdd{ZeroY: uint8(y.Zero), ZeroR: uint8(r.Zero), ScaleY: y.Scale / out.Scale, ScaleR: r.Scale / out.Scale, Zero: uint8(out.Zero)}
+}
+
+// table returns the level on the grid out of each level on in, through an activation unless
+// that is nil.
+func table(in *graph.Quantize, a *graph.Activation, out *graph.Quantize) *[256]uint8 {
+	var t [256]uint8
+	for q := range t {
+		v := in.Value(uint8(q))
+		if a != nil {
+			v = float32(refActivation(a, float64(v)))
+		}
+		t[q] = out.Level(v)
+	}
+	return &t
+}
+
+// refInt8 evaluates n if it adds up 8-bit values.
+func refInt8(all map[*graph.Node]*tensor.Tensor, n *graph.Node, g grids) (done bool, err error) {
+	if op, ok := g.conv(n); ok {
+		return true, refConvInt8(all[n], all[n.In[0]], op, g[n.In[0]], nil)
+	}
+	if !g.joined(n) {
+		return false, nil
+	}
+	from, out := n.In[0], n.Op.(*graph.Quantize)
+	if op, ok := g.conv(from); ok {
+		return true, refConvInt8(all[n], all[from.In[0]], op, g[from.In[0]], out)
+	}
+	a, b := from.In[0], from.In[1]
+	add := adder(g[a], g[b], out)
+	for i, v := range all[a].Data {
+		all[n].Data[i] = out.Value(add.Sum(g[a].Level(v), g[b].Level(all[b].Data[i])))
+	}
+	return true, nil
+}
+
+// refConvInt8 computes a convolution whose input x lies on the grid in, for a float result or
+// one on the grid out.
+func refConvInt8(y, x *tensor.Tensor, o *graph.Conv, in, out *graph.Quantize) error {
 	weights, err := o.Levels()
+	if err != nil {
+		return err
+	}
+	finish, err := finisher(o, in, out)
 	if err != nil {
 		return err
 	}
 	steps := make([]int32, len(x.Data))
 	for i, v := range x.Data {
-		steps[i] = int32(grid.Level(v)) - int32(grid.Zero)
+		steps[i] = int32(in.Level(v)) - int32(in.Zero)
 	}
 	s := o.Weight.Shape
 	each4(y.Shape, func(n, k, h, w int) {
@@ -49,97 +156,7 @@ func refConvInt8(y, x *tensor.Tensor, o *graph.Conv, grid *graph.Quantize) error
 				}
 			}
 		}
-		*at(y, n, k, h, w) = dequantised(acc, k, o, grid)
+		*at(y, n, k, h, w) = finish(acc, k)
 	})
-	return nil
-}
-
-// dequantised is the formula's last line. Conversions keep the compiler from fusing.
-func dequantised(acc int32, k int, o *graph.Conv, grid *graph.Quantize) float32 {
-	v := float32(float32(acc) * float32(grid.Scale*o.WeightScale[k]))
-	if o.Bias != nil {
-		v += o.Bias.Data[k]
-	}
-	return v
-}
-
-// quantizeKernel rounds one plane to the grid.
-func quantizeKernel(o *graph.Quantize, in, out int, s graph.Shape) kernel {
-	size := s[2] * s[3]
-	return func(v [][]float32, plane int, _ []float32) {
-		dst := v[out][plane*size:][:size]
-		for i, x := range v[in][plane*size:][:size] {
-			dst[i] = o.Value(o.Level(x))
-		}
-	}
-}
-
-// tableKernel applies an activation to one plane of values on a grid, by a table of what its
-// 256 levels become.
-func tableKernel(a *graph.Activation, grid *graph.Quantize, in, out int, s graph.Shape) kernel {
-	var table [256]float32
-	for q := range table {
-		table[q] = float32(refActivation(a, float64(grid.Value(uint8(q)))))
-	}
-	size := s[2] * s[3]
-	return func(v [][]float32, plane int, _ []float32) {
-		dst := v[out][plane*size:][:size]
-		for i, x := range v[in][plane*size:][:size] {
-			dst[i] = table[grid.Level(x)]
-		}
-	}
-}
-
-// convInt8 appends the step of a convolution in whole numbers, one output plane a job. The
-// sums of a plane are gathered channel by channel, tap by tap.
-func (c *compiler) convInt8(n *graph.Node, o *graph.Conv, in int) error {
-	weights, err := o.Levels()
-	if err != nil {
-		return err
-	}
-	x, y, grid := c.shapes[n.In[0]], c.shapes[n], c.grids[n.In[0]]
-	out := c.newValue(y)
-	w := o.Weight.Shape
-	plane := func(v [][]float32, job int, _ []float32) {
-		k := job % y[1]
-		first := (job/y[1]*x[1] + k/(y[1]/o.Groups)*w[1]) * x[2] * x[3]
-		acc, steps := make([]int32, y[2]*y[3]), make([]int32, x[2]*x[3])
-		for ch := range w[1] {
-			for i, value := range v[in][first+ch*len(steps):][:len(steps)] {
-				steps[i] = int32(grid.Level(value)) - int32(grid.Zero)
-			}
-			for t, weight := range weights[(k*w[1]+ch)*w[2]*w[3]:][:w[2]*w[3]] {
-				tap(acc, steps, int32(weight), t/w[3]*o.Dilation[0]-o.Pad[0], t%w[3]*o.Dilation[1]-o.Pad[1], o.Stride, x, y)
-			}
-		}
-		for i, a := range acc {
-			v[out][job*len(acc)+i] = dequantised(a, k, o, grid)
-		}
-	}
-	c.step(n, n, []int{in}, out, y[0]*y[1], plane).MACs = n.MACs(c.shapes)
-	return nil
-}
-
-// tap adds one tap of a kernel to all sums of a plane: weight times the steps that lie that
-// far below and to the right of each output's corner.
-func tap(acc, steps []int32, weight int32, below, right int, stride [2]int, x, y graph.Shape) {
-	for h := range y[2] {
-		i := h*stride[0] + below
-		if i < 0 || i >= x[2] {
-			continue
-		}
-		for w := range y[3] {
-			if j := w*stride[1] + right; j >= 0 && j < x[3] {
-				acc[h*y[3]+w] += steps[i*x[3]+j] * weight
-			}
-		}
-	}
-}
-
-// refuseQuantised refuses what there is no machine code for yet.
-func refuseQuantised(g *graph.Graph) error {
-	if n := g.Quantized(); n != nil {
-		return fmt.Errorf("engine: %s: there is no machine code for quantised networks: run it with --cpu generic, or in ONNX Runtime", n.Name)
-	}
 	return nil
 }

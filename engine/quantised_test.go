@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"ultrafast/graph"
@@ -136,15 +135,5 @@ func TestInt8ConvIsTheConvolution(t *testing.T) {
 			}
 		}
 		checkOn(t, g, x, all, Options{CPU: Generic}, 0)
-	}
-}
-
-func TestQuantisedIsRefused(t *testing.T) {
-	g := eightBit(parse(t, quantisedText, 3), rand.New(rand.NewPCG(3, 3)))
-	for _, cpu := range cpus()[1:] {
-		_, err := Compile(g, Options{CPU: cpu})
-		if err == nil || !strings.Contains(err.Error(), "engine: x.q: there is no machine code for quantised networks") {
-			t.Errorf("%s: %v, want a refusal", cpu, err)
-		}
 	}
 }

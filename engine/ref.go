@@ -9,8 +9,8 @@ import (
 )
 
 // Reference evaluates every node of the graph for x by the plainest loops, each sum in
-// float64 and each result rounded to float32 once. A convolution of 8-bit weights and 8-bit
-// values is computed in whole numbers instead (refConvInt8). It is the truth for tests and
+// float64 and each result rounded to float32 once. What adds up 8-bit values is computed in
+// whole numbers instead (quantised.go). It is the truth for tests and
 // hundreds of times slower than a Program. The error names the node that does not fit.
 func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor, error) {
 	if err := g.Verify(); err != nil {
@@ -28,7 +28,7 @@ func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor
 	if err != nil {
 		return nil, err
 	}
-	grids := g.Grids()
+	grids := grids(g.Grids())
 	all := make(map[*graph.Node]*tensor.Tensor, len(g.Nodes))
 	for _, n := range g.Nodes {
 		if n == g.Input() {
@@ -40,10 +40,9 @@ func Reference(g *graph.Graph, x *tensor.Tensor) (map[*graph.Node]*tensor.Tensor
 			in = append(in, all[p])
 		}
 		all[n] = tensor.New(shapes[n]...)
-		if op, ok := int8Conv(n, grids); ok {
-			if err := refConvInt8(all[n], in[0], op, grids[n.In[0]]); err != nil {
-				return nil, fmt.Errorf("engine: %s: %w", n.Name, err)
-			}
+		if done, err := refInt8(all, n, grids); err != nil {
+			return nil, fmt.Errorf("engine: %s: %w", n.Name, err)
+		} else if done {
 			continue
 		}
 		if err := refNode(all[n], in, n); err != nil {

@@ -43,10 +43,17 @@ func (p *Program) NewSession() *Session {
 	for i, size := range p.buffers {
 		buffers[i] = alignedFloats(size)
 	}
+	padded := make([]bool, len(buffers))
 	for i, l := range p.lives {
-		if l.buffer >= 0 {
-			st.v[i] = buffers[l.buffer][:l.size:l.size]
+		if l.buffer < 0 {
+			continue
 		}
+		b := buffers[l.buffer]
+		if l.layout != nil && l.layout.zero != 0 && !padded[l.buffer] {
+			fill(b, l.layout.padding())
+			padded[l.buffer] = true
+		}
+		st.v[i] = b[:l.size:l.size]
 	}
 	for _, n := range p.graph.Outputs {
 		s.outs = append(s.outs, &tensor.Tensor{Shape: slices.Clone(p.shapes[n]), Data: st.v[p.value[n]]})

@@ -8,21 +8,22 @@ import (
 // With Options.Precision bf16, maps lie in pairs of bfloat16: a lane of a map holds two
 // channels. Slots say which: slots[2i] is the channel in the lower half of the lanes of
 // pair i, slots[2i+1] the one in their upper half, -1 none. What lies in the half of none
-// is any finite number. No slots at all mean float32, channel by channel.
+// is any finite number. In a quantised network, values on a grid lie in quads: slots[4i] to
+// slots[4i+3] are the channels in the bytes of quad i, from the lowest up. No slots at all
+// mean float32, channel by channel.
 //
-// An odd count of channels leaves half a pair empty. The slots of a concatenation are those
-// of its members one after the other, so that these can be written where they belong
-// whatever their counts: whoever reads a value goes by its slots.
+// A count of channels that does not fill its lanes leaves a part of the last one empty. The
+// slots of a concatenation are those of its members one after the other, so that these can be
+// written where they belong whatever their counts: whoever reads a value goes by its slots.
 type slots []int
 
-// newSlots are those of n channels in order.
-func newSlots(n int) slots {
-	s := make(slots, n, n+1)
+// newSlots are those of n channels in order, so many to a lane.
+func newSlots(n, lane int) slots {
+	s := make(slots, roundUp(n, lane))
 	for i := range s {
-		s[i] = i
-	}
-	if n%2 != 0 {
-		s = append(s, -1)
+		if s[i] = i; i >= n {
+			s[i] = -1
+		}
 	}
 	return s
 }
@@ -32,6 +33,10 @@ func (c *compiler) slotsOf(n *graph.Node) slots {
 	switch n.Op.(type) {
 	case *graph.Activation, *graph.MaxPool, *graph.Upsample, *graph.Add: // they keep lanes as they are
 		return c.slots[n.In[0]]
+	case *graph.Quantize:
+		if from := c.lanesOf(n); from != nil {
+			return c.slots[from]
+		}
 	case *graph.Concat:
 		var s slots
 		first := 0
@@ -46,14 +51,14 @@ func (c *compiler) slotsOf(n *graph.Node) slots {
 		}
 		return s
 	}
-	return newSlots(c.shapes[n][1])
+	return newSlots(c.shapes[n][1], c.perLane)
 }
 
-// placeChannels is how many channels the place of n has; where they lie in pairs, how many
-// pairs.
+// placeChannels is how many channels the place of n has; where they lie in pairs or quads,
+// how many of these.
 func (c *compiler) placeChannels(n *graph.Node) int {
 	if s := c.slots[n]; s != nil {
-		return len(s) / 2
+		return len(s) / c.perLane
 	}
 	return c.shapes[n][1]
 }
@@ -70,6 +75,10 @@ func (s slots) channels() (n int) {
 
 // packRow is place.packRow for a place p that has these slots.
 func (s slots) packRow(p *place, mem, plain []float32, n, y int) {
+	if p.grid != nil {
+		s.packQuads(p, mem, plain, n, y)
+		return
+	}
 	channels := s.channels()
 	row := func(slot int) []float32 {
 		if s[slot] < 0 {
@@ -100,8 +109,14 @@ func (s slots) unpackRow(p *place, plain, mem []float32, n, y int) {
 		if ch < 0 {
 			continue
 		}
-		src := mem[p.at(n, slot/2, y, 0):][:p.w]
+		src := mem[p.at(n, p.slot(slot), y, 0):][:p.w]
 		dst := plain[((n*channels+ch)*p.h+y)*p.w:][:p.w]
+		if p.grid != nil {
+			for x, quad := range src {
+				dst[x] = p.grid.Value(codegen.Unquad(quad)[slot%4])
+			}
+			continue
+		}
 		for x, pair := range src {
 			lower, upper := codegen.Unpair(pair)
 			if dst[x] = lower; slot%2 == 1 {
@@ -111,32 +126,58 @@ func (s slots) unpackRow(p *place, plain, mem []float32, n, y int) {
 	}
 }
 
-// bySlots orders weights and biases by the slots of input and output, with zeros where
-// these have no channel. From then on in counts what the place of the input has, and out
-// the slots of the output.
+// packQuads is packRow for values on a grid.
+func (s slots) packQuads(p *place, mem, plain []float32, n, y int) {
+	channels := s.channels()
+	for i := range p.c {
+		for x, dst := 0, mem[p.at(n, i, y, 0):]; x < p.w; x++ {
+			var quad [4]uint8
+			for b, ch := range s[4*i:][:4] {
+				if ch >= 0 {
+					quad[b] = p.grid.Level(plain[((n*channels+ch)*p.h+y)*p.w+x])
+				}
+			}
+			dst[x] = codegen.Quad(quad)
+		}
+	}
+}
+
+// bySlots orders weights, biases and scales by the slots of input and output, with zeros
+// where these have no channel. From then on in counts what the place of the input has, and
+// out the slots of the output.
 func (k *nativeConv) bySlots() {
 	if k.x.slots == nil && k.y.slots == nil {
 		return
 	}
+	if k.groups > 1 { // of full quads in order
+		k.in /= k.x.perLane()
+		return
+	}
 	order := func(s slots, channels int) slots {
 		if s == nil {
-			return newSlots(channels)[:channels]
+			return newSlots(channels, 1)
 		}
 		return s
 	}
 	in, out := order(k.x.slots, k.in), order(k.y.slots, k.out)
 	taps := k.kernel[0] * k.kernel[1]
 	weight, bias := make([]float32, len(out)*len(in)*taps), make([]float32, len(out))
+	var scale []float32
+	if k.scale != nil {
+		scale = make([]float32, len(out))
+	}
 	for i, o := range out {
 		if o < 0 {
 			continue
 		}
-		bias[i] = k.bias[o]
+		if bias[i] = k.bias[o]; scale != nil {
+			scale[i] = k.scale[o]
+		}
 		for j, ch := range in {
 			if ch >= 0 {
 				copy(weight[(i*len(in)+j)*taps:][:taps], k.weight[(o*k.in+ch)*taps:])
 			}
 		}
 	}
-	k.weight, k.bias, k.in, k.out = weight, bias, k.x.c, len(out)
+	k.weight, k.bias, k.scale, k.in, k.out = weight, bias, scale, k.x.c, len(out)
 }

@@ -13,7 +13,7 @@ import (
 // and column by 2), which makes it a 3x3 convolution of stride 1 over twelve channels:
 // channel ch of phase (r, q) is channel (2r+q)*C + ch. In pairs of bfloat16 the even columns
 // are in the lower halves and the odd ones in the upper, and the numbers are from 0 to 255,
-// which makes pixels of 8 bits exact.
+// which makes pixels of 8 bits exact. In quads the channels follow each other.
 
 // isStem reports whether the convolution is computed that way.
 func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
@@ -23,7 +23,12 @@ func (c *compiler) isStem(n *graph.Node, op *graph.Conv) bool {
 			return false
 		}
 	}
-	return n.In[0] == c.graph.Input() && op.Groups == 1
+	if _, eight := c.grids.conv(n); eight && !(c.isPicture(n.In[0]) && c.canConvQuads(n, op)) {
+		return false
+	} else if !eight && n.In[0] != c.graph.Input() {
+		return false
+	}
+	return op.Groups == 1
 }
 
 // A splitter makes rows of phases from the input, be it a tensor or pixels.
@@ -31,20 +36,26 @@ type splitter struct {
 	input    int // the value
 	channels int // of the input
 	h, w     int // of a phase
-	planes   int // how many channels a row of phases has; in pairs, how many pairs
+	planes   int // how many channels a row of phases has; in pairs or quads, how many of these
 	channel  int // floats from one of these to the next
 	halves   codegen.Func
 	rgb      codegen.Func
+	rounds   []codegen.Func  // by quad
+	grid     *graph.Quantize // of quads, else nil
 	mask     []float32
 }
 
-func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
+// newSplitter makes phases of quads where grid is not nil.
+func (c *compiler) newSplitter(grid *graph.Quantize) (*splitter, error) {
+	in := c.graph.Input()
 	shape, lanes := c.shapes[in], c.target.Lanes()
-	s := &splitter{input: c.value[in], channels: shape[1], h: shape[2] / 2, w: shape[3] / 2}
+	s := &splitter{input: c.value[in], channels: shape[1], h: shape[2] / 2, w: shape[3] / 2, grid: grid}
 	s.channel = roundUp(s.w, lead) + lead
 	s.planes = 4 * s.channels
-	pairs := c.slots != nil
-	if pairs {
+	switch {
+	case grid != nil:
+		s.planes = s.channels
+	case c.pairs:
 		s.planes = 2 * s.channels
 	}
 	line := codegen.Line{Vectors: (s.w + lanes - 1) / lanes}
@@ -54,13 +65,16 @@ func (c *compiler) newSplitter(in *graph.Node) (*splitter, error) {
 	s.mask = c.masks.last(s.w, lanes)
 	c.bytes = max(c.bytes, 8*s.w+codegen.RGBReads)
 	var err error
-	if s.halves, err = c.code.Halves(codegen.Halves{Rows: 1, OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: pairs}); err != nil || s.channels != 3 {
+	if grid != nil {
+		err = c.roundings(s, line)
+	} else {
+		s.halves, err = c.code.Halves(codegen.Halves{Rows: 1, OutOdd: 4 * s.channels * s.channel, Line: line, Pairs: c.pairs})
+	}
+	if err != nil || s.channels != 3 {
 		return s, err
 	}
-	if s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line, Pairs: pairs}); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s.rgb, err = c.code.RGB(codegen.RGB{OutChannel: 4 * s.channel, Line: line, Pairs: c.pairs, Quads: grid != nil})
+	return s, err
 }
 
 // size is the floats of a row of phases.
@@ -76,6 +90,10 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 	}
 	for ch := range s.planes {
 		clear(dst[ch*s.channel:][s.w:s.channel])
+	}
+	if s.grid != nil {
+		s.quads(st, dst, i, y, worker)
+		return
 	}
 	// Kernels may read beyond a row. From the last one they read a copy.
 	if st.pixels != nil {
@@ -105,10 +123,11 @@ func (s *splitter) row(st *state, dst []float32, i, y, worker int) {
 	}
 }
 
-// stem makes the input's phases the place that k reads: where k may take them row by row,
-// in its thread's own memory, else all at once before it.
-func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
-	s, err := c.newSplitter(in)
+// stem makes the phases of the input, or of what rounds it to quads, the place that k reads:
+// where k may take them row by row, in its thread's own memory, else all at once before it.
+func (c *compiler) stem(k *nativeConv, from *graph.Node) error {
+	in, grid := c.graph.Input(), c.grids[from]
+	s, err := c.newSplitter(grid)
 	if err != nil {
 		return err
 	}
@@ -116,22 +135,25 @@ func (c *compiler) stem(k *nativeConv, in *graph.Node) error {
 	k.foldPhases()
 	k.x = place{layout: l, value: s.input, n: c.shapes[in][0], c: s.planes,
 		channel: s.channel, row: s.size(), origin: lead, picture: (s.h + 2*l.padY) * s.size()}
-	if c.slots != nil {
+	switch {
+	case grid != nil:
+		k.x.slots, k.x.grid = newSlots(4*s.channels, 4), grid
+	case c.pairs:
 		k.x.slots = s.slots()
 		for i := range k.weight {
 			k.weight[i] /= 255
 		}
 	}
-	if s.channels == 3 && (k.winograd() || c.slots != nil && k.kernel == [2]int{3, 3}) && !narrow(s.w, 1, l.lanes) {
+	if s.channels == 3 && (k.winograd() || k.x.slots != nil && k.kernel == [2]int{3, 3}) && !narrow(s.w, 1, l.lanes) {
 		k.rows = s
-		c.pixels = len(c.users[in]) == 1 && !slices.Contains(c.graph.Outputs, in)
+		c.pixels = len(c.users[in]) == 1 && !slices.Contains(c.graph.Outputs, in) && (grid == nil || c.isStemOnly(from) && exact(grid))
 		return nil
 	}
 	p, size, err := l.newPlace(len(c.lives), k.x.n, s.planes)
 	if err != nil {
 		return err
 	}
-	p.slots = k.x.slots
+	p.slots, p.grid = k.x.slots, grid
 	c.newLife(size, l)
 	k.x = p
 	c.parallel(in.Name+" to phases", nil, []int{s.input, p.value}, p.n*p.h, func(st *state, job, worker int) {

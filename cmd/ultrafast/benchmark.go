@@ -37,7 +37,7 @@ of %dx%d in memory to boxes in it.
 
 The runtimes take turns, %d rounds of each, so that whatever else the machine does meets
 both; their ratio is taken within rounds. Before, their maps are compared: where they
-differ by more than %g of the largest number (%g in bf16), nothing is measured.
+differ by more than %g of the largest number (%g in bf16 and int8), nothing is measured.
 
 With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its shape only.`,
 			frameWidth, frameHeight, rounds, tolerances[engine.FP32], tolerances[engine.BF16]),
@@ -51,7 +51,7 @@ With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its 
 	fl.StringSliceVar(&f.runtimes, "runtimes", []string{"native", "ort"}, "native, ort (ONNX Runtime), or both")
 	addProvider(fl, &f.provider)
 	f.addEngine(fl)
-	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes in: fp32, bf16; ONNX Runtime always in fp32")
+	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes a float network in: fp32, bf16; ONNX Runtime always in fp32")
 	fl.Float64Var(&f.seconds, "seconds", 10, "time to measure for, for each runtime and number of threads")
 	fl.BoolVar(&f.profile, "profile", false, "print what each step of the network takes, too")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
@@ -148,8 +148,9 @@ type difference struct {
 }
 
 // tolerances are the Rel above which two runtimes do not compute the same, by precision.
-// A bfloat16 has 8 bits of mantissa, and a network rounds some sixty times in a row.
-var tolerances = map[string]float64{engine.FP32: 1e-3, engine.BF16: 0.1}
+// A bfloat16 has 8 bits of mantissa, and a network rounds some sixty times in a row; of 8 bits,
+// one that is rounded the other way is 1/256 of the range.
+var tolerances = map[string]float64{engine.FP32: 1e-3, engine.BF16: 0.1, engine.Int8: 0.1}
 
 // roundTo keeps that many decimals, so that JSON is readable.
 func roundTo(v float64, decimals int) float64 {

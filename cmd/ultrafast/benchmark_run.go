@@ -97,7 +97,7 @@ func (b *benchmark) cell(ctx context.Context, threads int, precision string, sec
 		}
 		sides = append(sides, s)
 	}
-	differs, err := b.compare(sides, tolerances[precision])
+	differs, err := b.compare(sides, tolerances[b.computed(precision)])
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,17 @@ func (b *benchmark) cell(ctx context.Context, threads int, precision string, sec
 				return nil, fmt.Errorf("%s: profile: %w", s.name, err)
 			}
 		}
+		rows[i].Precision = b.computed(s.precision)
 	}
 	return rows, nil
+}
+
+// computed is what is computed in where precision is asked for: a quantised network has its own.
+func (b *benchmark) computed(precision string) string {
+	if b.raw.Quantized() != nil {
+		return engine.Int8
+	}
+	return precision
 }
 
 func (b *benchmark) options(threads int, precision string) detect.Options {

@@ -11,8 +11,8 @@ import (
 // askAMX asks the system for the registers of AMX, which it gives to a process on request
 // alone, since they make the state of its threads 8 KiB larger.
 func askAMX() error {
-	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || !hasAVX512BF16() {
-		return errors.New("the processor has no AMX for bfloat16")
+	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || !cpu.X86.HasAMXInt8 || !hasAVX512BF16() {
+		return errors.New("the processor has no AMX for bfloat16 and bytes")
 	}
 	const (
 		requestPermission = 0x1023 // ARCH_REQ_XCOMP_PERM

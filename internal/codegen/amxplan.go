@@ -8,7 +8,8 @@ import (
 
 // AMX multiplies tiles: C[out][pixel] += A[out][pair] * B[pair][pixel], with at most 16 of
 // each. A tile B is the input as it lies in memory, 16 pixels of some pairs of channels that
-// are InChannel apart; A are weights, and C sums in float32. A convolution adds up such
+// are InChannel apart; A are weights, and C sums in float32. With quads in the place of pairs
+// C sums in int32. A convolution adds up such
 // products over ranges of pairs: one for each tap or, where the rows of a kernel's column
 // follow each other as channels do, one for each column.
 
@@ -36,8 +37,11 @@ type amxPlan struct {
 func (c *Conv) amxPlan() (p amxPlan) {
 	p.tiles = (c.Out + tileRows - 1) / tileRows
 	p.rows = (c.Out + p.tiles - 1) / p.tiles
-	if c.PairsOut {
+	switch {
+	case c.PairsOut:
 		p.rows = roundUp(p.rows, 2)
+	case c.QuadsOut:
+		p.rows = roundUp(p.rows, 4)
 	}
 	p.merged = true
 	for ky := range c.Kernel[0] {
@@ -74,8 +78,24 @@ func (p *amxPlan) start(step int) int { return min(step*p.depth, p.pairs-p.depth
 // PackAMX orders the weights [Out, 2*In, taps] of a convolution as ConvAMX reads them: for
 // each block of output channels, step by step the tiles A of each range.
 func (c Conv) PackAMX(weights []float32) []float32 {
-	p := c.amxPlan()
 	taps := c.Kernel[0] * c.Kernel[1]
+	return c.packAMX(func(o, pair, tap int) float32 {
+		w := weights[(o*c.In+pair)*2*taps:]
+		return Pair(w[tap], w[taps+tap])
+	})
+}
+
+// PackAMXQuads is PackAMX for a convolution of quads, with weights as PackQuads takes them.
+func (c Conv) PackAMXQuads(weights []int8) []float32 {
+	taps := c.Kernel[0] * c.Kernel[1]
+	return c.packAMX(func(o, quad, tap int) float32 {
+		return Quad(weightQuad(weights[(o*c.In+quad)*4*taps:], taps, tap))
+	})
+}
+
+// packAMX orders lanes of weights.
+func (c Conv) packAMX(lane func(o, pair, tap int) float32) []float32 {
+	p := c.amxPlan()
 	packed := floatsOf(aligned(p.tiles * p.steps * len(p.ranges) * p.rows * tileWidth))
 	to := packed
 	tile := func(step, column, first int) {
@@ -86,8 +106,7 @@ func (c Conv) PackAMX(weights []float32) []float32 {
 				if p.merged {
 					pair, tap = pair%c.In, pair/c.In*c.Kernel[1]+column
 				}
-				w := weights[((first+o)*c.In+pair)*2*taps:]
-				to[o*tileWidth/4+i] = Pair(w[tap], w[taps+tap])
+				to[o*tileWidth/4+i] = lane(first+o, pair, tap)
 			}
 		}
 		to = to[p.rows*tileWidth/4:]
@@ -163,8 +182,8 @@ func amxCost(tiles, vectors, taps, a, b int) (cycles float64) {
 }
 
 // WorthAMX reports whether ConvAMX should be faster than Conv, for whom a product of 16
-// pixels takes half a cycle: few channels leave tiles empty. ranges of so many pairs are
-// what is added up for each output.
+// pixels takes half a cycle: few channels leave tiles empty. ranges of so many pairs, or
+// quads, are what is added up for each output.
 func WorthAMX(out, ranges, pairs int) bool {
 	up := func(n int) int { return (n + tileRows - 1) / tileRows }
 	return amxProduct*up(out)*up(pairs)*ranges < out*pairs*ranges/2

@@ -7,6 +7,7 @@ import "ultrafast/internal/codegen/amd64"
 type avx struct {
 	amd64.Assembler
 	wide bool // AVX-512
+	dot  bool // VPDPBUSD: AVX-512 VNNI or AVX-VNNI
 	pick bool // two registers hold the indices of even and odd lanes
 	w    amd64.Width
 }
@@ -17,12 +18,8 @@ var gprs = [registers]amd64.GPR{
 	rCurX: amd64.RAX, rCurW: amd64.RBX, rCount: amd64.RCX, rTiles: amd64.R11, rOuter: amd64.R12, rScratch: amd64.R10,
 }
 
-func newAVX(wide bool) *avx {
-	if wide {
-		return &avx{wide: true, w: amd64.Z}
-	}
-	return &avx{w: amd64.Y}
-}
+func newAVX512() *avx       { return &avx{wide: true, dot: true, w: amd64.Z} }
+func newAVX2(dot bool) *avx { return &avx{dot: dot, w: amd64.Y} }
 
 func (a *avx) lanes() int {
 	if a.wide {
@@ -163,6 +160,7 @@ func (a *avx) mulM(d, x vec, base reg, off int) { a.v3(amd64.VMULPS, d, x, a.sou
 func (a *avx) minM(d, x vec, base reg, off int) { a.v3(amd64.VMINPS, d, x, a.source(base, off)) }
 func (a *avx) maxM(d, x vec, base reg, off int) { a.v3(amd64.VMAXPS, d, x, a.source(base, off)) }
 func (a *avx) andM(d, x vec, base reg, off int) { a.v3(amd64.VANDPS, d, x, a.source(base, off)) }
+func (a *avx) xorM(d, x vec, base reg, off int) { a.v3(amd64.VXORPS, d, x, a.source(base, off)) }
 func (a *avx) fmaM(d, x vec, base reg, off int) { a.v3(amd64.VFMADD231PS, d, x, a.source(base, off)) }
 func (a *avx) horner(d, x vec, base reg, off int) {
 	a.v3(amd64.VFMADD213PS, d, x, a.source(base, off))
@@ -287,7 +285,20 @@ func (a *avx) pickLanes() {
 // 6j+k, j = 0 to 3, of 24 bytes, where k = 0 to 5 is the plane. j = 0 and 1 are taken from
 // a window at byte 0, j = 2 and 3 from one at byte 8.
 func (a *avx) rgb(base reg) [6]vec {
-	const low, high, more, t = 6, 7, 8, 9
+	const low, high, t = 6, 7, 9
+	a.windows(low, high, 8, t, base)
+	var planes [6]vec
+	for k := range planes {
+		v := vec(k)
+		a.fromWindows(v, t, low, high, constFirstBytes+k, constLastBytes+k)
+		a.V2(amd64.VCVTDQ2PS, a.w, amd64.Vec(v), amd64.Vec(v))
+		planes[k] = v
+	}
+	return planes
+}
+
+// windows loads what rgb takes bytes from; more and t are used up.
+func (a *avx) windows(low, high, more, t vec, base reg) {
 	if a.wide {
 		// Both windows from the 96 bytes, by indices of 32-bit words.
 		a.load(low, base, 0)
@@ -298,23 +309,20 @@ func (a *avx) rgb(base reg) [6]vec {
 		a.load(t, rConst, constWindow8*constSize)
 		a.v3(amd64.VPERMT2D, high, t, amd64.Vec(more))
 	} else {
-		for i, w := range []amd64.Vec{low, high} {
+		for i, w := range []amd64.Vec{amd64.Vec(low), amd64.Vec(high)} {
 			a.V2(amd64.VMOVUPS, amd64.X, w, at(base, 8*i))
 			a.V3I(amd64.VINSERTF128, a.w, w, w, at(base, 8*i+24), 1)
 		}
 	}
-	var planes [6]vec
-	for k := range planes {
-		v := amd64.Vec(k)
-		a.V3(amd64.VPSHUFB, a.w, v, low, at(rConst, (constFirstBytes+k)*constSize))
-		a.V3(amd64.VPSHUFB, a.w, t, high, at(rConst, (constLastBytes+k)*constSize))
-		if a.wide {
-			a.V3(amd64.VPORD, a.w, v, v, amd64.Vec(t))
-		} else {
-			a.V3(amd64.VPOR, a.w, v, v, amd64.Vec(t))
-		}
-		a.V2(amd64.VCVTDQ2PS, a.w, v, v)
-		planes[k] = vec(k)
+}
+
+// fromWindows picks bytes from both windows by these constants; t is used up.
+func (a *avx) fromWindows(d, t, low, high vec, first, last int) {
+	or := amd64.VPOR
+	if a.wide {
+		or = amd64.VPORD
 	}
-	return planes
+	a.v3(amd64.VPSHUFB, d, low, at(rConst, first*constSize))
+	a.v3(amd64.VPSHUFB, t, high, at(rConst, last*constSize))
+	a.v3(or, d, d, amd64.Vec(t))
 }

@@ -6,8 +6,9 @@ import "fmt"
 // rows lie one after the other with only padding between them (see Line), many rows at
 // once. Strides are in bytes.
 //
-// Arguments: 0 input at the first tap of the line's first output, 1 weights as Pack orders
-// them, 2 biases, 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
+// Arguments: 0 input at the first tap of the line's first output, 1 weights as Pack,
+// PackPairs or PackQuads orders them, 2 biases or, with QuadsIn, what PackSums makes,
+// 3 output, 4 what is added (with Add), 5 masks (with MaskLast, MaskAll).
 type Conv struct {
 	In, Out   int // channels
 	Kernel    [2]int
@@ -25,17 +26,21 @@ type Conv struct {
 	Act         Activation
 	Line        Line
 	Tile        Tile
-	PairsIn     bool // the input and the weights are pairs of bfloat16; In counts pairs
-	PairsOut    bool // the output and what is added are; Out is even, and so are tiles
-	PixelsOuter bool // all channels of one tile of pixels before the next
+	PairsIn     bool  // the input and the weights are pairs of bfloat16; In counts pairs
+	PairsOut    bool  // the output and what is added are; Out is even, and so are tiles
+	QuadsIn     bool  // the input and the weights are quads of bytes; In counts quads
+	QuadsOut    bool  // the output and what is added are, too; Out and Tile.Out are multiples of four
+	Quant       Quant // with QuadsOut
+	PixelsOuter bool  // all channels of one tile of pixels before the next
 }
 
 // A Line is the pixels that one call computes.
 type Line struct {
 	Vectors int
 	Mask    Mask
-	Last    int  // with MaskPart, how many lanes of the last vector are stored
-	Far     bool // without a mask: what is stored is large and not read soon, and vectors are aligned
+	Last    int   // with MaskPart, how many lanes of the last vector are stored
+	Far     bool  // without a mask: what is stored is large and not read soon, and vectors are aligned
+	Pad     uint8 // what the bytes hold of lanes that a mask leaves out
 }
 
 // A Mask says which lanes of a line's vectors count.
@@ -50,12 +55,23 @@ const (
 
 // store writes vector y of a line, the index'th of its tile, to memory. last says whether
 // it is the last of the line; t is used up.
-func (l Line) store(m isa, base reg, off int, y, t vec, index int, last bool) {
+func (l Line) store(b *Builder, base reg, off int, y, t vec, index int, last bool) {
+	m := b.isa
+	mask := func(off int) {
+		if l.Pad == 0 {
+			m.andM(y, y, rMask, off)
+			return
+		}
+		pad := b.consts.bytes(l.Pad)
+		m.xorM(y, y, rConst, pad)
+		m.andM(y, y, rMask, off)
+		m.xorM(y, y, rConst, pad)
+	}
 	switch {
 	case l.Mask == MaskAll:
-		m.andM(y, y, rMask, index*constSize)
+		mask(index * constSize)
 	case l.Mask == MaskLast && last:
-		m.andM(y, y, rMask, 0)
+		mask(0)
 	case l.Mask == MaskPart && last:
 		m.storeFirst(base, off, y, t, l.Last)
 		return
@@ -93,10 +109,15 @@ func tiles(out, limit int) []segment {
 	if out%2 != 0 || limit%2 != 0 {
 		return balanced(out, limit)
 	}
-	s := balanced(out/2, limit/2)
+	return multiples(out, limit, 2)
+}
+
+// multiples cuts out, a multiple of n, into parts of at most limit that are such, too.
+func multiples(out, limit, n int) []segment {
+	s := balanced(out/n, limit/n)
 	for i := range s {
-		s[i].size *= 2
-		s[i].start *= 2
+		s[i].size *= n
+		s[i].start *= n
 	}
 	return s
 }
@@ -140,8 +161,16 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: conv with stride %d", c.Stride)
 	case c.Apart != [2]int{} && c.Stride != 1:
 		return fmt.Errorf("codegen: conv with stride %d over rows and columns that lie apart", c.Stride)
-	case !t.Fits(c.Tile, c.Stride):
+	case !c.fits(t):
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
+	case c.QuadsIn && 4*c.In*c.Kernel[0]*c.Kernel[1] > MaxQuadProducts:
+		return fmt.Errorf("codegen: a sum of %d products of bytes may overflow, at most %d do not", 4*c.In*c.Kernel[0]*c.Kernel[1], MaxQuadProducts)
+	case c.QuadsIn && (c.PairsIn || c.PairsOut) || c.QuadsOut && !c.QuadsIn:
+		return fmt.Errorf("codegen: conv from quads %v and pairs %v to quads %v and pairs %v", c.QuadsIn, c.PairsIn, c.QuadsOut, c.PairsOut)
+	case c.Line.Pad != 0 && !c.QuadsOut:
+		return fmt.Errorf("codegen: conv %+v: padding of bytes where there are none", *c)
+	case c.QuadsOut && (c.Out%4 != 0 || c.Tile.Out%4 != 0 || c.Act.Kind != ""):
+		return fmt.Errorf("codegen: quads of %d channels in tiles of %d with activation %q, which a table is for", c.Out, c.Tile.Out, c.Act.Kind)
 	case !c.Act.known():
 		return fmt.Errorf("codegen: activation %q", c.Act.Kind)
 	case c.Line.Far && (c.Line.Mask != MaskNone || c.OutChannel%(4*t.lanes) != 0):
@@ -149,7 +178,15 @@ func (c *Conv) check(t Target) error {
 	case c.PairsOut && (c.Out%2 != 0 || c.Tile.Out%2 != 0):
 		return fmt.Errorf("codegen: pairs of %d channels in tiles of %d", c.Out, c.Tile.Out)
 	}
-	return nil
+	return c.Quant.Add.check()
+}
+
+// fits reports whether the tile fits the registers.
+func (c *Conv) fits(t Target) bool {
+	if c.QuadsIn {
+		return t.FitsQuads(c.Tile, c.Stride)
+	}
+	return t.Fits(c.Tile, c.Stride)
 }
 
 // MaxTaps is the most taps of a kernel that one convolution may have.
@@ -165,14 +202,18 @@ type convWriter struct {
 // channels writes the loop over tiles of output channels and moves on to the next tile
 // after each.
 func (w convWriter) channels(tile func(out int)) {
-	for _, s := range tiles(w.Out, w.Tile.Out) {
+	segments := tiles(w.Out, w.Tile.Out)
+	if w.QuadsIn {
+		segments = quadTiles(w.Out, w.Tile.Out)
+	}
+	for _, s := range segments {
 		w.m.loop(rTiles, s.n, func() {
 			tile(s.size)
 			w.m.add(rOut, s.size/w.perLane()*w.OutChannel)
 			if w.Add {
 				w.m.add(rRes, s.size/w.perLane()*w.AddChannel)
 			}
-			w.m.add(rBias, 4*s.size)
+			w.m.add(rBias, s.size*w.biasBytes())
 			w.m.add(rW, w.weights(s.size))
 		})
 	}
@@ -180,15 +221,35 @@ func (w convWriter) channels(tile func(out int)) {
 
 // perLane is how many channels of the output a lane holds.
 func (w convWriter) perLane() int {
-	if w.PairsOut {
+	switch {
+	case w.QuadsOut:
+		return 4
+	case w.PairsOut:
 		return 2
 	}
 	return 1
 }
 
+// biasBytes is how many bytes of argument 2 belong to an output channel.
+func (w convWriter) biasBytes() int {
+	if w.QuadsIn {
+		return 4 * quantSums
+	}
+	return 4
+}
+
+// tapBytes returns the bytes of a tile's weights for one tap.
+func (w convWriter) tapBytes(out int) int {
+	n := 4 * roundUp(out, w.m.packing())
+	if w.QuadsIn {
+		n *= w.m.(quadISA).quadWeight()
+	}
+	return n
+}
+
 // weights returns the bytes of a tile's weights.
 func (w convWriter) weights(out int) int {
-	return 4 * w.In * w.Kernel[0] * w.Kernel[1] * roundUp(out, w.m.packing())
+	return w.In * w.Kernel[0] * w.Kernel[1] * w.tapBytes(out)
 }
 
 // pixels writes the loop over tiles of v vectors. Where the line's last vector is special,
@@ -227,7 +288,7 @@ func (w convWriter) tile(out, v int, last bool) {
 	m := w.m
 	acc, x, free := w.b.registers(out*v, v)
 	for o := range out {
-		m.spread(acc[o*v], rBias, 4*o)
+		m.spread(acc[o*v], rBias, o*w.biasBytes())
 		for j := 1; j < v; j++ {
 			m.copy(acc[o*v+j], acc[o*v])
 		}
@@ -235,10 +296,13 @@ func (w convWriter) tile(out, v int, last bool) {
 	m.move(rCurX, rX)
 	m.move(rCurW, rW)
 	taps := w.Kernel[0] * w.Kernel[1]
-	step := 4 * roundUp(out, m.packing())
+	step := w.tapBytes(out)
 	tap := m.tap
-	if w.PairsIn {
+	switch {
+	case w.PairsIn:
 		tap = m.(pairISA).tapPairs
+	case w.QuadsIn:
+		tap = m.(quadISA).tapQuads
 	}
 	m.loop(rCount, w.In, func() {
 		if w.Ahead != 0 {
@@ -276,6 +340,10 @@ func (w convWriter) input(d vec, ky, kx, j int) {
 
 // store finishes the sums and writes them out. free are registers that it may use.
 func (w convWriter) store(acc, free []vec, out, v int, last bool) {
+	if w.QuadsOut {
+		w.storeQuads(acc, free, out, v, last)
+		return
+	}
 	m := w.m
 	size := 4 * m.lanes()
 	turn := 0
@@ -284,6 +352,9 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 		toRes, toOut := o/w.perLane()*w.AddChannel, o/w.perLane()*w.OutChannel
 		for j := range v {
 			y := acc[o*v+j]
+			if w.QuadsIn {
+				m.(quadISA).scaleQuads(y, temp(), rBias, 4*(quantSums*o+1))
+			}
 			if w.Act.Kind != "" {
 				w.b.activate(w.Act, w.PairsOut, y, temp(), temp(), temp())
 			}
@@ -299,7 +370,7 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 			} else if w.Add {
 				m.addM(y, y, rRes, toRes+j*size)
 			}
-			w.Line.store(m, rOut, toOut+j*size, y, temp(), j, last && j == v-1)
+			w.Line.store(w.b, rOut, toOut+j*size, y, temp(), j, last && j == v-1)
 		}
 	}
 }

@@ -10,8 +10,9 @@ import (
 // amxConv is the spec of a kernel that ConvAMX has written.
 type amxConv Conv
 
-// ConvAMX writes a convolution of stride 1 over pairs by tiles of AMX. It computes what
-// Conv does, but for the order of its sums. The weights are ordered by PackAMX; Tile is one
+// ConvAMX writes a convolution of stride 1 over pairs or quads by tiles of AMX. It computes
+// what Conv does, but for the order of its sums, which those of quads do not depend on. The
+// weights are ordered by PackAMX or PackAMXQuads; Tile is one
 // of TilesAMX: 16 times the tiles of output channels, and vectors. Argument 6 is AMXScratch
 // bytes.
 //
@@ -21,7 +22,7 @@ func (b *Builder) ConvAMX(c Conv) (Func, error) {
 	if err := c.checkAMX(b.target); err != nil {
 		return 0, err
 	}
-	return b.kernel(amxConv(c), true, func(m isa) {
+	return b.kernel(amxConv(c), c.PairsIn, func(m isa) {
 		w := amxWriter{convWriter{b, m, c}, m.(*avx), c.amxPlan()}
 		lineArgs(m, c.Line, c.Add)
 		m.arg(rW, 1)
@@ -47,12 +48,12 @@ func (b *Builder) ConvAMX(c Conv) (Func, error) {
 
 func (c *Conv) checkAMX(t Target) error {
 	plain := *c
-	plain.Tile = Tile{2, 1} // whatever fits registers
+	plain.Tile = Tile{4, 1} // whatever fits registers
 	switch {
 	case !t.AMX():
 		return fmt.Errorf("codegen: no tiles on %s", t)
-	case !c.PairsIn || c.Stride != 1:
-		return fmt.Errorf("codegen: tiles for a conv with stride %d, pairs %v", c.Stride, c.PairsIn)
+	case !c.PairsIn && !c.QuadsIn || c.Stride != 1:
+		return fmt.Errorf("codegen: tiles for a conv with stride %d, pairs %v, quads %v", c.Stride, c.PairsIn, c.QuadsIn)
 	case !c.Tile.fitsAMX():
 		return fmt.Errorf("codegen: %d x %d sums do not fit the tiles", c.Tile.Out, c.Tile.Vectors)
 	}
@@ -133,7 +134,7 @@ func (w *amxWriter) channels(block func(tiles, out int)) {
 				if w.Add {
 					w.m.add(rRes, out/w.perLane()*w.AddChannel)
 				}
-				w.m.add(rBias, 4*out)
+				w.m.add(rBias, out*w.biasBytes())
 				w.m.add(rW, w.steps*w.stepBytes(s.size))
 			})
 		}
@@ -186,7 +187,14 @@ func (w *amxWriter) step(tiles, v int) {
 			w.a.Tileload(w.tileA(i), at(rW, (r*tiles+i)*w.rows*tileWidth).Plus(gprs[rRowA], 1))
 		}
 		loadB := func(j int) { w.a.Tileload(w.tileB(j), at(rX, from+j*tileWidth).Plus(gprs[rRowB], 1)) }
-		product := func(i, j int) { w.a.Tdpbf16ps(w.tileC(i, j, v), w.tileA(i), w.tileB(j)) }
+		product := func(i, j int) {
+			c, x, y := w.tileC(i, j, v), w.tileA(i), w.tileB(j)
+			if w.QuadsIn {
+				w.a.Tdpbsud(c, x, y)
+			} else {
+				w.a.Tdpbf16ps(c, x, y)
+			}
+		}
 		if a > b {
 			for j := range v {
 				loadB(j)
@@ -217,7 +225,7 @@ func (w *amxWriter) finish(out, v int, last bool) {
 	acc, _, free := w.b.registers(each*v, 0)
 	move := func(n int) { // on by n times each channels
 		m.add(rScratch, n*each*v*tileWidth)
-		m.add(rBias, 4*n*each)
+		m.add(rBias, n*each*w.biasBytes())
 		m.add(rOut, n*w.OutChannel)
 		if w.Add {
 			m.add(rRes, n*w.AddChannel)
@@ -226,9 +234,13 @@ func (w *amxWriter) finish(out, v int, last bool) {
 	m.loop(rCount, out/each, func() {
 		m.push(rCount)
 		for o := range each {
-			m.spread(free[0], rBias, 4*o)
+			m.spread(free[0], rBias, o*w.biasBytes())
+			add := m.addM
+			if w.QuadsIn {
+				add = m.(quadISA).addIntM
+			}
 			for j := range v {
-				m.addM(acc[o*v+j], free[0], rScratch, (o*v+j)*tileWidth)
+				add(acc[o*v+j], free[0], rScratch, (o*v+j)*tileWidth)
 			}
 		}
 		w.store(acc, free, each, v, last)

@@ -34,13 +34,9 @@ func (b *Builder) Halves(c Halves) (Func, error) {
 				m.mulM(odd, odd, rConst, b.consts.offset(255))
 				m.(pairISA).packPairs(even, even, odd, t)
 			}
-			if last && c.Line.Mask == MaskLast {
-				m.andM(even, even, rMask, 0)
-				m.andM(odd, odd, rMask, 0)
-			}
-			m.store(rOut, 0, even)
+			c.Line.store(b, rOut, 0, even, t, 0, last)
 			if !c.Pairs {
-				m.store(rOut, c.OutOdd, odd)
+				c.Line.store(b, rOut, c.OutOdd, odd, t, 0, last)
 			}
 			m.add(rX, 8*m.lanes())
 			m.add(rOut, 4*m.lanes())

@@ -28,7 +28,7 @@ func (b *Builder) Interleave(c Interleave) (Func, error) {
 			m.load(odd, rCurX, c.InPhase)
 			m.zip(lo, hi, even, odd)
 			for i, v := range []vec{lo, hi}[:n] {
-				c.Line.store(m, rCurW, i*size, v, t, 0, last && i == n-1)
+				c.Line.store(b, rCurW, i*size, v, t, 0, last && i == n-1)
 			}
 			m.add(rCurX, size)
 			m.add(rCurW, 2*size)

@@ -62,6 +62,7 @@ type isa interface {
 	minM(d, x vec, base reg, off int)   // y where x is NaN
 	maxM(d, x vec, base reg, off int)   //
 	andM(d, x vec, base reg, off int)   //
+	xorM(d, x vec, base reg, off int)   //
 	fmaM(d, x vec, base reg, off int)   // d += x*memory
 	horner(d, x vec, base reg, off int) // d = d*x + memory
 	// split parts s, for 2^s, into a whole number for scale and the rest, from 0 to 1; s and t

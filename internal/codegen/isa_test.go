@@ -49,6 +49,10 @@ var opTests = []opTest{
 		func(x, y, z float32) float32 {
 			return math.Float32frombits(math.Float32bits(y) & math.Float32bits(z))
 		}},
+	{"xorM", func(m isa, d, x, y vec, base reg, off int) { m.xorM(d, y, base, off) },
+		func(x, y, z float32) float32 {
+			return math.Float32frombits(math.Float32bits(y) ^ math.Float32bits(z))
+		}},
 	{"fmaM", func(m isa, d, x, y vec, base reg, off int) { m.copy(d, y); m.fmaM(d, x, base, off) },
 		func(x, y, z float32) float32 { return fma(x, z, y) }},
 	{"horner", func(m isa, d, x, y vec, base reg, off int) { m.copy(d, y); m.horner(d, x, base, off) },

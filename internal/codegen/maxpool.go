@@ -10,8 +10,8 @@ import (
 // of 5x5 costs 10 comparisons instead of 25.
 //
 // Arguments: 0 input, 3 output, 4 limits (with a mask: infinity in the lanes of the last
-// vector that belong to the map, minus infinity in the others), 5 masks (with MaskLast),
-// 6 scratch memory of Scratch bytes.
+// vector that belong to the map, minus infinity in the others; with Quads, all bits set and
+// all clear), 5 masks (with MaskLast), 6 scratch memory of Scratch bytes.
 type MaxPool struct {
 	Channels, Rows     int
 	Kernel             int
@@ -19,6 +19,7 @@ type MaxPool struct {
 	OutRow, OutChannel int
 	Line               Line // without MaskAll
 	Pairs              bool // of bfloat16; channels count pairs
+	Quads              bool // of bytes; channels count quads
 }
 
 // Scratch is how much memory the pooling needs beside.
@@ -34,6 +35,9 @@ func (p MaxPool) margin(lanes int) int { return (p.Kernel/2 + lanes - 1) / lanes
 func (b *Builder) MaxPool(c MaxPool) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || c.Line.Mask == MaskAll || c.Kernel < 1 || c.Kernel%2 == 0 {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
+	}
+	if c.Quads && c.Pairs {
+		return 0, fmt.Errorf("codegen: max pool of pairs and quads")
 	}
 	return b.kernel(c, c.Pairs, func(m isa) {
 		lineArgs(m, c.Line, c.Line.Mask != MaskNone)
@@ -71,7 +75,11 @@ func (b *Builder) poolFill(c MaxPool, part lanePart) {
 	m := b.isa
 	const inf, y vec = 0, 1
 	size, pitch, pad, margin := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2, c.margin(m.lanes())
-	m.load(inf, rConst, b.consts.offset(float32(math.Inf(-1))))
+	if c.Quads { // 0 is least among bytes
+		m.zero(inf)
+	} else {
+		m.load(inf, rConst, b.consts.offset(float32(math.Inf(-1))))
+	}
 	border := func(rows int) {
 		m.loop(rOuter, rows, func() {
 			for v := range c.Line.Vectors + 2*margin {
@@ -97,7 +105,11 @@ func (b *Builder) poolFill(c MaxPool, part lanePart) {
 				m.(pairISA).upper(y, y)
 			}
 			if v == c.Line.Vectors-1 && c.Line.Mask != MaskNone {
-				m.minM(y, y, rRes, 0)
+				if c.Quads {
+					m.andM(y, y, rRes, 0)
+				} else {
+					m.minM(y, y, rRes, 0)
+				}
 			}
 			m.store(rCurW, (margin+v)*size, y)
 		}
@@ -113,6 +125,10 @@ func (b *Builder) poolFill(c MaxPool, part lanePart) {
 func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 	m := b.isa
 	const y, other, t vec = 0, 1, 2
+	maxM := m.maxM
+	if c.Quads {
+		maxM = m.(quadISA).maxBytesM
+	}
 	size, pitch, pad, margin := 4*m.lanes(), c.pitch(m.lanes()), c.Kernel/2, c.margin(m.lanes())
 	m.lea(rCurX, rScratch, pitch)
 	m.move(rCurW, rOut)
@@ -121,7 +137,7 @@ func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 			off := (margin + v) * size
 			m.load(y, rCurX, off)
 			for r := 1; r < c.Kernel; r++ {
-				m.maxM(y, y, rCurX, r*pitch+off)
+				maxM(y, y, rCurX, r*pitch+off)
 			}
 			m.store(rScratch, off, y)
 		}
@@ -129,7 +145,7 @@ func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 			off := (margin + v) * size
 			m.load(y, rScratch, off-4*pad)
 			for x := 1; x < c.Kernel; x++ {
-				m.maxM(y, y, rScratch, off+4*(x-pad))
+				maxM(y, y, rScratch, off+4*(x-pad))
 			}
 			switch part {
 			case lowerHalf:
@@ -140,7 +156,7 @@ func (b *Builder) poolMaxima(c MaxPool, part lanePart) {
 				m.(pairISA).lower(other, other)
 				m.(pairISA).packPairs(y, other, y, t)
 			}
-			c.Line.store(m, rCurW, v*size, y, t, 0, v == c.Line.Vectors-1)
+			c.Line.store(b, rCurW, v*size, y, t, 0, v == c.Line.Vectors-1)
 		}
 		m.add(rCurX, pitch)
 		m.add(rCurW, c.OutRow)

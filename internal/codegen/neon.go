@@ -7,6 +7,7 @@ import "ultrafast/internal/codegen/arm64"
 type neon struct {
 	arm64.Assembler
 	far address // what farReg holds
+	dot bool    // take dot products of bytes
 }
 
 // An address is a register and an offset. The zero value is none, as X0 is no base.
@@ -24,7 +25,7 @@ const (
 	memory arm64.V = 31
 )
 
-func newNEON() *neon { return new(neon) }
+func newNEON(dot bool) *neon { return &neon{dot: dot} }
 
 func (*neon) lanes() int   { return neonLanes }
 func (*neon) vectors() int { return int(memory) }
@@ -176,6 +177,7 @@ func (n *neon) mulM(d, x vec, base reg, off int) { n.withMemory(n.Fmul, d, x, ba
 func (n *neon) minM(d, x vec, base reg, off int) { n.withMemory(n.FminNM, d, x, base, off) }
 func (n *neon) maxM(d, x vec, base reg, off int) { n.withMemory(n.FmaxNM, d, x, base, off) }
 func (n *neon) andM(d, x vec, base reg, off int) { n.withMemory(n.And, d, x, base, off) }
+func (n *neon) xorM(d, x vec, base reg, off int) { n.withMemory(n.Eor, d, x, base, off) }
 func (n *neon) fmaM(d, x vec, base reg, off int) { n.withMemory(n.Fmla, d, x, base, off) }
 
 func (n *neon) horner(d, x vec, base reg, off int) {

@@ -16,6 +16,10 @@ type Map struct {
 	Act                Activation
 	Line               Line
 	Pairs              bool // of bfloat16, and so is what is added; channels count pairs
+	// Quads of bytes, and so is what is added; channels count quads. Of Quant the table takes
+	// the place of Act, and Add says how to add.
+	Quads bool
+	Quant Quant
 }
 
 // Map writes the copying.
@@ -23,17 +27,28 @@ func (b *Builder) Map(c Map) (Func, error) {
 	if c.Channels < 1 || c.Rows < 1 || c.Line.Vectors < 1 || !c.Act.known() {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
+	if err := c.checkQuads(); err != nil {
+		return 0, err
+	}
 	return b.kernel(c, c.Pairs, func(m isa) {
 		lineArgs(m, c.Line, c.Add)
 		// Vectors are at most unrolled so often; the rest of a line is a loop.
 		const unroll = 4
 		size := 4 * m.lanes()
-		loops := convWriter{b, m, Conv{Stride: 1, Add: c.Add, Line: c.Line, Act: c.Act, Tile: Tile{1, unroll}, PairsOut: c.Pairs}}
+		loops := convWriter{b, m, Conv{Stride: 1, Add: c.Add, Line: c.Line, Act: c.Act, Tile: Tile{1, unroll}, PairsOut: c.Pairs, Quant: c.Quant}}
 		m.loop(rTiles, c.Channels, func() {
 			m.push(rX, rOut, rRes)
 			m.loop(rCount, c.Rows, func() {
 				m.push(rX, rOut, rRes, rMask, rCount)
 				loops.pixels(func(vectors int, last bool) {
+					if c.Quads {
+						y, _, free := b.registers(vectors, 0)
+						for j, v := range y {
+							m.load(v, rX, j*size)
+							loops.finishQuads(v, [6]vec(free[:6]), 0, j*size, j, last && j == vectors-1)
+						}
+						return
+					}
 					y, _, free := b.registers(vectors*loops.perLane(), 0)
 					for j, v := range y[len(y)-vectors:] {
 						m.load(v, rX, j*size)
@@ -55,6 +70,16 @@ func (b *Builder) Map(c Map) (Func, error) {
 			m.add(rRes, c.AddChannel)
 		})
 	})
+}
+
+func (c *Map) checkQuads() error {
+	switch {
+	case !c.Quads && c.Quant == Quant{}:
+		return nil
+	case !c.Quads || c.Pairs || c.Act.Kind != "":
+		return fmt.Errorf("codegen: map of quads %v and pairs %v by %+v and activation %q", c.Quads, c.Pairs, c.Quant, c.Act.Kind)
+	}
+	return c.Quant.Add.check()
 }
 
 // Upsample describes the doubling of rows: each pixel becomes two by two.
@@ -86,7 +111,7 @@ func (b *Builder) Upsample(c Upsample) (Func, error) {
 					for i, half := range []vec{lo, hi}[:min(2, c.Line.Vectors-v)] {
 						last := v+i == c.Line.Vectors-1
 						for row := range 2 {
-							c.Line.store(m, rCurW, row*c.OutRow+(v+i)*size, half, t, 0, last)
+							c.Line.store(b, rCurW, row*c.OutRow+(v+i)*size, half, t, 0, last)
 						}
 					}
 				}

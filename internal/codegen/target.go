@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+
+	"golang.org/x/sys/cpu"
 )
 
 // A Target is a kind of processor that there are kernels for.
@@ -13,13 +15,14 @@ type Target struct {
 	isa   func() isa
 	has   func() bool // whether this machine can run it
 	bf16  func() bool // whether it can run its code for pairs of bfloat16; nil where there is none
+	int8  func() bool // whether it can run its code for quads of bytes
 }
 
 var targets = []Target{ // the best first
-	{AMX, 16, func() isa { return newAVX(true) }, hasAMX, hasAMX}, // AVX-512 with tiles for bfloat16
-	{"avx512", 16, func() isa { return newAVX(true) }, hasAVX512, hasAVX512BF16},
-	{"avx2", 8, func() isa { return newAVX(false) }, hasAVX2, nil},
-	{"neon", neonLanes, func() isa { return newNEON() }, hasNEON, nil},
+	{AMX, 16, func() isa { return newAVX512() }, hasAMX, hasAMX, hasAVX512VNNI}, // AVX-512 with tiles for bfloat16
+	{"avx512", 16, func() isa { return newAVX512() }, hasAVX512, hasAVX512BF16, hasAVX512VNNI},
+	{"avx2", 8, func() isa { return newAVX2(cpu.X86.HasAVXVNNI) }, hasAVX2, nil, hasAVX2},
+	{"neon", neonLanes, func() isa { return newNEON(cpu.ARM64.HasASIMDDP) }, hasNEON, nil, hasNEON},
 }
 
 // hasNEON reports whether this is an AArch64: Go asks Advanced SIMD of all of them.
@@ -62,6 +65,10 @@ func (t Target) BF16() bool { return t.pairs() && t.bf16() }
 // pairs reports whether there is code for pairs of bfloat16.
 func (t Target) pairs() bool { return t.bf16 != nil }
 
+// Int8 reports whether this machine can run t's kernels for quads of bytes. Without it on
+// a machine with AVX-512, the target for AVX2 may have it.
+func (t Target) Int8() bool { return t.int8() }
+
 // Twice reports whether this machine starts two multiply-adds of a whole AVX-512 vector a
 // cycle, so that they are half as dear beside everything else.
 func (t Target) Twice() bool { return t.lanes == 16 && twice() }
@@ -83,4 +90,9 @@ func (t Target) Fits(tile Tile, stride int) bool { return tile.fits(t.vectors(st
 
 func (tile Tile) fits(registers int) bool {
 	return tile.Out*tile.Vectors+max(tile.Vectors+1, activationRegisters) <= registers
+}
+
+// FitsQuads is Fits for a convolution of quads.
+func (t Target) FitsQuads(tile Tile, stride int) bool {
+	return tile.Out*tile.Vectors+t.isa().(quadISA).quadRegisters(tile.Vectors) <= t.vectors(stride)
 }

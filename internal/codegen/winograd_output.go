@@ -23,7 +23,7 @@ func (b *Builder) winogradOutput(w Winograd, out, v int, last bool) {
 					m.addM(y, y, rRes, r*w.AddRow+o*w.AddChannel+j*size)
 				}
 				to := r*w.OutRow + o*w.OutChannel + j*size
-				w.Line.store(m, rOut, to, y, t, j, last && j == v-1)
+				w.Line.store(b, rOut, to, y, t, j, last && j == v-1)
 			}
 		}
 	}

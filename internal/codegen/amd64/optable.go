@@ -68,6 +68,7 @@ var (
 	VPMINSD    = opRVM("vpminsd", both|p66|m38, 0x39, full32)
 	VPMAXSD    = opRVM("vpmaxsd", both|p66|m38, 0x3D, full32)
 	VPADDB     = opRVM("vpaddb", both|p66|m0F, 0xFC, fullMem)
+	VPSUBB     = opRVM("vpsubb", both|p66|m0F, 0xF8, fullMem)
 	VPADDW     = opRVM("vpaddw", both|p66|m0F, 0xFD, fullMem)
 	VPADDSW    = opRVM("vpaddsw", both|p66|m0F, 0xED, fullMem)
 	VPADDUSB   = opRVM("vpaddusb", both|p66|m0F, 0xDC, fullMem)

@@ -105,6 +105,56 @@ func spread(i int, f func(d, n, m quad) quad) func(d, n, m quad) quad {
 	return func(d, n, m quad) quad { return f(d, n, quad{m[i], m[i], m[i], m[i]}) }
 }
 
+func tbx(d, n, m quad) quad {
+	to, table, index := d.bytes(), n.bytes(), m.bytes()
+	for i, x := range index {
+		if int(x) < len(table) {
+			to[i] = table[x]
+		}
+	}
+	return quadOf(to)
+}
+
+// smlal is of the halves from first on.
+func smlal(first int) func(d, n, m quad) quad {
+	return func(d, n, m quad) quad {
+		for i := range d {
+			d[i] += uint32(int32(int16(n.half(first+i))) * int32(int16(m.half(first+i))))
+		}
+		return d
+	}
+}
+
+func eachHalf(f func(n, m int16) int16) func(d, n, m quad) quad {
+	return func(d, n, m quad) quad {
+		for i := range 8 {
+			d.setHalf(i, uint16(f(int16(n.half(i)), int16(m.half(i)))))
+		}
+		return d
+	}
+}
+
+func eachByte(f func(n, m byte) byte) func(d, n, m quad) quad {
+	return func(_, n, m quad) quad {
+		x, y := n.bytes(), m.bytes()
+		for i := range x {
+			x[i] = f(x[i], y[i])
+		}
+		return quadOf(x)
+	}
+}
+
+// halves takes every other lane of 16 bits.
+func halves(first int) func(d, n, m quad) quad {
+	return func(d, n, m quad) quad {
+		for i := range 4 {
+			d.setHalf(i, n.half(2*i+first))
+			d.setHalf(4+i, m.half(2*i+first))
+		}
+		return d
+	}
+}
+
 func dot[T int8 | uint8](d, n, m quad) quad {
 	x, y := n.bytes(), m.bytes()
 	for i := range x {
@@ -223,16 +273,16 @@ var definitions = map[string]func(d, n, m quad) quad{
 	"Zip2": pick(2, 6, 3, 7),
 	"Trn1": pick(0, 4, 2, 6),
 	"Trn2": pick(1, 5, 3, 7),
-	"Tbl": func(_, n, m quad) quad {
-		table, index := n.bytes(), m.bytes()
-		for i, x := range index {
-			index[i] = 0
-			if int(x) < len(table) {
-				index[i] = table[x]
-			}
-		}
-		return quadOf(index)
-	},
+	"Tbl":  func(_, n, m quad) quad { return tbx(quad{}, n, m) },
+	"Tbx":  tbx,
+
+	"Smlal":   smlal(0),
+	"Smlal2":  smlal(4),
+	"Sqadd8H": eachHalf(func(n, m int16) int16 { return int16(min(max(int(n)+int(m), math.MinInt16), math.MaxInt16)) }),
+	"Sub16B":  eachByte(func(n, m byte) byte { return n - m }),
+	"Umax16B": eachByte(func(n, m byte) byte { return max(n, m) }),
+	"Uzp1H":   halves(0),
+	"Uzp2H":   halves(1),
 
 	"Sdot":      dot[int8],
 	"Udot":      dot[uint8],
@@ -257,7 +307,15 @@ var indexedDefinitions = map[string]func(i int) func(d, n, m quad) quad{
 	"UdotElem":  func(i int) func(d, n, m quad) quad { return spread(i, dot[uint8]) },
 	"BfdotElem": func(i int) func(d, n, m quad) quad { return spread(i, bfdot) },
 	"Dup":       func(i int) func(d, n, m quad) quad { return pick(i, i, i, i) },
-	"Shl":       func(i int) func(d, n, m quad) quad { return each(func(_, n, _ uint32) uint32 { return n << i }) },
+	"Dup8H": func(i int) func(d, n, m quad) quad {
+		return func(d, n, _ quad) quad {
+			for k := range 8 {
+				d.setHalf(k, n.half(i))
+			}
+			return d
+		}
+	},
+	"Shl": func(i int) func(d, n, m quad) quad { return each(func(_, n, _ uint32) uint32 { return n << i }) },
 	"Ext": func(i int) func(d, n, m quad) quad {
 		return func(_, n, m quad) quad {
 			x, y := n.bytes(), m.bytes()

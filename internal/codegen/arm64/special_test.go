@@ -32,6 +32,13 @@ var specialSamples = []sample{
 	{"Lsl", func(a *Assembler) { a.Lsl(X3, X4, 0) }, "lsr x3, x4, #0"},
 	{"DupX", func(a *Assembler) { a.DupX(3, XZR) }, "dup v3.4s, wzr"},
 
+	{"Ushr4S", func(a *Assembler) { a.Ushr4S(3, 31, 1) }, "ushr v3.4s, v31.4s, #1"},
+	{"Ushr4S", func(a *Assembler) { a.Ushr4S(3, 4, 24) }, "ushr v3.4s, v4.4s, #24"},
+	{"Ushr4S", func(a *Assembler) { a.Ushr4S(30, 4, 32) }, "ushr v30.4s, v4.4s, #32"},
+	{"Ushr8H", func(a *Assembler) { a.Ushr8H(3, 31, 1) }, "ushr v3.8h, v31.8h, #1"},
+	{"Ushr8H", func(a *Assembler) { a.Ushr8H(30, 4, 8) }, "ushr v30.8h, v4.8h, #8"},
+	{"Ushr8H", func(a *Assembler) { a.Ushr8H(3, 4, 16) }, "ushr v3.8h, v4.8h, #16"},
+
 	{"AddI", func(a *Assembler) { a.AddI(X1, X2, 0) }, "add x1, x2, #0x0"},
 	{"AddI", func(a *Assembler) { a.AddI(SP, SP, 4095) }, "add sp, sp, #0xfff"},
 	{"AddI", func(a *Assembler) { a.AddI(X1, X2, 4096) }, "add x1, x2, #0x1, lsl #12"},

@@ -53,7 +53,7 @@ func compare(t *testing.T, method string, emit func(a *Assembler, d, n, m V), de
 		}
 	case strings.HasPrefix(method, "F"):
 		words = anyFloats
-	case method == "Tbl":
+	case method == "Tbl", method == "Tbx":
 		words = smallBytes
 	}
 

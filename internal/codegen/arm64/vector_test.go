@@ -53,6 +53,14 @@ var threeVectors = []struct {
 	{"Tbl", (*Assembler).Tbl, "tbl v%[1]d.16b, {v%[2]d.16b}, v%[3]d.16b"},
 	{"Sdot", (*Assembler).Sdot, "sdot v%[1]d.4s, v%[2]d.16b, v%[3]d.16b"},
 	{"Udot", (*Assembler).Udot, "udot v%[1]d.4s, v%[2]d.16b, v%[3]d.16b"},
+	{"Smlal", (*Assembler).Smlal, "smlal v%[1]d.4s, v%[2]d.4h, v%[3]d.4h"},
+	{"Smlal2", (*Assembler).Smlal2, "smlal2 v%[1]d.4s, v%[2]d.8h, v%[3]d.8h"},
+	{"Sqadd8H", (*Assembler).Sqadd8H, "sqadd v%[1]d.8h, v%[2]d.8h, v%[3]d.8h"},
+	{"Sub16B", (*Assembler).Sub16B, "sub" + threeBytes},
+	{"Umax16B", (*Assembler).Umax16B, "umax" + threeBytes},
+	{"Uzp1H", (*Assembler).Uzp1H, "uzp1 v%[1]d.8h, v%[2]d.8h, v%[3]d.8h"},
+	{"Uzp2H", (*Assembler).Uzp2H, "uzp2 v%[1]d.8h, v%[2]d.8h, v%[3]d.8h"},
+	{"Tbx", (*Assembler).Tbx, "tbx v%[1]d.16b, {v%[2]d.16b}, v%[3]d.16b"},
 	{"Bfmmla", (*Assembler).Bfmmla, "bfmmla v%[1]d.4s, v%[2]d.8h, v%[3]d.8h"},
 }
 
@@ -95,6 +103,7 @@ var indexed = []struct {
 	{"BfdotElem", (*Assembler).BfdotElem, 4, "bfdot v%[1]d.4s, v%[2]d.8h, v%[3]d.2h[%[4]d]"},
 	{"Ext", (*Assembler).Ext, 16, "ext v%[1]d.16b, v%[2]d.16b, v%[3]d.16b, #%[4]d"},
 	{"Dup", func(a *Assembler, d, n, _ V, i int) { a.Dup(d, n, i) }, 4, "dup v%[1]d.4s, v%[2]d.s[%[4]d]"},
+	{"Dup8H", func(a *Assembler, d, n, _ V, i int) { a.Dup8H(d, n, i) }, 8, "dup v%[1]d.8h, v%[2]d.h[%[4]d]"},
 	{"Shl", func(a *Assembler, d, n, _ V, i int) { a.Shl(d, n, i) }, 32, "shl v%[1]d.4s, v%[2]d.4s, #%[4]d"},
 }
 

@@ -1,0 +1,68 @@
+package compress
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"ultrafast/graph"
+	"ultrafast/prune"
+	"ultrafast/report"
+	"ultrafast/train"
+)
+
+// What the rounds may lose and the training at the end does not bring back is not handed out.
+func TestFinalStepsBack(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	const small = 12_000 // parameters, below which nothing is found
+	o.Predictor = func(g *graph.Graph) (train.Predict, error) {
+		if g.ParamCount() < small {
+			return constant(g, -20), nil
+		}
+		return constant(g, 1), nil
+	}
+	r, err := newRun(t.TempDir(), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.file = slog.New(slog.DiscardHandler)
+	g, err := o.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, err := r.measure(t.Context(), "parent", "anchors.safetensors", g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent.Accuracy.MAP5095 += report.Number(0.9 * job.MaxDrop / 100) // within the budget, but for the smallest
+	rounds := Rounds{Reached: true, Epochs: 7}
+	from, params := "anchors.safetensors", []int{20_000, 14_000, 10_000}
+	err = errors.Join(r.writeJSON("parent.json", parent), r.save(from, g))
+	for i, n := range params {
+		limits := prune.Limits{{Quantity: prune.Parameters, Most: float64(n)}}
+		_, cut, cost, cutErr := r.cutTo(g, limits, prune.Target{})
+		if cutErr != nil {
+			t.Fatal(cutErr)
+		}
+		file := fmt.Sprintf("%d.safetensors", i)
+		m, measureErr := r.measure(t.Context(), file, file, cut)
+		err = errors.Join(err, measureErr, r.save(file, cut))
+		rounds.All = append(rounds.All, Round{Number: i + 1, Attempt: 1, From: from, Model: m, Epochs: 2, Kept: true})
+		rounds.File, rounds.Cost, from = file, cost, file
+	}
+	if err := errors.Join(err, r.writeJSON("rounds.json", rounds), r.final(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var end Rounds
+	final, err := r.readModel("final.json")
+	if err := errors.Join(err, r.readJSON("ended.json", &end)); err != nil {
+		t.Fatal(err)
+	}
+	if final.Params < small || final.Params > params[1] || end.Cost.Params != final.Params || end.Reached || end.Epochs != 5 || final.Epochs != 5+job.Epochs ||
+		end.Folder != "final-back-1" || !strings.Contains(end.Why, "the best reachable within 1 points is") {
+		t.Errorf("it ended with %d parameters, %+v", final.Params, end)
+	}
+}
