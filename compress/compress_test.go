@@ -352,16 +352,6 @@ func TestStart(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
-	all := []candidate{{by: "table", points: 20, loss: 0.2}, {by: "l2", points: 22, loss: 0.3}, {by: "taylor", points: 21, loss: 0.1}}
-	if by := choose(all, 30).by; by != "l2" {
-		t.Errorf("the most points: %s", by)
-	}
-	if by := choose(all, 230).by; by != "taylor" {
-		t.Errorf("where nothing is found: %s", by)
-	}
-}
-
 // Files of a run lead nowhere else.
 func TestOutside(t *testing.T) {
 	r := &run{dir: t.TempDir()}

@@ -66,3 +66,12 @@ func TestFinalStepsBack(t *testing.T) {
 		t.Errorf("it ended with %d parameters, %+v", final.Params, end)
 	}
 }
+func TestChoose(t *testing.T) {
+	all := []candidate{{by: "table", points: 20, loss: 0.2}, {by: "l2", points: 22, loss: 0.3}, {by: "taylor", points: 21, loss: 0.1}}
+	if by := choose(all, 30).by; by != "l2" {
+		t.Errorf("the most points: %s", by)
+	}
+	if by := choose(all, 230).by; by != "taylor" {
+		t.Errorf("where nothing is found: %s", by)
+	}
+}
