@@ -30,7 +30,7 @@ const (
 	demoSide     = 192
 	demoPictures = 640
 	demoVal      = 128
-	demoEpochs   = 34
+	demoEpochs   = 16
 	demoTune     = 10
 	demoKeep     = 0.48
 	demoBatch    = 8
