@@ -25,7 +25,7 @@ import (
 	"ultrafast/yolo"
 )
 
-// The demonstration's numbers are chosen for two cores and six minutes.
+// The demonstration's numbers are chosen for two cores and five minutes.
 const (
 	demoSide     = 192
 	demoPictures = 640
