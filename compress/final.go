@@ -45,7 +45,7 @@ func (r *run) final(ctx context.Context) error {
 		}
 		switch {
 		case drop > r.job.MaxDrop:
-			end.Why += "; and so is the largest of them"
+			end.Why += fmt.Sprintf("; this one is %.2f below it too", drop)
 		case !end.Reached:
 			end.Why += fmt.Sprintf("; the best reachable within %v points is %s", r.job.MaxDrop, r.limits.Kept(end.Cost))
 		}
