@@ -58,19 +58,20 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 	if err != nil {
 		return err
 	}
-	ways := []string{byTable}
-	targets := map[string]prune.Target{byTable: {Score: table.Score, Table: table}}
+	type way struct {
+		by     string
+		target prune.Target
+	}
+	ways := []way{{byTable, prune.Target{Score: table.Score, Table: table}}}
 	for _, score := range prune.AllScores {
-		ways = append(ways, string(score))
-		targets[string(score)] = prune.Target{Score: score}
+		ways = append(ways, way{string(score), prune.Target{Score: score}})
 	}
 	c := cutting{Tried: map[string]float64{}}
 	var all []candidate
-	for i, way := range ways {
+	for i, w := range ways {
 		r.tell(Progress{Doing: v.Name() + ", cuts", Done: i, Of: len(ways)})
-		t := targets[way]
-		t.Evidence, t.Blocks = evidence, v.Blocks
-		draft, small, cost, err := r.cutTo(g, v.Goal, t)
+		w.target.Evidence, w.target.Blocks = evidence, v.Blocks
+		draft, small, cost, err := r.cutTo(g, v.Goal, w.target)
 		if unreachable := new(prune.UnreachableError); errors.As(err, &unreachable) {
 			c.Why = err.Error()
 			continue
@@ -83,9 +84,9 @@ func (r *run) cut(ctx context.Context, v *Round) error {
 			return err
 		}
 		points := 100 * found.Report.MAP5095
-		r.log("cut", "by", way, "to", say(cost), "mAP50-95", round4(found.Report.MAP5095))
-		c.Tried[way] = points
-		all = append(all, candidate{way, points, found.Loss.Box + found.Loss.Obj + found.Loss.Cls, draft, small, cost})
+		r.log("cut", "by", w.by, "to", say(cost), "mAP50-95", round4(found.Report.MAP5095))
+		c.Tried[w.by] = points
+		all = append(all, candidate{w.by, points, found.Loss.Box + found.Loss.Obj + found.Loss.Cls, draft, small, cost})
 	}
 	if len(all) > 0 {
 		best := choose(all, v.Before)
