@@ -36,6 +36,20 @@ void round(int64_t precision, std::initializer_list<Tensor*> operands) {
     if (t->defined()) *t = t->to(precision == UF_FP16 ? at::kHalf : at::kBFloat16);
 }
 
+// widen makes rounded operands float again, for what libtorch's CPU multiplies in float only,
+// or far slower in bfloat16.
+void widen(std::initializer_list<Tensor*> operands) {
+  for (Tensor* t : operands)
+    if (t->defined() && t->is_cpu()) *t = t->to(at::kFloat);
+}
+
+// large_depthwise says that each channel has its own filter, of more than 3x3: oneDNN has no
+// kernel for the way back of these in bfloat16, and its plain code takes four times as long as
+// that of 16x128x40x40 in float.
+bool large_depthwise(const Tensor& w, int64_t groups) {
+  return groups > 1 && w.size(0) == groups && w.size(1) == 1 && (w.size(2) > 3 || w.size(3) > 3);
+}
+
 }  // namespace
 
 extern "C" {
@@ -45,11 +59,13 @@ uf_error uf_conv(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_tensor* bi
   return guard([&] {
     Tensor a = get(x), w = get(weight), b = bias ? get(bias) : Tensor();
     round(precision, {&a, &w, &b});
+    auto type = a.scalar_type();
     at::IntArrayRef g(geometry, 7);
+    if (large_depthwise(w, g[6])) widen({&a, &w, &b});
     int64_t n = a.size(0), h = a.size(2), k = pieces(a, w, g);
     if (k > 1) a = bands(a, n * k, h / k);
     Tensor y = at::conv2d(a, w, b, g.slice(0, 2), g.slice(2, 2), g.slice(4, 2), g[6]);
-    *out = give(k > 1 ? bands(y, n, h) : y);
+    *out = give((k > 1 ? bands(y, n, h) : y).to(type));
   });
 }
 
@@ -59,10 +75,7 @@ uf_error uf_conv_transpose(uf_tensor** out, uf_tensor* x, uf_tensor* weight, uf_
     Tensor a = get(x), w = get(weight), b = bias ? get(bias) : Tensor();
     round(precision, {&a, &w, &b});
     auto type = a.scalar_type();
-    // On the CPU libtorch 1.13 takes bfloat16 here only where as many channels go in as come
-    // out. So its rounded operands are multiplied in float.
-    for (Tensor* t : {&a, &w, &b})
-      if (t->defined() && t->is_cpu()) *t = t->to(at::kFloat);
+    widen({&a, &w, &b});  // libtorch 1.13 takes bfloat16 here only where as many channels go in as come out
     at::IntArrayRef g(geometry, 9);
     Tensor y = at::conv_transpose2d(a, w, b, g.slice(0, 2), g.slice(2, 2), g.slice(7, 2), g[6], g.slice(4, 2));
     *out = give(y.to(type));
