@@ -44,7 +44,8 @@ type Program struct {
 	value   map[*graph.Node]int   // which plain tensor holds a node's value
 	places  map[*graph.Node]place // where kernels of machine code read and write it
 	written map[*graph.Node]bool  // whose places were written by such a kernel
-	steps   []step
+	steps   []step                // in the order of groups
+	groups  []group
 	buffers []int // floats of each buffer
 	lives   []life
 	scratch int  // floats that one thread needs beside
@@ -59,9 +60,18 @@ type Program struct {
 // and on any thread.
 type step struct {
 	StepInfo
-	key  string // of the convolution that it is a part of, for tuning
-	jobs int
-	run  job
+	key    string // of the convolution that it is a part of, for tuning
+	jobs   int
+	run    job
+	values []int  // that it touches; the last is written
+	bands  *bands // by which it may be taken together with others, or nil; without, it may write any of the values
+	also   []doneNode
+}
+
+// A doneNode is a node that no step of its own computes: a part or the whole of a value.
+type doneNode struct {
+	node  *graph.Node
+	value int
 }
 
 type job func(s *state, job, worker int)
@@ -139,15 +149,16 @@ func (c *compiler) finish() error {
 			return err
 		}
 	}
-	for _, n := range c.graph.Outputs { // now that all steps are there
-		c.lives[c.value[n]].to = len(c.steps)
+	c.gather()
+	for _, n := range c.graph.Outputs {
+		c.lives[c.value[n]].to = len(c.groups)
 	}
-	if len(c.steps) > maxSteps {
-		return fmt.Errorf("engine: %d steps, at most %d can run", len(c.steps), maxSteps)
+	if len(c.groups) > maxSteps {
+		return fmt.Errorf("engine: %d steps, at most %d can run", len(c.groups), maxSteps)
 	}
-	for _, s := range c.steps {
-		if s.jobs > maxJobs {
-			return fmt.Errorf("engine: %s: %d jobs, at most %d can run", s.Name, s.jobs, maxJobs)
+	for _, g := range c.groups {
+		if g.jobs > maxJobs {
+			return fmt.Errorf("engine: %s: %d jobs, at most %d can run", c.steps[g.first].Name, g.jobs, maxJobs)
 		}
 	}
 	c.buffers = plan(c.lives)
@@ -286,7 +297,7 @@ func (c *compiler) newValue(s graph.Shape) int {
 }
 
 func (c *compiler) newLife(size int, l *layout) int {
-	c.lives = append(c.lives, life{size: size, layout: l, from: len(c.steps), to: len(c.steps)})
+	c.lives = append(c.lives, life{size: size, layout: l})
 	return len(c.lives) - 1
 }
 
@@ -298,16 +309,13 @@ func (c *compiler) step(n, done *graph.Node, in []int, out, jobs int, k kernel) 
 	if done != nil {
 		c.value[done] = out
 	}
-	return c.parallel(n.Name, done, in, jobs, func(s *state, job, worker int) { k(s.v, job, s.scratch[worker]) })
+	return c.parallel(n.Name, done, append(slices.Clone(in), out), jobs, func(s *state, job, worker int) { k(s.v, job, s.scratch[worker]) })
 }
 
 // parallel appends a step that touches the values. done, if not nil, is the node whose
 // value is then complete. The result is valid until the next step is appended.
 func (c *compiler) parallel(name string, done *graph.Node, values []int, jobs int, run job) *step {
-	for _, i := range values {
-		c.lives[i].to = len(c.steps)
-	}
-	s := step{StepInfo: StepInfo{Name: name, Kernel: PlainGo}, jobs: jobs, run: run}
+	s := step{StepInfo: StepInfo{Name: name, Kernel: PlainGo}, jobs: jobs, run: run, values: values}
 	if done != nil {
 		s.Nodes = []*graph.Node{done}
 	}

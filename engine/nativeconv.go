@@ -271,10 +271,7 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	default:
 		c.need(sums)
 	}
-	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, worker int) {
-		p := &ps[job%len(ps)]
-		i, block := job/len(ps)/blocks, job/len(ps)%blocks
-		from, to := k.y.h*block/blocks, k.y.h*(block+1)/blocks
+	run := func(s *state, p *part, i, from, to, worker int) {
 		scratch := s.scratch[worker]
 		a := codegen.Args{1: pointer(p.weight, 0), 2: pointer(p.bias, 0), 5: pointer(mask, 0)}
 		if sums > 0 {
@@ -298,10 +295,20 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 			}
 			s.text.Call(p.code[0], &a)
 		}
-		if job%len(ps) == 0 {
+		if p.first == 0 {
 			k.y.pads(s.v[k.y.value], i, from, to)
 		}
+	}
+	b := bands{k.y.n, k.y.h, 1, k.near(), func(s *state, i, from, to, worker int) {
+		for n := range ps {
+			run(s, &ps[n], i, from, to, worker)
+		}
+	}}
+	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks*len(ps), func(s *state, job, worker int) {
+		i, from, to := b.band(job/len(ps), blocks)
+		run(s, &ps[job%len(ps)], i, from, to, worker)
 	})
+	st.bands = &b
 	k.describe(st, ch)
 	return nil
 }
@@ -321,6 +328,18 @@ func (k *nativeConv) values() []int {
 		return []int{k.x.value, k.add.value, k.y.value}
 	}
 	return []int{k.x.value, k.y.value}
+}
+
+// near are the values of which a row of the output reads the same row only.
+func (k *nativeConv) near() (values []int) {
+	pointwise := k.kernel[0] == 1 && k.stride[0] == 1 && k.pad[0] == 0
+	if pointwise {
+		values = append(values, k.x.value)
+	}
+	if k.add != nil && (pointwise || k.add.value != k.x.value) {
+		values = append(values, k.add.value)
+	}
+	return values
 }
 
 func (k *nativeConv) part(first, out int, pack func(w []float32) []float32, code ...codegen.Func) part {

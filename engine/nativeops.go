@@ -12,20 +12,17 @@ import (
 func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *place, spec codegen.Map) error {
 	spec.Channels, spec.Rows, spec.InChannel, spec.OutChannel, spec.Line = y.c, 1, 4*x.channel, 4*y.channel, c.row(&y)
 	spec.Pairs = c.pairs && y.slots != nil && (add != nil || spec.Act.Kind != "") // else lanes are copied as they are
-	values := []int{x.value, y.value}
+	near := []int{x.value}
 	if add != nil {
 		spec.Add, spec.AddChannel = true, 4*add.channel
-		values = []int{x.value, add.value, y.value}
+		near = append(near, add.value)
 	}
 	f, err := c.code.Map(spec)
 	if err != nil {
 		return err
 	}
 	mask := c.masks.last(y.w, c.target.Lanes())
-	blocks := min(y.h, jobsPerThread*c.threads)
-	c.parallel(name, done, values, y.n*blocks, func(s *state, job, _ int) {
-		i, block := job/blocks, job%blocks
-		from, to := y.h*block/blocks, y.h*(block+1)/blocks
+	c.banded(name, done, append(near, y.value), bands{y.n, y.h, 1, near, func(s *state, i, from, to, _ int) {
 		a := codegen.Args{5: pointer(mask, 0)}
 		for row := from; row < to; row++ {
 			a[0] = pointer(s.v[x.value], x.at(i, 0, row, 0))
@@ -36,7 +33,7 @@ func (c *compiler) copyRows(name string, done *graph.Node, x, y place, add *plac
 			s.text.Call(f, &a)
 		}
 		y.pads(s.v[y.value], i, from, to)
-	}).Kernel = machineCode
+	}}).Kernel = machineCode
 	return nil
 }
 
@@ -122,12 +119,11 @@ func (c *compiler) nativeSlice(n *graph.Node, op *graph.Slice) error {
 	return nil
 }
 
-// done says that n, whose inputs are computed, is so too with the last step, and lies in the
-// value.
+// done says that n, whose inputs are computed, is so too, and lies in the value.
 func (c *compiler) done(n *graph.Node, value int) {
-	last := len(c.steps) - 1
-	c.steps[last].Nodes = append(c.steps[last].Nodes, n)
-	c.written[n], c.lives[value].to = true, last
+	last := &c.steps[len(c.steps)-1]
+	last.also = append(last.also, doneNode{n, value})
+	c.written[n] = true
 }
 
 // channelJobs is how many jobs of some channels each a step that takes whole channels has.
@@ -193,17 +189,14 @@ func (c *compiler) nativeUpsample(n *graph.Node) error {
 		return err
 	}
 	mask := c.masks.last(y.w, c.target.Lanes())
-	blocks := min(x.h, jobsPerThread*c.threads)
-	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*blocks, func(s *state, job, _ int) {
-		i, block := job/blocks, job%blocks
-		from, to := x.h*block/blocks, x.h*(block+1)/blocks
+	c.banded(n.Name, n, []int{x.value, y.value}, bands{y.n, y.h, 2, nil, func(s *state, i, from, to, _ int) {
 		a := codegen.Args{5: pointer(mask, 0)}
-		for row := from; row < to; row++ {
-			a[0] = pointer(s.v[x.value], x.at(i, 0, row, 0))
-			a[3] = pointer(s.v[y.value], y.at(i, 0, 2*row, 0))
+		for row := from; row < to; row += 2 {
+			a[0] = pointer(s.v[x.value], x.at(i, 0, row/2, 0))
+			a[3] = pointer(s.v[y.value], y.at(i, 0, row, 0))
 			s.text.Call(f, &a)
 		}
-		y.pads(s.v[y.value], i, 2*from, 2*to)
-	}).Kernel = machineCode
+		y.pads(s.v[y.value], i, from, to)
+	}}).Kernel = machineCode
 	return nil
 }

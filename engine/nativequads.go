@@ -141,10 +141,7 @@ func (c *compiler) nativeRound(n *graph.Node, op *graph.Quantize) error {
 		}
 	}
 	mask := c.masks.last(y.w, c.target.Lanes())
-	blocks := min(y.h, jobsPerThread*c.threads)
-	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*blocks, func(s *state, job, _ int) {
-		i, block := job/blocks, job%blocks
-		from, to := y.h*block/blocks, y.h*(block+1)/blocks
+	c.banded(n.Name, n, []int{x.value, y.value}, bands{y.n, y.h, 1, []int{x.value}, func(s *state, i, from, to, _ int) {
 		a := codegen.Args{5: pointer(mask, 0)}
 		for row := from; row < to; row++ {
 			for quad, code := range codes {
@@ -156,7 +153,7 @@ func (c *compiler) nativeRound(n *graph.Node, op *graph.Quantize) error {
 			}
 		}
 		y.pads(s.v[y.value], i, from, to)
-	}).Kernel = machineCode
+	}}).Kernel = machineCode
 	return nil
 }
 
@@ -281,9 +278,9 @@ func (c *compiler) floats(n *graph.Node) (place, error) {
 // that multiplies each channel by its scale.
 func (c *compiler) dequantise(name string, x, y place) error {
 	lanes := c.target.Lanes()
-	line, mask, rows := c.row(&y), c.masks.last(y.w, lanes), y.h
+	line, mask, whole := c.row(&y), c.masks.last(y.w, lanes), false
 	if x.flat && x.like(y.layout) && roundUp(y.h*y.line, lanes) <= y.channel {
-		line, rows = codegen.Line{Vectors: (y.h*y.line + lanes - 1) / lanes, Mask: codegen.MaskAll}, 1
+		line, whole = codegen.Line{Vectors: (y.h*y.line + lanes - 1) / lanes, Mask: codegen.MaskAll}, true
 		mask = c.masks.all(y.layout, line.Vectors)
 	}
 	scale := []float32{x.grid.Scale, x.grid.Scale, x.grid.Scale, x.grid.Scale}
@@ -300,18 +297,25 @@ func (c *compiler) dequantise(name string, x, y place) error {
 		parts[i] = part{quad[0], []codegen.Func{f}, c.target.PackQuads(ones[:4*out], out, 1, 1, tile),
 			c.target.PackSums(ones[:4*out], out, uint8(x.grid.Zero), scale, make([]float32, out))}
 	}
-	c.parallel(name, nil, []int{x.value, y.value}, x.n*x.c, func(s *state, job, _ int) {
-		i, quad := job/x.c, job%x.c
+	rows := func(s *state, i, quad, from, to int) {
 		p := &parts[quad]
 		a := codegen.Args{1: pointer(p.weight, 0), 2: pointer(p.bias, 0), 5: pointer(mask, 0)}
-		for row := range rows {
+		for row := from; row < to; row++ {
 			a[0] = pointer(s.v[x.value], x.at(i, quad, row, 0))
 			a[3] = pointer(s.v[y.value], y.at(i, p.first, row, 0))
 			s.text.Call(p.code[0], &a)
 		}
-		if quad == 0 {
-			y.pads(s.v[y.value], i, 0, y.h)
+	}
+	values := []int{x.value, y.value}
+	if whole {
+		c.parallel(name, nil, values, x.n*x.c, func(s *state, job, _ int) { rows(s, job/x.c, job%x.c, 0, 1) }).Kernel = machineCode
+		return nil
+	}
+	c.banded(name, nil, values, bands{y.n, y.h, 1, []int{x.value}, func(s *state, i, from, to, _ int) {
+		for quad := range parts {
+			rows(s, i, quad, from, to)
 		}
-	}).Kernel = machineCode
+		y.pads(s.v[y.value], i, from, to)
+	}}).Kernel = machineCode
 	return nil
 }

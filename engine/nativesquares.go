@@ -142,19 +142,16 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 	if k.rows != nil {
 		c.need(buffer + k.rows.room())
 	}
-	blocks := min(p.strips, max(1, jobsPerThread*c.threads/k.y.n))
-	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
-		i, block := job/blocks, job%blocks
-		from, to := p.strips*block/blocks, p.strips*(block+1)/blocks
+	st := c.banded(k.name, k.done, k.values(), bands{k.y.n, k.y.h, height, k.near(), func(s *state, i, from, to, worker int) {
 		scratch := s.scratch[worker]
 		read := codegen.Args{5: pointer(masks, 0), 6: pointer(scratch, sums)}
-		for strip := from; strip < to; strip++ {
-			y, variant := strip*height, 0
-			if strip == p.strips-1 {
+		for y := from; y < to; y += height {
+			variant := 0
+			if y+height >= k.y.h {
 				variant = 1
 			}
 			if k.rows != nil {
-				read[0] = k.rows.group(s, scratch[buffer:], i, y, strip == from, worker)
+				read[0] = k.rows.group(s, scratch[buffer:], i, y, y == from, worker)
 			} else {
 				read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
 			}
@@ -165,8 +162,8 @@ func (c *compiler) squaresStrips(k *nativeConv, ch choice, p *squaresPlan) error
 				multiply[variant][part].run(s, k, scratch, scratch[sums:], scratch[out:], i, y)
 			}
 		}
-		k.y.pads(s.v[k.y.value], i, from*height, min(k.y.h, to*height))
-	})
+		k.y.pads(s.v[k.y.value], i, from, to)
+	}})
 	k.describe(st, ch)
 	return nil
 }

@@ -134,17 +134,14 @@ func (c *compiler) interleave(n *graph.Node, x place, outs int) error {
 		return err
 	}
 	mask := c.masks.last(y.w, c.target.Lanes())
-	blocks := min(x.h, jobsPerThread*c.threads)
-	c.parallel(n.Name, n, []int{x.value, y.value}, y.n*blocks, func(s *state, job, _ int) {
-		i, block := job/blocks, job%blocks
-		from, to := x.h*block/blocks, x.h*(block+1)/blocks
+	c.banded(n.Name, n, []int{x.value, y.value}, bands{y.n, y.h, 2, nil, func(s *state, i, from, to, _ int) {
 		a := codegen.Args{5: pointer(mask, 0)}
-		for row := from; row < to; row++ {
-			a[0] = pointer(s.v[x.value], x.at(i, 0, row, 0))
-			a[3] = pointer(s.v[y.value], y.at(i, 0, 2*row, 0))
+		for row := from; row < to; row += 2 {
+			a[0] = pointer(s.v[x.value], x.at(i, 0, row/2, 0))
+			a[3] = pointer(s.v[y.value], y.at(i, 0, row, 0))
 			s.text.Call(f, &a)
 		}
-		y.pads(s.v[y.value], i, 2*from, 2*to)
-	}).Kernel = machineCode
+		y.pads(s.v[y.value], i, from, to)
+	}}).Kernel = machineCode
 	return nil
 }

@@ -32,7 +32,7 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	wide := (k.y.w + k.margin() + lanes - 1) / lanes
 	even, pitch := k.columns(wide * lanes)
 	plane := k.in*pitch + lanes
-	groups, last := k.rowGroups()
+	_, last := k.rowGroups()
 	input := codegen.WinogradInput{Channels: k.in, Stride: k.stride[0], InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Vectors: wide, Groups: 1, Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even}
 	output := codegen.Winograd{In: k.in, Out: k.out, Stride: k.stride[0], Channel: 4 * pitch, Plane: 4 * plane, Even: 4 * even,
@@ -59,21 +59,17 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 	if k.rows != nil {
 		c.need(buffer + k.rows.room())
 	}
-	blocks := min(groups, max(1, jobsPerThread*c.threads/k.y.n))
-	st := c.parallel(k.name, k.done, k.values(), k.y.n*blocks, func(s *state, job, worker int) {
-		i, block := job/blocks, job%blocks
-		from, to := groups*block/blocks, groups*(block+1)/blocks
+	st := c.banded(k.name, k.done, k.values(), bands{k.y.n, k.y.h, codegen.WinogradRows, k.near(), func(s *state, i, from, to, worker int) {
 		scratch := s.scratch[worker]
 		read := codegen.Args{1: pointer(scratch, 0)}
 		write := codegen.Args{0: read[1], 1: pointer(weight, 0), 2: pointer(k.bias, 0), 5: pointer(mask, 0), 6: pointer(scratch, sums)}
-		for g := from; g < to; g++ {
-			y := g * codegen.WinogradRows
+		for y := from; y < to; y += codegen.WinogradRows {
 			variant := 0
-			if g == groups-1 {
+			if y+codegen.WinogradRows >= k.y.h {
 				variant = 1
 			}
 			if k.rows != nil {
-				read[0] = k.rows.group(s, scratch[buffer:], i, y, g == from, worker)
+				read[0] = k.rows.group(s, scratch[buffer:], i, y, y == from, worker)
 			} else {
 				read[0] = pointer(s.v[k.x.value], k.x.at(i, 0, y*k.stride[0]-1, -1))
 			}
@@ -84,8 +80,8 @@ func (c *compiler) winogradRows(k *nativeConv, ch choice) error {
 			}
 			s.text.Call(out[variant], &write)
 		}
-		k.y.pads(s.v[k.y.value], i, from*codegen.WinogradRows, min(k.y.h, to*codegen.WinogradRows))
-	})
+		k.y.pads(s.v[k.y.value], i, from, to)
+	}})
 	k.describe(st, ch)
 	return nil
 }

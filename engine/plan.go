@@ -1,25 +1,34 @@
 package engine
 
-// A life says how many floats a value takes and for which steps it must be kept: written
-// in step from, touched last in step to.
+import (
+	"cmp"
+	"slices"
+)
+
+// A life says how many floats a value takes and for which groups of steps it must be kept:
+// written first in group from, touched last in group to.
 type life struct {
 	size, from, to int
 	layout         *layout // nil for a plain tensor
 	buffer         int     // where plan has put it
 }
 
-// plan gives each value a buffer such that values alive in the same step never share one,
-// and returns the buffers' sizes. Values come in the order of from. Each takes the
+// plan gives each value a buffer such that values alive in the same group never share one,
+// and returns the buffers' sizes. In the order of from, each takes the
 // smallest free buffer that holds it, else the largest free one, which grows. A buffer
 // serves one layout only, so that what is zero in it stays zero. Values of size 0 get none.
 func plan(values []life) []int {
 	type buffer struct {
-		size, busy int // busy: the last step that it is taken for
+		size, busy int // busy: the last group that it is taken for
 		layout     *layout
 	}
-	var buffers []buffer
+	order := make([]*life, len(values))
 	for i := range values {
-		v := &values[i]
+		order[i] = &values[i]
+	}
+	slices.SortStableFunc(order, func(a, b *life) int { return cmp.Compare(a.from, b.from) })
+	var buffers []buffer
+	for _, v := range order {
 		v.buffer = -1
 		if v.size == 0 {
 			continue

@@ -38,6 +38,33 @@ func (p *Program) Memory() int64 {
 	return 4 * total
 }
 
-// Time has f called with the index and the duration of each step that Run takes. Nil ends
-// it.
-func (s *Session) Time(f func(step int, d time.Duration)) { s.time = f }
+// Time has f called with the index and the duration of each step that Run takes. Steps that are
+// taken together share their time as the threads did. Nil ends it.
+func (s *Session) Time(f func(step int, d time.Duration)) {
+	s.time, s.state.spent = f, nil
+	if f != nil {
+		for range s.prog.threads {
+			s.state.spent = append(s.state.spent, make([]time.Duration, len(s.prog.steps)))
+		}
+	}
+}
+
+// report tells what the steps of a group took, all of which took d.
+func (s *Session) report(g group, d time.Duration) {
+	if g.end == g.first+1 {
+		s.time(g.first, d)
+		return
+	}
+	each := make([]time.Duration, g.end-g.first)
+	var all time.Duration
+	for _, spent := range s.state.spent {
+		for i := range each {
+			each[i] += spent[g.first+i]
+			all += spent[g.first+i]
+		}
+		clear(spent[g.first:g.end])
+	}
+	for i, e := range each {
+		s.time(g.first+i, time.Duration(float64(d)*float64(e)/float64(max(all, 1))))
+	}
+}

@@ -27,17 +27,18 @@ type Session struct {
 // A state is what the threads of a session share. It knows nothing of the session, which
 // can so be collected while threads sleep.
 type state struct {
-	steps   []step
+	groups  []group
 	v       [][]float32 // the values; several may lie in one buffer
 	scratch [][]float32 // one a thread
 	bytes   [][]byte    // also
 	pixels  []uint8     // the input, where it is no tensor
 	text    *codegen.Text
+	spent   [][]time.Duration // by thread and step, where somebody wants to know; only of groups
 }
 
 // NewSession allocates all the memory that Run will need.
 func (p *Program) NewSession() *Session {
-	st := &state{steps: p.steps, v: make([][]float32, len(p.lives)), text: p.text}
+	st := &state{groups: p.groups, v: make([][]float32, len(p.lives)), text: p.text}
 	s := &Session{prog: p, state: st}
 	buffers := make([][]float32, len(p.buffers))
 	for i, size := range p.buffers {
@@ -62,7 +63,7 @@ func (p *Program) NewSession() *Session {
 		st.scratch = append(st.scratch, alignedFloats(p.scratch))
 		st.bytes = append(st.bytes, make([]byte, p.bytes))
 	}
-	s.team = newTeam(p.threads, func(step, job, worker int) { st.steps[step].run(st, job, worker) })
+	s.team = newTeam(p.threads, func(step, job, worker int) { st.groups[step].run(st, job, worker) })
 	runtime.AddCleanup(s, (*team).stop, s.team)
 	return s
 }
@@ -140,16 +141,18 @@ func (s *Session) run(x []float32) {
 		}
 	}
 	s.show(input)
-	for i := range s.prog.steps {
-		if s.time == nil {
-			s.team.run(i, s.prog.steps[i].jobs)
-		} else {
-			start := time.Now()
-			s.team.run(i, s.prog.steps[i].jobs)
-			s.time(i, time.Since(start))
+	for i, g := range s.prog.groups {
+		start := time.Now()
+		s.team.run(i, g.jobs)
+		if s.time != nil {
+			s.report(g, time.Since(start))
 		}
-		for _, n := range s.prog.steps[i].Nodes {
-			s.show(n)
+		if s.watch != nil {
+			for _, st := range s.prog.steps[g.first:g.end] {
+				for _, n := range st.Nodes {
+					s.show(n)
+				}
+			}
 		}
 	}
 	s.state.v[v] = nil
