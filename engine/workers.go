@@ -7,15 +7,19 @@ import (
 )
 
 // A team is the threads of a session: the caller of run and helpers that wait for work.
-// A step's jobs are claimed one at a time from a counter, so that a thread which another
-// process holds up leaves its share to the others. The caller goes on when all jobs are
-// done, whether or not every helper has noticed that there were any.
+// Of a step's jobs each thread has a share, the same in each step as far as it goes: a map's
+// rows are then read by the thread that has written them, from its own cache. A thread
+// that is through takes from the ends of the others' shares, so that one which another
+// process holds up leaves its work to them. The caller goes on when all jobs are done, whether
+// or not every helper has noticed that there were any.
 //
 // Threads that have nothing to do spin for a while, then sleep.
 type team struct {
 	do      func(step, job, worker int)
-	claims  atomic.Uint64 // step, its jobs, the next of them: a claim packed
-	done    atomic.Int64  // how many of the step's jobs are finished
+	shares  []share       // by worker
+	jobs    atomic.Int64  // of the present step
+	done    atomic.Int64  // how many of them are finished
+	turn    atomic.Uint64 // how many steps have been shared out
 	quit    atomic.Bool
 	spins   atomic.Int64 // how often a thread looks whether it may go on before it sleeps
 	held    int          // grows when the caller has to sleep in a step, and falls with every step
@@ -23,22 +27,46 @@ type team struct {
 	helpers []sleeper
 }
 
-// A claim says which job of which step is next. All of it is one word, so that a thread
-// that comes late can only ever claim a job of the step that is being worked on.
+// A share is the jobs that are left of a worker's part: which step's, the first of them, and
+// the one behind the last. All of it is one word, so that a thread that comes late can only
+// ever take a job of the step that is being worked on.
+type share struct {
+	left atomic.Uint64
+	_    [120]byte // keeps two threads' out of a line of the cache, and of the next one
+}
+
 const (
 	maxSteps = 1 << 16
 	maxJobs  = 1<<24 - 1
 )
 
-func claim(step, jobs int) uint64 { return uint64(step)<<48 | uint64(jobs)<<24 }
+func pack(step, first, end int) uint64 { return uint64(step)<<48 | uint64(end)<<24 | uint64(first) }
 
-func unpack(c uint64) (step, jobs, next int) {
-	return int(c >> 48), int(c >> 24 & maxJobs), int(c & maxJobs)
+func unpack(s uint64) (step, first, end int) {
+	return int(s >> 48), int(s & maxJobs), int(s >> 24 & maxJobs)
+}
+
+// take returns a job of the share: its owner takes the first, others the last.
+func (s *share) take(owner bool) (step, job int, ok bool) {
+	for {
+		left := s.left.Load()
+		step, first, end := unpack(left)
+		if first == end {
+			return 0, 0, false
+		}
+		rest := pack(step, first, end-1)
+		if job = end - 1; owner {
+			rest, job = pack(step, first+1, end), first
+		}
+		if s.left.CompareAndSwap(left, rest) {
+			return step, job, true
+		}
+	}
 }
 
 // newTeam starts threads-1 helpers, which live until stop.
 func newTeam(threads int, do func(step, job, worker int)) *team {
-	t := &team{do: do, helpers: make([]sleeper, threads-1)}
+	t := &team{do: do, shares: make([]share, threads), helpers: make([]sleeper, threads-1)}
 	t.spins.Store(longSpin)
 	t.caller.wake = make(chan struct{}, 1)
 	for i := range t.helpers {
@@ -64,10 +92,15 @@ func (t *team) run(step, jobs int) {
 		}
 		return
 	}
-	// All jobs of the last step are done, so no helper holds one or can claim one.
+	// All jobs of the last step are done, so no helper holds one or can take one.
 	t.done.Store(0)
-	t.claims.Store(claim(step, jobs))
-	for i := range min(len(t.helpers), jobs-1) {
+	t.jobs.Store(int64(jobs))
+	workers := min(len(t.shares), jobs)
+	for w := range workers {
+		t.shares[w].left.Store(pack(step, jobs*w/workers, jobs*(w+1)/workers))
+	}
+	t.turn.Add(1)
+	for i := range workers - 1 {
 		t.helpers[i].rouse()
 	}
 	t.work(0)
@@ -75,31 +108,28 @@ func (t *team) run(step, jobs int) {
 	t.adapt(slept)
 }
 
-// work does jobs until none of the present step is left.
+// work does the jobs of the worker's share, then of the others', until none is left.
 func (t *team) work(worker int) {
-	for {
-		c := t.claims.Load()
-		step, jobs, next := unpack(c)
-		if next == jobs {
-			return
-		}
-		if !t.claims.CompareAndSwap(c, c+1) {
-			continue
-		}
-		t.do(step, next, worker)
-		if t.done.Add(1) == int64(jobs) {
-			t.caller.rouse()
+	for i := range t.shares {
+		s := &t.shares[(worker+i)%len(t.shares)]
+		for {
+			step, job, ok := s.take(i == 0)
+			if !ok {
+				break
+			}
+			t.do(step, job, worker)
+			if t.done.Add(1) == t.jobs.Load() {
+				t.caller.rouse()
+			}
 		}
 	}
 }
 
 func (t *team) help(i int) {
 	for !t.quit.Load() {
+		turn := t.turn.Load()
 		t.work(i + 1)
-		t.helpers[i].wait(t.spins.Load(), func() bool {
-			_, jobs, next := unpack(t.claims.Load())
-			return next < jobs || t.quit.Load()
-		})
+		t.helpers[i].wait(t.spins.Load(), func() bool { return t.turn.Load() != turn || t.quit.Load() })
 	}
 }
 
