@@ -31,7 +31,7 @@ func (ch choice) sums() int {
 // amxChoices returns the ways to compute k by tiles, and whether these should be faster
 // than those by vectors.
 func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
-	if !c.target.AMX() || k.x.slots == nil || k.groups > 1 {
+	if !c.target.AMX() || k.x.slots == nil || k.bytes || k.groups > 1 {
 		return nil, false
 	}
 	taps := k.kernel[0] * k.kernel[1]

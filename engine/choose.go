@@ -152,6 +152,8 @@ func (k *nativeConv) key() string {
 	switch {
 	case k.quads() && k.y.grid == nil:
 		s += ", " + Int8 + " to " + FP32
+	case k.bytes:
+		s += ", of bytes"
 	case k.quads():
 		s += ", " + Int8
 		if k.quant.Table != nil {

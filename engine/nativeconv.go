@@ -28,6 +28,7 @@ type nativeConv struct {
 	apart        [2]int    // from x's even rows and columns to the odd ones; 0 where they are not parted
 	add          *place    // what is added after the activation, or nil
 	far          bool      // whether the result is large and only the caller of Run reads it
+	bytes        bool      // whether x is quads and all else float32
 }
 
 func newNativeConv(n *graph.Node, op *graph.Conv, shapes map[*graph.Node]graph.Shape) *nativeConv {
@@ -91,6 +92,10 @@ func (c *compiler) input(k *nativeConv, n *graph.Node, op *graph.Conv) (err erro
 		return c.stem(k, n.In[0])
 	case k.quads():
 		k.x, err = c.source(n.In[0])
+	case c.takesBytes(n, op):
+		if k.x, err = c.source(n.In[0]); err == nil {
+			k.fromBytes()
+		}
 	default:
 		k.x, err = c.reads(n, n.In[0])
 	}
@@ -203,7 +208,7 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: stride, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: ch.Tile,
 		PixelsOuter: ch.PixelsOuter, PairsIn: c.pairs && k.x.slots != nil, PairsOut: c.pairs && k.y.slots != nil,
-		QuadsIn: k.quads(), QuadsOut: k.y.grid != nil, Quant: k.quant}
+		QuadsIn: k.quads(), QuadsOut: k.y.grid != nil, BytesIn: k.bytes, Quant: k.quant}
 	if k.kernel == [2]int{1, 1} {
 		if spec.Ahead = 4 * k.x.row; k.x.flat { // the next tile instead of the next row
 			spec.Ahead = 4 * c.target.Lanes() * ch.Vectors

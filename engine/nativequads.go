@@ -256,6 +256,29 @@ func (c *compiler) added(n *graph.Node) (other, to *graph.Node) {
 	return other, to
 }
 
+// takesBytes reports whether n, a convolution in float32, reads 8-bit values as they lie.
+func (c *compiler) takesBytes(n *graph.Node, op *graph.Conv) bool {
+	return c.quads && c.slots[n] == nil && c.slots[n.In[0]] != nil && op.Groups == 1 &&
+		op.Weight.Shape[2]*op.Weight.Shape[3] == 1 && op.Stride == [2]int{1, 1} && op.Pad == [2]int{}
+}
+
+// fromBytes makes k's weights those of the levels that x holds, so that
+// Σ w·scale·(level-zero) + bias is what it was.
+func (k *nativeConv) fromBytes() {
+	k.bytes = true
+	scale, zero := k.x.grid.Scale, float64(k.x.grid.Zero)
+	weight, bias := make([]float32, len(k.weight)), make([]float32, len(k.bias))
+	for o := range bias {
+		sum := float64(k.bias[o])
+		for i := o * k.in; i < (o+1)*k.in; i++ {
+			weight[i] = k.weight[i] * scale
+			sum -= float64(weight[i]) * zero
+		}
+		bias[o] = float32(sum)
+	}
+	k.weight, k.bias = weight, bias
+}
+
 // floats returns where the values of n, which lie in quads, lie in float32.
 func (c *compiler) floats(n *graph.Node) (place, error) {
 	if p, ok := c.floated[n]; ok {

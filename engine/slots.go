@@ -143,8 +143,8 @@ func (s slots) packQuads(p *place, mem, plain []float32, n, y int) {
 }
 
 // bySlots orders weights, biases and scales by the slots of input and output, with zeros
-// where these have no channel. From then on in counts what the place of the input has, and
-// out the slots of the output.
+// where these have no channel. From then on in counts what the place of the input has, bytes
+// where these are taken one by one, and out the slots of the output.
 func (k *nativeConv) bySlots() {
 	if k.x.slots == nil && k.y.slots == nil {
 		return
@@ -180,4 +180,7 @@ func (k *nativeConv) bySlots() {
 		}
 	}
 	k.weight, k.bias, k.scale, k.in, k.out = weight, bias, scale, k.x.c, len(out)
+	if k.bytes {
+		k.in = len(in)
+	}
 }

@@ -30,6 +30,7 @@ type Conv struct {
 	PairsOut    bool  // the output and what is added are; Out is even, and so are tiles
 	QuadsIn     bool  // the input and the weights are quads of bytes; In counts quads
 	QuadsOut    bool  // the output and what is added are, too; Out and Tile.Out are multiples of four
+	BytesIn     bool  // the input is quads of bytes and all else float32; In counts channels, four to a quad; 1x1
 	Quant       Quant // with QuadsOut
 	PixelsOuter bool  // all channels of one tile of pixels before the next
 }
@@ -167,6 +168,8 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: a sum of %d products of bytes may overflow, at most %d do not", 4*c.In*c.Kernel[0]*c.Kernel[1], MaxQuadProducts)
 	case c.QuadsIn && (c.PairsIn || c.PairsOut) || c.QuadsOut && !c.QuadsIn:
 		return fmt.Errorf("codegen: conv from quads %v and pairs %v to quads %v and pairs %v", c.QuadsIn, c.PairsIn, c.QuadsOut, c.PairsOut)
+	case c.BytesIn && (c.QuadsIn || c.PairsIn || c.PairsOut || c.In%4 != 0 || c.Kernel != [2]int{1, 1} || c.Stride != 1):
+		return fmt.Errorf("codegen: conv %+v: bytes are taken by 1x1 convolutions of whole quads, with a stride of 1, into float32", *c)
 	case c.Line.Pad != 0 && !c.QuadsOut:
 		return fmt.Errorf("codegen: conv %+v: padding of bytes where there are none", *c)
 	case c.QuadsOut && (c.Out%4 != 0 || c.Tile.Out%4 != 0 || c.Act.Kind != ""):
@@ -304,12 +307,31 @@ func (w convWriter) tile(out, v int, last bool) {
 	case w.QuadsIn:
 		tap = m.(quadISA).tapQuads
 	}
-	m.loop(rCount, w.In, func() {
+	ahead := func() {
 		if w.Ahead != 0 {
 			for j := range v * w.Stride {
 				m.fetch(rCurX, w.Ahead+j*4*m.lanes())
 			}
 		}
+	}
+	if w.BytesIn {
+		m.loop(rCount, w.In/4, func() {
+			ahead()
+			for i := range 4 {
+				for j := range v {
+					w.input(x[j], 0, 0, j)
+					m.(quadISA).quadByte(x[j], x[j], i)
+				}
+				tap(acc, x, out, rCurW, i*step, free)
+			}
+			m.add(rCurX, w.InChannel)
+			m.add(rCurW, 4*step)
+		})
+		w.store(acc, append(x, free...), out, v, last)
+		return
+	}
+	m.loop(rCount, w.In, func() {
+		ahead()
 		for i := range taps {
 			ky, kx := i/w.Kernel[1], i%w.Kernel[1]
 			for j := range v {
