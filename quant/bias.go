@@ -18,8 +18,9 @@ import (
 // layer, so that each sees what the corrections of those before have left; convolutions of which
 // none comes before another are corrected together. The raw maps' are corrected too. So pictures
 // are ranged over once, and once for each convolution on the longest way through the network;
-// they must be the same each time. quantised is not changed.
-func CorrectBias(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner) (*graph.Graph, error) {
+// they must be the same each time. progress is told how many of these times are done. quantised
+// is not changed.
+func CorrectBias(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner, progress func(done, all int)) (*graph.Graph, error) {
 	net, err := prepare(g, nil)
 	if err != nil {
 		return nil, err
@@ -47,8 +48,9 @@ func CorrectBias(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, e
 	for i, n := range convs {
 		want[n.Name] = means[i]
 	}
+	progress(1, len(levels)+1)
 	users := q.Consumers()
-	for _, level := range levels {
+	for depth, level := range levels {
 		results := make([]*graph.Node, len(level))
 		for i, n := range level {
 			results[i] = n
@@ -74,6 +76,7 @@ func CorrectBias(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, e
 				c.Bias.Data[k] += float32(want[n.Name][k] - m)
 			}
 		}
+		progress(depth+2, len(levels)+1)
 	}
 	return q, q.Verify()
 }

@@ -28,12 +28,21 @@ func TestCorrectBias(t *testing.T) {
 	r := calibrated(t, g, quant.MinMax)
 	q := quantised(t, g, r)
 	before := q.Fingerprint()
-	fixed, err := quant.CorrectBias(g, q, drawn(4), run)
+	told := 0
+	progress := func(done, all int) {
+		if told++; done != told || all != 5 {
+			t.Errorf("told %d of %d", done, all)
+		}
+	}
+	fixed, err := quant.CorrectBias(g, q, drawn(4), run, progress)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if q.Fingerprint() != before {
 		t.Error("the quantised network was changed")
+	}
+	if told != 5 {
+		t.Errorf("told %d times, want once for the float network and for each convolution", told)
 	}
 	if c := fixed.Node("c").Op.(*graph.Conv); c.Bias == nil || c.WeightScale == nil {
 		t.Error("a convolution without a bias was not corrected")
@@ -48,10 +57,10 @@ func TestCorrectBias(t *testing.T) {
 	if errs[1] > errs[0]/5 {
 		t.Errorf("the error of 8 bits goes from %.3g to %.3g, want a fifth", errs[0], errs[1])
 	}
-	if _, err := quant.CorrectBias(g, g, drawn(1), run); err == nil || !strings.Contains(err.Error(), "is not quantised") {
+	if _, err := quant.CorrectBias(g, g, drawn(1), run, progress); err == nil || !strings.Contains(err.Error(), "is not quantised") {
 		t.Errorf("a float network: %v", err)
 	}
-	if _, err := quant.CorrectBias(network(t), q, drawn(1), run); err == nil || !strings.Contains(err.Error(), "was quantised in another network") {
+	if _, err := quant.CorrectBias(network(t), q, drawn(1), run, progress); err == nil || !strings.Contains(err.Error(), "was quantised in another network") {
 		t.Errorf("another network: %v", err)
 	}
 }

@@ -130,7 +130,11 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
-	if err := f.finish(b, data.Val, c.OutOrStdout(), c.ErrOrStderr()); err != nil {
+	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g)
+	if err == nil {
+		err = f.finish(b, j.points, j.items, c.OutOrStdout(), c.ErrOrStderr())
+	}
+	if err != nil {
 		return fmt.Errorf("%s is written, but not what it loses: %w", f.out, err)
 	}
 	st, err := os.Stat(f.out)
@@ -141,14 +145,10 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	return err
 }
 
-// finish measures what is lost, saves the network anew if layers of it go back to float, and
-// prints all of that.
-func (f *quantizeFlags) finish(b *quantization, val []dataset.Item, out, progress io.Writer) error {
-	j, err := newPointsJudge(b.p.ctx, val, max(b.p.w, b.p.h), b.g)
-	if err != nil {
-		return err
-	}
-	w, err := f.weigh(b, j, progress)
+// finish measures what is lost, by what the judge finds in these pictures, saves the network anew
+// if layers of it go back to float, and prints all of that.
+func (f *quantizeFlags) finish(b *quantization, judge quant.Judge, val []dataset.Item, out, progress io.Writer) error {
+	w, err := f.weigh(b, judge, len(val), progress)
 	if err != nil {
 		return err
 	}

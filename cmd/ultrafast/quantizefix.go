@@ -143,7 +143,9 @@ func (f *quantizeFlags) equalise(b *quantization, ranges *quant.Ranges, items []
 
 // correctBiases does so to the whole network if that helps.
 func (b *quantization) correctBiases() error {
-	fixed, err := quant.CorrectBias(b.g, b.whole, b.each(b.fix), b.p.runner)
+	bar := newProgress(b.p.out)
+	defer bar.clear()
+	fixed, err := quant.CorrectBias(b.g, b.whole, b.each(b.fix), b.p.runner, func(done, all int) { bar.set("biases", done, all) })
 	if err != nil {
 		return err
 	}
@@ -180,7 +182,7 @@ func (b *quantization) quantise(keep []string) (*graph.Graph, error) {
 	if err != nil || !b.correct {
 		return q, err
 	}
-	return quant.CorrectBias(b.g, q, b.each(b.fix), b.p.runner)
+	return quant.CorrectBias(b.g, q, b.each(b.fix), b.p.runner, func(_, _ int) {})
 }
 
 func (b *quantization) print(out io.Writer) {

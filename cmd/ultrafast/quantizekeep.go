@@ -84,13 +84,14 @@ type worth struct {
 	pictures int
 }
 
-// weigh measures what each layer alone costs and chooses what goes back to float.
-func (f *quantizeFlags) weigh(b *quantization, j *pointsJudge, out io.Writer) (*worth, error) {
-	w := &worth{pictures: len(j.items)}
+// weigh measures what each layer alone costs and chooses what goes back to float. The judge
+// knows that many pictures.
+func (f *quantizeFlags) weigh(b *quantization, judge quant.Judge, pictures int, out io.Writer) (*worth, error) {
+	w := &worth{pictures: pictures}
 	bar := newProgress(out)
 	defer bar.clear()
 	var err error
-	if w.float, err = j.points(b.g); err != nil {
+	if w.float, err = judge(b.g); err != nil {
 		return nil, err
 	}
 	if w.float == 0 {
@@ -99,17 +100,17 @@ func (f *quantizeFlags) weigh(b *quantization, j *pointsJudge, out io.Writer) (*
 	}
 	o := quant.Options{KeepFloat: f.named(), Symmetric: f.symmetric}
 	alone := func(done, all int) { bar.set("layers alone in 8 bits", done, all) }
-	if w.drops, err = quant.Drops(b.g, b.ranges, o, w.float, j.points, alone); err != nil {
+	if w.drops, err = quant.Drops(b.g, b.ranges, o, w.float, judge, alone); err != nil {
 		return nil, err
 	}
 	bar.clear()
 	if !f.isAuto() {
-		points, err := j.points(b.whole)
+		points, err := judge(b.whole)
 		w.choice = &quant.Choice{Network: b.whole, Points: points, Reached: true}
 		return w, err
 	}
 	back := func(done, all int) { bar.set("layers back in float", done, all) }
-	w.choice, err = quant.Choose(w.drops, w.float, f.maxDrop, b.quantise, j.points, back)
+	w.choice, err = quant.Choose(w.drops, w.float, f.maxDrop, b.quantise, judge, back)
 	return w, err
 }
 
@@ -137,7 +138,7 @@ func (w *worth) print(out io.Writer, losses []quant.Loss, width, height int) err
 		dB[l.Name] = fmt.Sprintf("%.1f", l.SQNR)
 	}
 	for _, d := range w.drops {
-		drops[d.Layer] = fmt.Sprintf("%.2f", d.Points)
+		drops[d.Layer] = fmt.Sprintf("%.2f", roundTo(d.Points, 2)+0) // and not -0.00
 	}
 	users := q.Consumers()
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
