@@ -163,6 +163,18 @@ layers:
 			}
 		}
 	}
+
+	f := &quantizeFlags{method: "mse", pictures: 3, out: filepath.Join(dir, "q.safetensors")}
+	b, err := f.prepare(g, &calibration{ctx: t.Context(), w: 64, h: 64, out: io.Discard}, data.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	blind := func(*graph.Graph) (float64, error) { return 0, nil }
+	const note = "the float model finds nothing on 2 validation pictures: there is no mAP to lose\n"
+	if err := f.finish(b, blind, data.Val, io.Discard, &stderr); err != nil || stderr.String() != note {
+		t.Errorf("a model that finds nothing: %v, %q", err, stderr.String())
+	}
 }
 
 // inBytes lists the convolutions in 8 bits.
