@@ -42,7 +42,8 @@ between them. Where none are named and 8 bits cost more than --max-drop, layers 
 first those that cost most for what 8 bits make faster, until the cost is allowed.
 
 Channels between two convolutions are equalised where nothing, ReLU or LeakyReLU is between
-them, and biases corrected, if that brings the raw maps nearer to those of the float model.
+them, and biases corrected, if that brings the raw maps nearer to those of the float model;
+corrected biases must not cost mAP50-95 either.
 
 FILE is an .onnx with QuantizeLinear and DequantizeLinear, for ONNX Runtime and OpenVINO, or a
 .safetensors. For TensorRT add --symmetric, which it asks for: values are of int8 then, with zero
@@ -146,13 +147,14 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 }
 
 // finish measures what is lost, by what the judge finds in these pictures, saves the network anew
-// if layers of it go back to float, and prints all of that.
+// if that changes it, and prints all of that.
 func (f *quantizeFlags) finish(b *quantization, judge quant.Judge, val []dataset.Item, out, progress io.Writer) error {
+	saved := b.whole
 	w, err := f.weigh(b, judge, len(val), progress)
 	if err != nil {
 		return err
 	}
-	if w.choice.Network != b.whole {
+	if w.choice.Network != saved {
 		if err := f.save(w.choice.Network, b.p.w, b.p.h); err != nil {
 			return err
 		}

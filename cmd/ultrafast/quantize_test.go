@@ -177,6 +177,41 @@ layers:
 	}
 }
 
+// Corrected biases stay where they bring the raw maps nearer and cost no accuracy.
+func TestJudgeCorrection(t *testing.T) {
+	plain, fixed := &graph.Graph{}, &graph.Graph{}
+	for _, c := range []struct {
+		correct       bool
+		without, with float64
+		kept          bool
+		line          string
+	}{
+		{true, 30, 30.25, true, "bias correction: applied: nearer, mAP50-95 is 30.00 without and 30.25 with it"},
+		{true, 30, 30, true, "bias correction: applied: nearer, mAP50-95 is 30.00 without and 30.00 with it"},
+		{true, 30, 29.75, false, "bias correction: not applied: nearer, mAP50-95 is 30.00 without and 29.75 with it"},
+		{false, 30, 31, false, "bias correction: not applied: nearer"},
+	} {
+		b := &quantization{correct: c.correct, plain: plain, whole: plain, correction: "nearer"}
+		if c.correct {
+			b.whole = fixed
+		}
+		judge := func(g *graph.Graph) (float64, error) {
+			if g == fixed {
+				return c.with, nil
+			}
+			return c.without, nil
+		}
+		if err := b.judgeCorrection(judge); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		b.print(&out)
+		if b.correct != c.kept || (b.whole == fixed) != c.kept || !strings.HasSuffix(out.String(), c.line+"\n") {
+			t.Errorf("%+v: corrected %v, says %q", c, b.correct, out.String())
+		}
+	}
+}
+
 // inBytes lists the convolutions in 8 bits.
 func inBytes(g *graph.Graph) []string {
 	var names []string

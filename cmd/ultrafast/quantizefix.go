@@ -20,24 +20,25 @@ import (
 )
 
 // fixPictures is how many training pictures correct biases, and how many others tell whether
-// that and equalisation help. They stay in memory, since biases are corrected layer by layer.
+// that and equalisation bring the raw maps nearer to the float ones. They stay in memory, since biases are corrected layer by layer.
 const fixPictures = 16
 
 // A quantization makes networks of 8 bits of one float network.
 type quantization struct {
-	g           *graph.Graph // float, equalised where that helps
-	ranges      *quant.Ranges
-	o           quant.Options
-	p           *calibration
-	fix, check  []*tensor.Tensor
-	correct     bool         // biases, since that helps
-	whole       *graph.Graph // in which the layers of o alone are in float
-	equalised   string       // what became of equalisation, and of bias correction
-	correctness string
+	g          *graph.Graph // float, equalised where that helps
+	ranges     *quant.Ranges
+	o          quant.Options
+	p          *calibration
+	fix, check []*tensor.Tensor
+	correct    bool         // biases, since that helps
+	whole      *graph.Graph // in which the layers of o alone are in float
+	plain      *graph.Graph // whole without corrected biases
+	equalised  string       // what became of equalisation
+	correction string       // what corrected biases are worth
 }
 
-// prepare measures ranges, or takes those of the file, and finds out what helps: equalisation
-// and bias correction are applied where they lower the error of the raw maps.
+// prepare measures ranges, or takes those of the file, and applies equalisation and bias
+// correction where they lower the error of the raw maps.
 func (f *quantizeFlags) prepare(g *graph.Graph, p *calibration, items []dataset.Item) (*quantization, error) {
 	b := &quantization{g: g, o: quant.Options{KeepFloat: f.named(), Symmetric: f.symmetric}, p: p}
 	if err := b.read(items); err != nil {
@@ -50,9 +51,10 @@ func (f *quantizeFlags) prepare(g *graph.Graph, p *calibration, items []dataset.
 	if err := f.equalise(b, ranges, items); err != nil {
 		return nil, err
 	}
-	if b.whole, err = quant.Quantize(b.g, b.ranges, b.o); err != nil {
+	if b.plain, err = quant.Quantize(b.g, b.ranges, b.o); err != nil {
 		return nil, err
 	}
+	b.whole = b.plain
 	return b, b.correctBiases()
 }
 
@@ -133,7 +135,7 @@ func (f *quantizeFlags) equalise(b *quantization, ranges *quant.Ranges, items []
 				return err
 			}
 		}
-		b.equalised = verdict(errs) + fmt.Sprintf(", %d pairs of convolutions", pairs)
+		b.equalised = fmt.Sprintf("%s: %s, %d pairs of convolutions", applied(errs[1] < errs[0]), inDB(errs), pairs)
 		if errs[1] < errs[0] {
 			b.g, b.ranges = equal, r
 		}
@@ -141,34 +143,58 @@ func (f *quantizeFlags) equalise(b *quantization, ranges *quant.Ranges, items []
 	return f.writeRanges(b.ranges)
 }
 
-// correctBiases does so to the whole network if that helps.
+// correctBiases does so to the whole network if that brings the raw maps nearer.
 func (b *quantization) correctBiases() error {
 	bar := newProgress(b.p.out)
 	defer bar.clear()
-	fixed, err := quant.CorrectBias(b.g, b.whole, b.each(b.fix), b.p.runner, func(done, all int) { bar.set("biases", done, all) })
+	fixed, err := quant.CorrectBias(b.g, b.plain, b.each(b.fix), b.p.runner, func(done, all int) { bar.set("biases", done, all) })
 	if err != nil {
 		return err
 	}
 	var errs [2]float64
-	for i, q := range []*graph.Graph{b.whole, fixed} {
+	for i, q := range []*graph.Graph{b.plain, fixed} {
 		if errs[i], err = quant.Error(b.g, q, b.each(b.check), b.p.runner); err != nil {
 			return err
 		}
 	}
-	b.correctness = verdict(errs)
+	b.correction = inDB(errs)
 	if b.correct = errs[1] < errs[0]; b.correct {
 		b.whole = fixed
 	}
 	return nil
 }
 
-// verdict says what became of a step by the errors without and with it.
-func verdict(errs [2]float64) string {
-	word := "not applied"
-	if errs[1] < errs[0] {
-		word = "applied"
+// judgeCorrection takes corrected biases back where less is found with them: raw maps are mostly
+// of cells where there is nothing, and may be nearer there and farther elsewhere.
+func (b *quantization) judgeCorrection(judge quant.Judge) error {
+	if !b.correct {
+		return nil
 	}
-	return fmt.Sprintf("%s: raw maps have %.2f dB without and %.2f dB with it", word, -10*math.Log10(errs[0]), -10*math.Log10(errs[1]))
+	without, err := judge(b.plain)
+	if err != nil {
+		return err
+	}
+	with, err := judge(b.whole)
+	if err != nil {
+		return err
+	}
+	b.correction += fmt.Sprintf(", mAP50-95 is %.2f without and %.2f with it", without, with)
+	if with < without {
+		b.correct, b.whole = false, b.plain
+	}
+	return nil
+}
+
+func applied(yes bool) string {
+	if yes {
+		return "applied"
+	}
+	return "not applied"
+}
+
+// inDB says what the errors of raw maps are without and with a step.
+func inDB(errs [2]float64) string {
+	return fmt.Sprintf("raw maps have %.2f dB without and %.2f dB with it", -10*math.Log10(errs[0]), -10*math.Log10(errs[1]))
 }
 
 // quantise makes the network in which these layers stay in float.
@@ -186,7 +212,7 @@ func (b *quantization) quantise(keep []string) (*graph.Graph, error) {
 }
 
 func (b *quantization) print(out io.Writer) {
-	fmt.Fprintf(out, "equalisation: %s\nbias correction: %s\n", b.equalised, b.correctness)
+	fmt.Fprintf(out, "equalisation: %s\nbias correction: %s: %s\n", b.equalised, applied(b.correct), b.correction)
 }
 
 // readRanges returns the ranges of the file, nil where there is none yet.

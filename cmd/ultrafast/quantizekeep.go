@@ -98,9 +98,11 @@ func (f *quantizeFlags) weigh(b *quantization, judge quant.Judge, pictures int, 
 		bar.clear()
 		fmt.Fprintf(out, "the float model finds nothing on %d validation pictures: there is no mAP to lose\n", w.pictures)
 	}
-	o := quant.Options{KeepFloat: f.named(), Symmetric: f.symmetric}
+	if err := b.judgeCorrection(judge); err != nil {
+		return nil, err
+	}
 	alone := func(done, all int) { bar.set("layers alone in 8 bits", done, all) }
-	if w.drops, err = quant.Drops(b.g, b.ranges, o, w.float, judge, alone); err != nil {
+	if w.drops, err = quant.Drops(b.g, b.ranges, b.o, w.float, judge, alone); err != nil {
 		return nil, err
 	}
 	bar.clear()
