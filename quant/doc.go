@@ -21,7 +21,8 @@
 //
 // Equalize needs two convolutions with nothing, ReLU or LeakyReLU between them. In YOLOv5 up to
 // v3.0 there are such pairs. From v3.1 on there are none: Hardswish and SiLU give something else
-// than the scaled result for a scaled value.
+// than the scaled result for a scaled value. Networks with convolutions that no activation follows
+// have some, as of yolo/models shuffle and mobile.
 //
 // The package knows no files, no pictures and no engine: a Runner is what runs a network, and a
 // Judge what knows how good it is.
