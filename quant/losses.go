@@ -21,17 +21,39 @@ type Loss struct {
 // that has gathered up to it. run gets both networks, the float one first; pictures are ranged
 // over once, and both see each of them in turn.
 func Losses(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner) ([]Loss, error) {
+	return losses(g, quantised, pictures, run, true)
+}
+
+// Error says how far the raw maps of the quantised network are from those of the float one: the
+// mean over the maps of Σ (float - quantised)² / Σ float², measured as Losses does.
+func Error(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner) (float64, error) {
+	maps, err := losses(g, quantised, pictures, run, false)
+	if err != nil {
+		return 0, err
+	}
+	if len(maps) == 0 {
+		return 0, errors.New("quant: the network has no raw maps: it does not end in convolutions")
+	}
+	sum := 0.0
+	for _, l := range maps {
+		sum += math.Pow(10, -l.SQNR/10)
+	}
+	return sum / float64(len(maps)), nil
+}
+
+// losses compares the raw maps and, if all is set, the values that are rounded.
+func losses(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner, all bool) ([]Loss, error) {
 	net, err := prepare(g, nil)
 	if err != nil {
 		return nil, err
 	}
 	if quantised.Quantized() == nil {
-		return nil, errors.New("quant: the second network is not quantised")
+		return nil, errNotQuantised
 	}
 	var values, rounded []*graph.Node
 	for _, n := range quantised.Nodes {
 		name := n.Name
-		if _, ok := n.Op.(*graph.Quantize); ok {
+		if _, ok := n.Op.(*graph.Quantize); ok && all {
 			name = n.In[0].Name
 		} else if !net.isRawMap(name) {
 			continue
@@ -62,15 +84,17 @@ func Losses(g, quantised *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error]
 	if _, err := watch(pictures, run, compare, withOutputs(net.Graph, values), withOutputs(quantised, rounded)); err != nil {
 		return nil, err
 	}
-	losses := make([]Loss, len(values))
+	found := make([]Loss, len(values))
 	for i, n := range values {
-		losses[i] = Loss{n.Name, math.Inf(1)}
+		found[i] = Loss{n.Name, math.Inf(1)}
 		if noise[i] > 0 {
-			losses[i].SQNR = 10 * math.Log10(signal[i]/noise[i])
+			found[i].SQNR = 10 * math.Log10(signal[i]/noise[i])
 		}
 	}
-	return losses, nil
+	return found, nil
 }
+
+var errNotQuantised = errors.New("quant: the second network is not quantised")
 
 // isRawMap reports whether the node of that name is the head's last in float.
 func (net *network) isRawMap(name string) bool {

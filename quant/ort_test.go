@@ -43,8 +43,13 @@ func TestONNXRuntime(t *testing.T) {
 	}
 	compareORT(t, rt, q, 100, map[string]float64{"model.0.conv.q": 0, "model.1.act.q": 0, "model.4.m.0.add.q": 0, "model.9.cv2.conv.q": 0})
 
-	// Symmetric grids are int8 there.
+	// So it does where layers are in float, next to one another and alone.
 	r := calibrated(t, g, "")
+	q = quantised(t, g, r, "model.0", "model.4", "model.8.cv1", "model.17.m")
+	q.Outputs = slices.Clone(q.Detect().In)
+	compareORT(t, rt, q, 20, nil)
+
+	// Symmetric grids are int8 there.
 	if q, err = quant.Quantize(g, r, quant.Options{Symmetric: true}); err != nil {
 		t.Fatal(err)
 	}

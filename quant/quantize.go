@@ -43,6 +43,9 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 			}
 		}
 	}
+	if len(grids) == 0 {
+		return nil, errors.New("quant: every layer stays in float: name fewer")
+	}
 	net.insert(grids)
 	return net.Graph, net.Verify()
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"ultrafast/graph"
 )
 
 // Ranges is what calibration has measured, for the network that it has measured. Written down
@@ -41,6 +43,15 @@ const (
 // Dead reports whether the pictures say nothing of the value: it was the same everywhere, as
 // behind a ReLU that lets nothing through, or as good as that.
 func (v Range) Dead() bool { return v.Max-v.Min < deadSpread }
+
+// Of reports whether r was measured with g.
+func (r *Ranges) Of(g *graph.Graph) (bool, error) {
+	net, err := prepare(g, nil)
+	if err != nil {
+		return false, err
+	}
+	return r.Model == net.Fingerprint(), nil
+}
 
 const rangesVersion = "ranges 1"
 

@@ -15,6 +15,7 @@ type network struct {
 	users        map[*graph.Node][]*graph.Node
 	float        map[*graph.Node]bool // layers that compute in float
 	behind       map[*graph.Node]bool // the last convolutions and all behind them
+	bytes        map[*graph.Node]bool // values that 8-bit layers compute or take
 }
 
 // prepare folds a copy of g and finds what stays in float: the head, and the layers that keep
@@ -35,7 +36,7 @@ func prepare(g *graph.Graph, keep []string) (*network, error) {
 	if err := pass.Run(g, pass.Inference...); err != nil {
 		return nil, fmt.Errorf("quant: %w", err)
 	}
-	net := &network{Graph: g, users: g.Consumers(), float: map[*graph.Node]bool{}, behind: map[*graph.Node]bool{}}
+	net := &network{Graph: g, users: g.Consumers(), float: map[*graph.Node]bool{}, behind: map[*graph.Node]bool{}, bytes: map[*graph.Node]bool{}}
 	for _, name := range keep {
 		found := false
 		for _, n := range g.Nodes {
@@ -56,7 +57,51 @@ func prepare(g *graph.Graph, keep []string) (*network, error) {
 			net.behind[n] = true
 		}
 	}
+	net.findBytes()
 	return net, nil
+}
+
+// findBytes finds the values that are 8-bit numbers: what a convolution in 8 bits computes, with
+// its activation, and what is added, joined or passed on of nothing but such values; and what
+// such a convolution takes, with all that is added, joined or passed on into it. So between
+// layers that stay in float nothing is rounded.
+func (net *network) findBytes() {
+	isBytes := func(n *graph.Node) bool { return net.bytes[n] }
+	for _, n := range net.Nodes {
+		switch n.Op.(type) {
+		case *graph.Conv:
+			_, net.bytes[n] = net.eight(n)
+		case *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
+			net.bytes[n] = !slices.ContainsFunc(n.In, func(in *graph.Node) bool { return !isBytes(in) })
+		}
+	}
+	for _, n := range slices.Backward(net.Nodes) {
+		if net.behind[n] || net.bytes[n] {
+			continue
+		}
+		net.bytes[n] = slices.ContainsFunc(net.users[n], func(u *graph.Node) bool {
+			switch u.Op.(type) {
+			case *graph.Conv:
+				_, eight := net.eight(u)
+				return eight
+			case *graph.Activation:
+				return net.bytes[u] && !net.isFloatLayer(n)
+			case *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
+				return net.bytes[u]
+			}
+			return false
+		})
+	}
+}
+
+// isFloatLayer reports whether n computes in float and makes one layer with an activation
+// behind it.
+func (net *network) isFloatLayer(n *graph.Node) bool {
+	switch n.Op.(type) {
+	case *graph.Conv, *graph.ConvTranspose, *graph.BatchNorm:
+		return net.float[n]
+	}
+	return false
 }
 
 // isHead reports whether n gives the network's raw maps: a convolution that Detect reads, or
@@ -79,28 +124,17 @@ func (net *network) eight(n *graph.Node) (*graph.Conv, bool) {
 }
 
 // rounded reports whether the result of n is rounded to levels of its own: that of every layer
-// that computes new numbers which others read. A float layer and its activation are one.
+// that computes new numbers which others read in 8 bits. A float layer and its activation are one.
 func (net *network) rounded(n *graph.Node) bool {
-	if net.behind[n] {
+	if net.behind[n] || !net.bytes[n] {
 		return false
 	}
-	reads := func(u *graph.Node) bool { _, ok := u.Op.(*graph.Detect); return !ok }
 	switch n.Op.(type) {
-	case *graph.Conv, *graph.ConvTranspose, *graph.BatchNorm:
-		if net.float[n] {
-			reads = func(u *graph.Node) bool {
-				switch u.Op.(type) {
-				case *graph.Detect, *graph.Activation:
-					return false
-				}
-				return true
-			}
-		}
-	case *graph.Input, *graph.Activation, *graph.Add:
+	case *graph.Conv, *graph.ConvTranspose, *graph.BatchNorm, *graph.Input, *graph.Activation, *graph.Add:
 	default:
 		return false
 	}
-	return slices.ContainsFunc(net.users[n], reads)
+	return slices.ContainsFunc(net.users[n], func(u *graph.Node) bool { _, ok := u.Op.(*graph.Detect); return !ok })
 }
 
 // values lists the nodes whose ranges have to be measured. The picture is not among them.
@@ -135,7 +169,7 @@ func (s sharing) unite(a, b *graph.Node) {
 func (net *network) shares() sharing {
 	s := sharing{}
 	for _, n := range net.Nodes {
-		if net.behind[n] {
+		if net.behind[n] || !net.bytes[n] {
 			continue
 		}
 		switch n.Op.(type) {

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"ultrafast"
@@ -30,6 +26,7 @@ type quantizeFlags struct {
 	weights, data, img, method, ranges, out string
 	keep                                    []string
 	pictures                                int
+	maxDrop                                 float64 // points of mAP50-95
 	symmetric                               bool
 }
 
@@ -40,7 +37,13 @@ func quantizeCommand() *cobra.Command {
 		Short: "Turn a trained model into one of 8-bit numbers",
 		Long: `Turn a trained model into one of 8-bit numbers: weights of int8 with a scale for each
 output channel, values of uint8. Their ranges are measured on training pictures. The last
-convolutions stay in float, and so do the layers that --keep-float names.
+convolutions stay in float, and so do the layers that --keep-float names, with what is computed
+between them. Where none are named and 8 bits cost more than --max-drop, layers go back to float,
+first those that cost most for what 8 bits make faster, until the cost is allowed.
+
+Channels between two convolutions are equalised where nothing, ReLU or LeakyReLU is between
+them, and biases corrected, if that brings the raw maps nearer to those of the float model;
+corrected biases must not cost mAP50-95 either.
 
 FILE is an .onnx with QuantizeLinear and DequantizeLinear, for ONNX Runtime and OpenVINO, or a
 .safetensors. For TensorRT add --symmetric, which it asks for: values are of int8 then, with zero
@@ -48,8 +51,10 @@ points 0. That is less exact, since SiLU's results lie on one side of zero. ONNX
 without VNNI adds pairs of products in 16 bits, which saturates at times: such a model is to be
 run in this program there, which computes both in 8 bits.
 
-The table says how much of each value is left, as signal to noise in dB on ` + fmt.Sprint(lossPictures) + ` validation
-pictures: at 20 the error is a tenth of the value, at 40 a hundredth.`,
+The table says how much of each layer's result is left, as signal to noise in dB on ` + fmt.Sprint(lossPictures) + ` validation
+pictures: at 20 the error is a tenth of the value, at 40 a hundredth. The drop is what the layer
+alone costs in 8 bits, in points of mAP50-95 on ` + fmt.Sprint(dropPictures) + ` validation pictures spread over the set, as
+squares of the longer side.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -59,7 +64,8 @@ pictures: at 20 the error is a tenth of the value, at 40 a hundredth.`,
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.pictures, "pictures", 300, "training pictures to measure ranges on, spread over the set")
 	fl.StringVar(&f.method, "method", string(quant.MSE), "how ranges follow from values: mse, percentile or minmax")
-	fl.StringSliceVar(&f.keep, "keep-float", nil, "layers to leave in float, as model.0 or model.2.cv1")
+	fl.StringSliceVar(&f.keep, "keep-float", []string{autoKeep}, "layers to leave in float, as model.0 or model.2.cv1, or "+autoKeep+": as few as --max-drop allows")
+	fl.Float64Var(&f.maxDrop, "max-drop", 0.5, "points of mAP50-95, 0 to 100, that 8 bits may cost before layers go back to float")
 	fl.BoolVar(&f.symmetric, "symmetric", false, "zero in the middle of every range, for TensorRT, which asks for it; less exact")
 	fl.StringVar(&f.ranges, "ranges", "", "file of ranges: taken if it is there, which spares the measuring, else written")
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .onnx or .safetensors (required)")
@@ -82,6 +88,9 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	}
 	if err := quant.Method(f.method).Check(); err != nil {
 		return fmt.Errorf("--method: %w", err)
+	}
+	if err := f.checkKeep(c.Flags().Changed("max-drop")); err != nil {
+		return err
 	}
 	if err := checkSmaller(f.out, f.weights); err != nil {
 		return err
@@ -110,58 +119,53 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
+		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, d.Op.(*graph.Detect).Classes, f.data, len(data.Names))
+	}
 	p := &calibration{ctx: c.Context(), w: w, h: h, out: c.ErrOrStderr()}
-	r, err := f.measured(g, p, data.Train)
+	b, err := f.prepare(g, p, data.Train)
 	if err != nil {
 		return err
 	}
-	q, err := quant.Quantize(g, r, quant.Options{KeepFloat: f.keep, Symmetric: f.symmetric})
-	if err != nil {
+	noteDead(c.ErrOrStderr(), b.ranges)
+	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
-	noteDead(c.ErrOrStderr(), r)
-	if err := f.save(q, w, h); err != nil { // before the losses, which take long and may fail
-		return err
+	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g)
+	if err == nil {
+		err = f.finish(b, j.points, j.items, c.OutOrStdout(), c.ErrOrStderr())
 	}
-	losses, err := quant.Losses(g, q, p.pictures("losses", data.Val, lossPictures), p.runner)
 	if err != nil {
 		return fmt.Errorf("%s is written, but not what it loses: %w", f.out, err)
-	}
-	if err := printLosses(c.OutOrStdout(), losses); err != nil {
-		return err
 	}
 	st, err := os.Stat(f.out)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %.2f MB, ranges of %d pictures by %s\n", f.out, float64(st.Size())/1e6, r.Pictures, r.Method)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %.2f MB, ranges of %d pictures by %s\n", f.out, float64(st.Size())/1e6, b.ranges.Pictures, b.ranges.Method)
 	return err
 }
 
-// measured returns the ranges of the file, or measures them.
-func (f *quantizeFlags) measured(g *graph.Graph, p *calibration, items []dataset.Item) (*quant.Ranges, error) {
-	if f.ranges != "" {
-		text, err := os.ReadFile(f.ranges)
-		if err == nil {
-			r, err := quant.ReadRanges(bytes.NewReader(text))
-			if err != nil {
-				return nil, fmt.Errorf("--ranges %s: %w", f.ranges, err)
-			}
-			return r, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+// finish measures what is lost, by what the judge finds in these pictures, saves the network anew
+// if that changes it, and prints all of that.
+func (f *quantizeFlags) finish(b *quantization, judge quant.Judge, val []dataset.Item, out, progress io.Writer) error {
+	saved := b.whole
+	w, err := f.weigh(b, judge, len(val), progress)
+	if err != nil {
+		return err
+	}
+	if w.choice.Network != saved {
+		if err := f.save(w.choice.Network, b.p.w, b.p.h); err != nil {
+			return err
 		}
 	}
-	r, err := quant.Calibrate(g, p.pictures("ranges", items, f.pictures), p.runner, quant.Method(f.method))
-	if err != nil || f.ranges == "" {
-		return r, err
+	losses, err := quant.Losses(b.g, w.choice.Network, b.p.pictures("losses", val, lossPictures), b.p.runner)
+	if err != nil {
+		return err
 	}
-	var text bytes.Buffer
-	if err := r.Write(&text); err != nil {
-		return nil, err
-	}
-	return r, renameio.WriteFile(f.ranges, text.Bytes(), 0o644)
+	f.note(progress, w)
+	b.print(out)
+	return w.print(out, losses, b.p.w, b.p.h)
 }
 
 // noteDead says which values the ranges know nothing of.
@@ -225,13 +229,4 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 			bar.set(what, i+1, len(some))
 		}
 	}
-}
-
-func printLosses(out io.Writer, losses []quant.Loss) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "value\tdB\t")
-	for _, l := range losses {
-		fmt.Fprintf(w, "%s\t%.1f\t\n", l.Name, l.SQNR)
-	}
-	return w.Flush()
 }

@@ -3,10 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
@@ -57,7 +62,7 @@ func TestQuantizeSavesFirst(t *testing.T) {
 	defer stop()
 	stderr := &stopper{text: note, stop: stop}
 	code := run(ctx, []string{"quantize", "--weights", model, "--data", data, "--img", "64", "-o", out}, &bytes.Buffer{}, stderr)
-	if code != 130 || !strings.Contains(stderr.String(), note) || !strings.HasSuffix(stderr.String(), "stopped: "+out+" is written, but not what it loses: quant: picture 1\n") {
+	if code != 130 || !strings.Contains(stderr.String(), note) || !strings.Contains(stderr.String(), "stopped: "+out+" is written, but not what it loses: ") {
 		t.Errorf("exit status %d:\n%s", code, stderr.String())
 	}
 	f, err := safetensors.Open(out)
@@ -67,4 +72,153 @@ func TestQuantizeSavesFirst(t *testing.T) {
 	if f.Graph.Quantized() == nil {
 		t.Error("what is written is not quantised")
 	}
+}
+
+// Layers go back to float where 8 bits cost more than is allowed; the table and the file say
+// which, and what cannot be reached is said on stderr.
+func TestQuantizeKeeps(t *testing.T) {
+	dir := t.TempDir()
+	yaml := filepath.Join(dir, "net.yaml")
+	const text = `activation: nn.ReLU()
+classes: 2
+anchors:
+  - [10, 13, 16, 30, 33, 23]
+layers:
+  - {block: Conv, args: [8, 6, 2, 2]}
+  - {block: Conv, args: [8, 1, 1]}
+  - {block: Conv, args: [16, 3, 2]}
+  - {block: Conv, args: [16, 3, 2]}
+  - {block: Detect, from: [3]}
+`
+	if err := os.WriteFile(yaml, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := description(yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := scene.Write(filepath.Join(dir, "set"), scene.Set{Train: 3, Val: 2, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := []string{"model.0.conv", "model.1.conv", "model.2.conv", "model.3.conv"}
+	for _, c := range []struct {
+		keep         []string
+		maxDrop      float64
+		float        []string // that are in the table
+		line, stderr string
+	}{
+		{[]string{autoKeep}, 3, nil, "40.00 in float, 37.00 in 8 bits; layers that went back to float: none\n", ""},
+		{[]string{autoKeep}, 2.5, []string{"model.1.conv"}, "40.00 in float, 39.00 in 8 bits; layers that went back to float: model.1.conv\n", ""},
+		{[]string{autoKeep}, 0.5, []string{"model.1.conv"}, "40.00 in float, 39.00 in 8 bits; layers that went back to float: model.1.conv\n",
+			"1.00 points of mAP50-95 are lost: --max-drop 0.5 cannot be reached with up to half of the multiply-adds in float, and this is the best of what was tried; try training in 8 bits next: train --qat\n"},
+		{[]string{"model.3"}, 0.5, []string{"model.3.conv"}, "40.00 in float, 37.00 in 8 bits; layers that went back to float: none\n", ""},
+		{[]string{}, 0.5, nil, "40.00 in float, 37.00 in 8 bits; layers that went back to float: none\n", ""},
+	} {
+		f := &quantizeFlags{keep: c.keep, maxDrop: c.maxDrop, method: "mse", pictures: 3, out: filepath.Join(dir, "q.safetensors")}
+		b, err := f.prepare(g, &calibration{ctx: t.Context(), w: 64, h: 64, out: io.Discard}, data.Train)
+		if err != nil {
+			t.Fatal(err)
+		}
+		costs := map[string]float64{"model.1.conv": 2, "model.0.conv": 1} // of a layer in 8 bits; model.0 has more than half of the multiply-adds
+		judge := func(g *graph.Graph) (float64, error) {
+			points := 40.0
+			for _, name := range inBytes(g) {
+				points -= costs[name]
+			}
+			return points, nil
+		}
+		if err := f.save(b.whole, 64, 64); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		if err := f.finish(b, judge, data.Val, &stdout, &stderr); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(stdout.String(), "mAP50-95 on 2 validation pictures: "+c.line) || stderr.String() != c.stderr {
+			t.Errorf("%v, %g: says\n%s%s\nwant %q and %q", c.keep, c.maxDrop, stdout.String(), stderr.String(), c.line, c.stderr)
+		}
+		saved, err := safetensors.Open(f.out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, layer := range layers {
+			want := "8 bits"
+			if slices.Contains(c.float, layer) {
+				want = "float"
+			}
+			if !regexp.MustCompile(`(?m)^ *` + layer + ` .* ` + want + `$`).MatchString(stdout.String()) {
+				t.Errorf("%v, %g: %s is not in %s:\n%s", c.keep, c.maxDrop, layer, want, stdout.String())
+			}
+			if slices.Contains(inBytes(saved.Graph), layer) != (want == "8 bits") {
+				t.Errorf("%v, %g: the file has in 8 bits %v", c.keep, c.maxDrop, inBytes(saved.Graph))
+			}
+		}
+	}
+
+	f := &quantizeFlags{method: "mse", pictures: 3, out: filepath.Join(dir, "q.safetensors")}
+	b, err := f.prepare(g, &calibration{ctx: t.Context(), w: 64, h: 64, out: io.Discard}, data.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	blind := func(*graph.Graph) (float64, error) { return 0, nil }
+	const note = "the float model finds nothing on 2 validation pictures: there is no mAP to lose\n"
+	if err := f.finish(b, blind, data.Val, io.Discard, &stderr); err != nil || stderr.String() != note {
+		t.Errorf("a model that finds nothing: %v, %q", err, stderr.String())
+	}
+}
+
+// Corrected biases stay where they bring the raw maps nearer and cost no accuracy.
+func TestJudgeCorrection(t *testing.T) {
+	plain, fixed := &graph.Graph{}, &graph.Graph{}
+	for _, c := range []struct {
+		correct       bool
+		without, with float64
+		kept          bool
+		line          string
+	}{
+		{true, 30, 30.25, true, "bias correction: applied: nearer, mAP50-95 is 30.00 without and 30.25 with it"},
+		{true, 30, 30, true, "bias correction: applied: nearer, mAP50-95 is 30.00 without and 30.00 with it"},
+		{true, 30, 29.75, false, "bias correction: not applied: nearer, mAP50-95 is 30.00 without and 29.75 with it"},
+		{false, 30, 31, false, "bias correction: not applied: nearer"},
+	} {
+		b := &quantization{correct: c.correct, plain: plain, whole: plain, correction: "nearer"}
+		if c.correct {
+			b.whole = fixed
+		}
+		judge := func(g *graph.Graph) (float64, error) {
+			if g == fixed {
+				return c.with, nil
+			}
+			return c.without, nil
+		}
+		if err := b.judgeCorrection(judge); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		b.print(&out)
+		if b.correct != c.kept || (b.whole == fixed) != c.kept || !strings.HasSuffix(out.String(), c.line+"\n") {
+			t.Errorf("%+v: corrected %v, says %q", c, b.correct, out.String())
+		}
+	}
+}
+
+// inBytes lists the convolutions in 8 bits.
+func inBytes(g *graph.Graph) []string {
+	var names []string
+	for _, n := range g.Nodes {
+		if c, ok := n.Op.(*graph.Conv); ok && c.WeightScale != nil {
+			names = append(names, n.Name)
+		}
+	}
+	return names
 }
