@@ -53,9 +53,10 @@ It is made in 8 bits too and, where these cost more than %v points, trained in t
 in fp32 as teacher. The report compares fp32, bf16 where the processor has it, and int8.
 
 DIR gets child.safetensors, child.onnx, child-int8.safetensors, child-int8.onnx, report.html,
-report.json, commands.txt, log.txt and all that led there. Ctrl-C, or anything worse, loses the epoch at work at most: the same command
-goes on, and so does ultrafast compress -o DIR alone. See how far it is with
-ultrafast compress status DIR; --dry-run says before what it would do, and how long that takes.`, compress.Int8Drop),
+report.json, commands.txt, log.txt and all that led there. Ctrl-C, or anything worse, loses the
+epoch at work at most: the same command goes on, and so does ultrafast compress -o DIR alone.
+See how far it is with ultrafast compress status DIR; --dry-run says before what it would do,
+and how long that takes.`, compress.Int8Drop),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
