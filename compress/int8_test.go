@@ -75,15 +75,30 @@ func (n *eightBitNet) Step(x *tensor.Tensor, loss train.Loss) error {
 	return err
 }
 
-func (n *eightBitNet) Update(train.Update) error                    { *firstBias(n.live) += n.step; return nil }
-func (n *eightBitNet) Penalize(train.Penalty) error                 { return nil }
-func (n *eightBitNet) Graph(train.Weights) (*graph.Graph, error)    { return n.live.Clone(), nil }
-func (n *eightBitNet) Momentum() (map[string]*tensor.Tensor, error) { return nil, nil }
-func (n *eightBitNet) Close() error                                 { return nil }
+func (n *eightBitNet) Update(train.Update) error {
+	*firstBias(n.live) += n.step
+	return nil
+}
+
+// Momentum has the floats that weights of 8 bits are rounded from, which stay what they are.
+func (n *eightBitNet) Momentum() (map[string]*tensor.Tensor, error) {
+	m := map[string]*tensor.Tensor{}
+	for _, p := range n.live.Params() {
+		if c, ok := p.Node.Op.(*graph.Conv); ok && c.WeightScale != nil && p.At == &c.Weight {
+			m[p.Name+"/latent"], m[p.Name+"/latent_average"] = c.Weight.Clone(), c.Weight.Clone()
+		}
+	}
+	return m, nil
+}
+
 func (n *eightBitNet) SetState(live, _ *graph.Graph, _ map[string]*tensor.Tensor) error {
 	n.live = live.Clone()
 	return nil
 }
+
+func (n *eightBitNet) Penalize(train.Penalty) error              { return nil }
+func (n *eightBitNet) Graph(train.Weights) (*graph.Graph, error) { return n.live.Clone(), nil }
+func (n *eightBitNet) Close() error                              { return nil }
 
 // chosen is a run that has a child, which is its parent and is said to find so many points of
 // mAP50-95 more than it does.
