@@ -24,7 +24,7 @@ func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int
 	names := []string{"native", "ort"}
 	switch {
 	case precision == engine.BF16:
-		names, missing = names[:1], "ONNX Runtime does not compute in it on processors"
+		names, missing = names[:1], "ONNX Runtime does not compute in it on CPUs"
 	case !ortFound():
 		names = names[:1]
 	}
