@@ -72,11 +72,6 @@ func task(data *dataset.Data) (Job, Options) {
 		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
 }
 
-// byParams takes every network for as long as it has parameters.
-func byParams(g *graph.Graph) (prune.Profile, error) {
-	return prune.Profile{Ms: float64(g.ParamCount()) / 1e5}, nil
-}
-
 // found is a predictor that finds something.
 func found(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil }
 
@@ -399,23 +394,6 @@ func TestMilliseconds(t *testing.T) {
 	if !r.Choice.Reached || r.Final.Measured > nearly*r.Parent.Measured/1.5 {
 		t.Errorf("%.2f of %.2f ms: %+v", r.Final.Measured, r.Parent.Measured, r.End)
 	}
-}
-
-// layerTimes takes every convolution for as long as its multiplications, and each picture for a while.
-func layerTimes(g *graph.Graph) prune.Profile {
-	shapes, err := g.Shapes(1, 64, 64)
-	if err != nil {
-		panic(err)
-	}
-	p := prune.Profile{}
-	for _, n := range g.Nodes {
-		if macs := n.MACs(shapes); macs > 0 {
-			p.Steps = append(p.Steps, prune.StepMs{Node: n.Name, Ms: float64(macs) / 1e6})
-			p.Ms += float64(macs) / 1e6
-		}
-	}
-	p.Ms += 0.05
-	return p
 }
 
 func TestFolders(t *testing.T) {
