@@ -23,6 +23,11 @@
 //	final.json …             what the contestants are worth
 //	choice.json              which of the three is handed out
 //	child.safetensors .onnx  that one
+//	bf16.json                what it is worth in bfloat16, or why it was not measured
+//	int8-ranges.json         what its values are, where it is to be of 8 bits
+//	child-int8.safetensors .onnx  the child in 8 bits, the better of the next two
+//	int8.json                what it is worth with these ranges
+//	int8-trained/ .json      and after a training in 8 bits, where they had cost too much
 //	report.json .html        what it all came to
 //	commands.txt             what to do with it
 package compress

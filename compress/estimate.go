@@ -25,7 +25,7 @@ type Estimate struct {
 	Pace    Pace       `json:"pace"`
 }
 
-// A Step is one training, or a table between two, of no epochs.
+// A Step is one training or, of no epochs, a table between two, or ranges for 8 bits.
 type Step struct {
 	Name    string  `json:"name"`
 	Epochs  int     `json:"epochs"`
@@ -127,7 +127,7 @@ func (r *run) shown(c prune.Cost, g *graph.Graph) (float64, error) {
 // schedule lists the trainings, and the tables of so many cuts between them. What a picture
 // takes is taken for linear in the GFLOP of its network, between the two that were measured;
 // one of the validation, which only goes forward, counts a third, and so do those of the teacher
-// and of tables.
+// and of tables and ranges. The training in 8 bits is in it though it may turn out not to be needed.
 func (e *Estimate) schedule(epochs, rounds, cuts int, baseline bool, trim, pictures float64) {
 	pace := func(gflop float64) float64 {
 		share := 1.0
@@ -136,13 +136,13 @@ func (e *Estimate) schedule(epochs, rounds, cuts int, baseline bool, trim, pictu
 		}
 		return e.Pace.Child + share*(e.Pace.Parent-e.Pace.Child)
 	}
+	step := func(s Step) { e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds }
 	add := func(name string, epochs int, gflop float64, taught bool) {
 		each := pace(gflop)
 		if taught {
 			each += e.Pace.Parent / 3
 		}
-		s := Step{Name: name, Epochs: epochs, GFLOP: gflop, Taught: taught, Seconds: each * float64(epochs) * pictures}
-		e.Steps, e.Seconds = append(e.Steps, s), e.Seconds+s.Seconds
+		step(Step{Name: name, Epochs: epochs, GFLOP: gflop, Taught: taught, Seconds: each * float64(epochs) * pictures})
 	}
 	all := epochs
 	if baseline {
@@ -155,13 +155,15 @@ func (e *Estimate) schedule(epochs, rounds, cuts int, baseline bool, trim, pictu
 		v := Round{Number: n, Attempt: 1}
 		wide := trim * math.Pow(e.Child.GFLOP/trim, float64(n-1)/float64(rounds))
 		add(v.Name()+preparing, before, wide, true)
-		table := Step{Name: v.Name() + ", table", GFLOP: wide, Seconds: pace(wide) / 3 * float64(cuts*judgedPictures)}
-		e.Steps, e.Seconds = append(e.Steps, table), e.Seconds+table.Seconds
+		step(Step{Name: v.Name() + ", table", GFLOP: wide, Seconds: pace(wide) / 3 * float64(cuts*judgedPictures)})
 		add(v.Name(), after, wide*math.Pow(e.Child.GFLOP/trim, 1/float64(rounds)), true)
 	}
 	add(finalName, epochs, e.Child.GFLOP, true)
 	add("control: from scratch", all, e.Child.GFLOP, false)
 	add("control: thin YOLOv5", all, e.Child.GFLOP, false)
+	step(Step{Name: int8Name, GFLOP: e.Child.GFLOP, Seconds: e.Pace.Child / 3 * rangePictures})
+	step(Step{Name: int8Training, Epochs: int8Epochs, GFLOP: e.Child.GFLOP, Taught: true, // by a child
+		Seconds: e.Pace.Child * 4 / 3 * int8Epochs * pictures})
 }
 
 // left is how many seconds a run has to go, by the plan and the pace of the training at

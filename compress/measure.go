@@ -21,6 +21,7 @@ type Model struct {
 	Measured   float64          `json:"measured"` // milliseconds; 0 where the device is not here
 	Epochs     int              `json:"epochs"`   // that it was trained for in this run, in all
 	Accuracy   *report.Accuracy `json:"accuracy"`
+	Missing    string           `json:"missing,omitempty"` // why there is no such network; Accuracy is nil then
 }
 
 // points is mAP50-95 in points, 0 to 100.
@@ -41,13 +42,15 @@ func (r *run) cost(g *graph.Graph) (prune.Cost, error) {
 
 // clocked measures the milliseconds of g on the device: the least of a few times, since
 // whatever else a machine does makes it slower. It is 0 where the device is not here.
-func (r *run) clocked(g *graph.Graph) (float64, error) {
-	if r.o.Profile == nil {
+func (r *run) clocked(g *graph.Graph) (float64, error) { return r.fp32().clocked(g) }
+
+func (p Precision) clocked(g *graph.Graph) (float64, error) {
+	if p.Profile == nil {
 		return 0, nil
 	}
 	least := math.Inf(1)
 	for range 3 {
-		p, err := r.o.Profile(g)
+		p, err := p.Profile(g)
 		if err != nil {
 			return 0, err
 		}
@@ -92,11 +95,15 @@ func (r *run) exportOptions() onnx.WriteOptions {
 // validate measures what g finds in the validation pictures, in squares and in fp32, as val
 // does by default.
 func (r *run) validate(ctx context.Context, what string, g *graph.Graph) (box.Report, error) {
+	return r.validateIn(ctx, r.fp32(), what, g)
+}
+
+func (r *run) validateIn(ctx context.Context, in Precision, what string, g *graph.Graph) (box.Report, error) {
 	d, err := detectOf(g)
 	if err != nil {
 		return box.Report{}, err
 	}
-	predict, err := r.o.Predictor(g)
+	predict, err := in.Predictor(g)
 	if err != nil {
 		return box.Report{}, err
 	}
@@ -115,16 +122,22 @@ func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*
 	if err != nil {
 		return nil, err
 	}
-	if m.Measured, err = r.clocked(g); err != nil {
-		return nil, err
+	return m, r.weigh(ctx, r.fp32(), what, m, g)
+}
+
+// weigh measures what m's network, g, takes and finds in a precision.
+func (r *run) weigh(ctx context.Context, in Precision, what string, m *Model, g *graph.Graph) error {
+	var err error
+	if m.Measured, err = in.clocked(g); err != nil {
+		return err
 	}
-	found, err := r.validate(ctx, what, g)
+	found, err := r.validateIn(ctx, in, what, g)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.Accuracy = report.AccuracyOf(g.Names, found)
 	r.log("measured", "what", what, "cost", say(m.Cost), "measured ms", round4(m.Measured), "mAP50", round4(found.MAP50), "mAP50-95", round4(found.MAP5095))
-	return m, nil
+	return nil
 }
 
 func round4(v float64) float64 { return math.Round(v*1e4) / 1e4 }

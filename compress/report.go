@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,25 +18,36 @@ import (
 	"ultrafast/train"
 )
 
-// export writes the ONNX.
+// export writes the ONNX of the child and, first, of the child in 8 bits where there is one.
 func (r *run) export(context.Context) error {
-	g, err := r.open("child.safetensors")
-	if err != nil {
-		return err
+	for _, from := range []string{int8File, "child.safetensors"} {
+		if from == int8File && !r.done(from) {
+			continue
+		}
+		g, err := r.open(from)
+		if err != nil {
+			return err
+		}
+		to := r.path(strings.TrimSuffix(from, ".safetensors") + ".onnx")
+		size, err := onnx.Save(to, g, r.exportOptions())
+		if err != nil {
+			return err
+		}
+		r.log("exported", "file", to, "MB", round4(float64(size)/1e6))
 	}
-	size, err := onnx.Save(r.path("child.onnx"), g, r.exportOptions())
-	if err == nil {
-		r.log("exported", "file", r.path("child.onnx"), "MB", round4(float64(size)/1e6))
-	}
-	return err
+	return nil
 }
 
 // commands says what to do with the result, and how it was made.
 func (r *run) commands(context.Context) error {
-	return r.write("commands.txt", []byte(strings.Join(r.lines(), "\n")+"\n"))
+	found, err := ReadResult(r.dir)
+	if err != nil {
+		return err
+	}
+	return r.write("commands.txt", []byte(strings.Join(r.lines(found), "\n")+"\n"))
 }
 
-func (r *run) lines() []string {
+func (r *run) lines(found *Result) []string {
 	j, size := r.job, fmt.Sprintf("%dx%d", r.job.Width, r.job.Height)
 	if j.Width == j.Height {
 		size = fmt.Sprint(j.Width)
@@ -56,11 +68,32 @@ func (r *run) lines() []string {
 		made += " --runtime " + quote(runtime)
 	}
 	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
-	return []string{
+	lines := []string{
 		made + " -o " + quote(r.dir),
 		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, quote(j.Data), j.Size),
 		fmt.Sprintf("ultrafast benchmark --weights %s --img %s", ship, size),
 		fmt.Sprintf("ultrafast detect --weights %s --source %s --img %s", ship, "PICTURES", size),
+	}
+	return append(lines, r.int8Lines(found, size)...)
+}
+
+// int8Lines make the child in 8 bits again from the child.
+func (r *run) int8Lines(found *Result, size string) []string {
+	in8 := found.HandedInt8()
+	if in8 == nil {
+		return nil
+	}
+	j, child, made := r.job, quote(r.path("child.safetensors")), quote(r.path(int8File))
+	first := fmt.Sprintf("ultrafast quantize --weights %s --data %s --img %d --pictures %d --keep-float '' --ranges %s -o %s",
+		child, quote(j.Data), j.Size, rangePictures, quote(r.path(rangesFile)), made)
+	if in8 == found.Int8Trained {
+		made = quote(filepath.Join("runs", "int8", "weights", "best.safetensors"))
+		first = fmt.Sprintf("ultrafast train --qat --weights %s --data %s --img %d --epochs %d --batch %d --hyp %s --precision fp32 --seed %d --project runs --name int8",
+			child, quote(j.Data), j.Size, int8Epochs, j.Batch, quote(r.path(filepath.Join(int8Folder, "hyp.yaml"))), j.Seed)
+	}
+	return []string{first,
+		fmt.Sprintf("ultrafast export --weights %s --include onnx --img %s -o %s", made, size, quote(r.path("child-int8.onnx"))),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", made, quote(j.Data), j.Size),
 	}
 }
 
@@ -85,7 +118,7 @@ func (r *run) report(ctx context.Context) error {
 			Versions: map[string]string{"ultrafast": r.o.Version, "training": r.o.Backend.String()}},
 		Data:     report.Data{File: r.job.Data, Train: len(r.data.Train), Val: len(r.data.Val), Classes: r.data.Names},
 		Input:    report.Input{Width: r.job.Width, Height: r.job.Height},
-		Commands: r.lines(),
+		Commands: r.lines(found),
 		Notes:    r.notes(found),
 		Missing:  map[string]string{},
 	}
@@ -111,6 +144,12 @@ func (r *run) report(ctx context.Context) error {
 			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
 			Times: times})
 	}
+	if c.Precisions, err = r.precisions(ctx, found, c.Models); err != nil {
+		return err
+	}
+	if c.Int8, err = r.reportInt8(found); err != nil {
+		return err
+	}
 	c.Rounds = reportRounds(found)
 	if c.Plan, err = r.widths(found); err != nil {
 		return err
@@ -134,27 +173,36 @@ func (r *run) report(ctx context.Context) error {
 func (r *run) times(ctx context.Context, name string, m *Model) ([]report.Time, error) {
 	first := r.o.Runtime
 	first.Milliseconds, first.Q1, first.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
-	times := []report.Time{first}
+	times, _, err := r.benchmark(ctx, name, m.File, "fp32", []report.Time{first})
+	return times, err
+}
+
+// benchmark adds the milliseconds of a network of the run in every runtime here to those that
+// there are, in the place of what was measured before by the same. missing is Benchmark's.
+func (r *run) benchmark(ctx context.Context, name, file, precision string, times []report.Time) (all []report.Time, missing string, err error) {
 	if r.o.Benchmark == nil {
-		return times, nil
+		return times, "", nil
 	}
-	g, err := r.open(m.File)
+	g, err := r.open(file)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r.tell(Progress{Doing: "benchmark of " + name})
-	more, err := r.o.Benchmark(ctx, g)
+	more, missing, err := r.o.Benchmark(ctx, g, precision)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, t := range more {
-		if t.Runtime == first.Runtime && t.Threads == first.Threads && t.Precision == first.Precision {
-			times[0] = t
+		at := slices.IndexFunc(times, func(have report.Time) bool {
+			return have.Runtime == t.Runtime && have.Threads == t.Threads && have.Precision == t.Precision
+		})
+		if at >= 0 {
+			times[at] = t
 		} else {
 			times = append(times, t)
 		}
 	}
-	return times, nil
+	return times, missing, nil
 }
 
 // notes is what a reader has to know.
@@ -232,7 +280,8 @@ func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	for _, v := range found.Rounds {
 		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
 	}
-	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"})
+	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"},
+		[2]string{int8Training, int8Folder})
 	var all []report.LearningCurve
 	for _, t := range trainings {
 		c, err := readCurve(t[0], r.path(filepath.Join(t[1], "results.csv")))

@@ -20,7 +20,12 @@ type Result struct {
 	Scratch  *Model    `json:"scratch"`
 	Thin     *Model    `json:"thin"` // without Accuracy where there is no such network
 	Choice   *Choice   `json:"choice"`
-	Finished bool      `json:"finished"`
+
+	BF16        *Model `json:"bf16"`         // the child in bfloat16; without Accuracy where it was not measured, as the next two
+	Int8        *Model `json:"int8"`         // in 8 bits, as calibrated
+	Int8Trained *Model `json:"int8_trained"` // and trained in them
+
+	Finished bool `json:"finished"`
 }
 
 // ReadResult reads what there is of the run in a folder, which may be at work.
@@ -36,6 +41,7 @@ func ReadResult(dir string) (*Result, error) {
 	}{
 		{"estimate.json", &r.Estimate}, {"parent.json", &r.Parent}, {"rounds.json", &r.End}, {"ended.json", &r.End}, {"final.json", &r.Final},
 		{"scratch.json", &r.Scratch}, {"thin.json", &r.Thin}, {"choice.json", &r.Choice},
+		{"bf16.json", &r.BF16}, {"int8.json", &r.Int8}, {int8Folder + ".json", &r.Int8Trained},
 	} {
 		if err := readJSON(filepath.Join(dir, f.name), f.to); err != nil && !missing(err) {
 			return nil, err
@@ -81,4 +87,13 @@ func (r *Result) Handed() *Model {
 		}
 	}
 	return nil
+}
+
+// HandedInt8 is the child in 8 bits that is handed out; nil before it is known, and where there
+// is none.
+func (r *Result) HandedInt8() *Model {
+	if r.Int8 == nil || r.Int8.Accuracy == nil {
+		return nil
+	}
+	return better(r.Int8, r.Int8Trained)
 }

@@ -21,7 +21,7 @@ func FuzzReadResult(f *testing.F) {
 		if err := os.Mkdir(filepath.Join(dir, "round-1"), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "ended.json", "final.json", "scratch.json", "thin.json", "choice.json", "round-1/verdict.json"} {
+		for _, name := range []string{"estimate.json", "parent.json", "rounds.json", "ended.json", "final.json", "scratch.json", "thin.json", "choice.json", "bf16.json", "int8.json", "int8-trained.json", "round-1/verdict.json"} {
 			if err := os.WriteFile(filepath.Join(dir, name), other, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -31,6 +31,7 @@ func FuzzReadResult(f *testing.F) {
 		}
 		if r, err := ReadResult(dir); err == nil {
 			r.Handed()
+			r.HandedInt8()
 			for _, v := range r.Rounds {
 				v.Name()
 			}

@@ -11,6 +11,7 @@ import (
 	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/prune"
+	"ultrafast/quant"
 	"ultrafast/report"
 	"ultrafast/train"
 )
@@ -27,16 +28,21 @@ type Options struct {
 	Model   func() (*graph.Graph, error)
 	Unsized bool
 
-	// Predictor makes what validations run a network in, in fp32.
+	// Predictor makes what validations run a network in, in fp32 or, where it is quantised, in
+	// 8 bits.
 	Predictor func(g *graph.Graph) (train.Predict, error)
+	BF16      Precision    // the same for bfloat16
+	Values    quant.Runner // runs a network on squares of Job.Size, one at a time, for the ranges of its values
 	// Judge makes what compares cuts of a network.
 	Judge func(ctx context.Context) (*train.Judge, error)
-	// Profile runs a network on the device, for a picture of the job's size.
+	// Profile runs a network on the device, for a picture of the job's size; nil where the
+	// device is not here.
 	Profile func(g *graph.Graph) (prune.Profile, error)
 	Runtime report.Time // what Profile measures in: all but the milliseconds
-	// Benchmark measures a network for the report on this machine, in every runtime there is
-	// and with few and many threads, in turns; nil leaves that out.
-	Benchmark func(ctx context.Context, g *graph.Graph) ([]report.Time, error)
+	// Benchmark measures a network for the report on this machine, in a precision, in every
+	// runtime that has it and with few and many threads, in turns; missing says which runtime has
+	// not. nil leaves that out.
+	Benchmark func(ctx context.Context, g *graph.Graph, precision string) (times []report.Time, missing string, err error)
 
 	// Pictures is a folder where decoded pictures are kept for the stages to come and for other
 	// runs; empty is none, and then each stage decodes them anew.
@@ -46,6 +52,13 @@ type Options struct {
 
 	Log      *slog.Logger   // beside log.txt, where all goes; nil is only that
 	Progress func(Progress) // is told often, if not nil
+}
+
+// A Precision is how networks are measured in one, as Options has it for fp32.
+type Precision struct {
+	Predictor func(g *graph.Graph) (train.Predict, error) // nil where the processor does not compute in it
+	Missing   string                                      // why there is no Predictor
+	Profile   func(g *graph.Graph) (prune.Profile, error) // nil where the device is not here, or its runtime has no such precision
 }
 
 // A run is one compression at work.
@@ -84,6 +97,9 @@ func newRun(dir string, job Job, data *dataset.Data, o Options) (*run, error) {
 	}
 	return &run{dir: dir, job: job, limits: limits, clock: o.Latency, slower: map[bool]float64{}, hyp: hyp, data: data, o: o}, nil
 }
+
+// fp32 is also what a quantised network is measured by, which has a precision of its own.
+func (r *run) fp32() Precision { return Precision{Predictor: r.o.Predictor, Profile: r.o.Profile} }
 
 func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
 
@@ -138,6 +154,9 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 		if err := r.readJSON("estimate.json", r.plan); err != nil {
 			return nil, err
 		}
+	}
+	if r.done("report.json") { // finished, perhaps by a program that knew fewer stages
+		return ReadResult(dir)
 	}
 	if err := r.stages(ctx, r.way()); err != nil {
 		r.o.Log.Warn("stopped", "error", err)

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -12,10 +13,11 @@ import (
 )
 
 // train trains g in a folder of the run, or goes on with the training there, and returns
-// the best weights. Of c only the recipe is given: epochs, hyperparameters, teacher.
+// the best weights. Of c only the recipe is given: epochs, hyperparameters, teacher; and the
+// precision where it is not the run's.
 func (r *run) train(ctx context.Context, name, folder string, g *graph.Graph, c train.Config) (*graph.Graph, error) {
 	c.Dir = r.path(folder)
-	c.Batch, c.Size, c.Seed, c.Precision = r.job.Batch, r.job.Size, r.job.Seed, train.Precision(r.job.Precision)
+	c.Batch, c.Size, c.Seed, c.Precision = r.job.Batch, r.job.Size, r.job.Seed, cmp.Or(c.Precision, train.Precision(r.job.Precision))
 	c.Cache, c.CacheBytes = r.o.Pictures, dataset.DefaultCache()
 	c.Patience = -1 // the controls are to have as many epochs, so nobody ends early
 	c.Weights, c.Cfg, c.Data = r.job.Weights, r.job.Cfg, r.job.Data

@@ -32,3 +32,9 @@ func CheckCPU(name string) error {
 	}
 	return err
 }
+
+// BF16Missing says why nothing is computed in bfloat16 on this machine; nil where it can be.
+func BF16Missing() error {
+	_, err := newNative("", BF16, false)
+	return err
+}

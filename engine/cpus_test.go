@@ -34,6 +34,10 @@ func TestCPUs(t *testing.T) {
 			t.Errorf("compiled for %q, want %q", p.CPU(), want)
 		}
 	}
+	_, err := Compile(g, Options{Precision: BF16})
+	if missing := BF16Missing(); (missing == nil) != (err == nil) || err != nil && err.Error() != missing.Error() {
+		t.Errorf("bf16 is missing: %v, and compiling says %v", missing, err)
+	}
 	if _, err := Compile(g, Options{CPU: "z80"}); err == nil {
 		t.Error("compiles for a z80")
 	}

@@ -18,14 +18,18 @@ const CompressionVersion = 1
 // parameters or FLOP, the size of a file. Lists keep their order on the page. What is left
 // empty is left out there, with the reason that Missing gives.
 type Compression struct {
-	Version  int               `json:"version"` // CompressionVersion, set when it is written
-	Title    string            `json:"title"`   // "faces and masks"
-	Verdict  string            `json:"verdict"` // what it came to, in a sentence; empty means Outcome's
-	Created  string            `json:"created"` // RFC 3339
-	Machine  Machine           `json:"machine"`
-	Data     Data              `json:"data"`
-	Input    Input             `json:"input"`
-	Models   []Model           `json:"models"` // the parent, the child, then its controls
+	Version int     `json:"version"` // CompressionVersion, set when it is written
+	Title   string  `json:"title"`   // "faces and masks"
+	Verdict string  `json:"verdict"` // what it came to, in a sentence; empty means Outcome's
+	Created string  `json:"created"` // RFC 3339
+	Machine Machine `json:"machine"`
+	Data    Data    `json:"data"`
+	Input   Input   `json:"input"`
+	Models  []Model `json:"models"` // the parent, the child, then its controls
+
+	Precisions []Variant `json:"precisions"` // the parent, and the result in each precision
+	Int8       *Int8     `json:"int8"`       // how the result came into 8 bits; null where it did not
+
 	Rounds   []Round           `json:"rounds"`
 	Plan     []PlanRow         `json:"plan"` // parent to child, in network order
 	Layers   LayerTimes        `json:"layers"`
@@ -38,16 +42,17 @@ type Compression struct {
 
 // Parts of the page that may be missing.
 const (
-	PartTimes    = "times"    // milliseconds of whole networks
-	PartRuntime  = "runtime"  // of another runtime, which is to be compared with
-	PartAccuracy = "accuracy" // also by class and by size, and the curves
-	PartControls = "controls"
-	PartRounds   = "rounds"
-	PartPlan     = "plan"
-	PartLayers   = "layers"
-	PartCurves   = "curves"
-	PartPictures = "pictures"
-	PartCommands = "commands"
+	PartTimes      = "times"    // milliseconds of whole networks
+	PartRuntime    = "runtime"  // of another runtime, which is to be compared with
+	PartAccuracy   = "accuracy" // also by class and by size, and the curves
+	PartControls   = "controls"
+	PartPrecisions = "precisions"
+	PartRounds     = "rounds"
+	PartPlan       = "plan"
+	PartLayers     = "layers"
+	PartCurves     = "curves"
+	PartPictures   = "pictures"
+	PartCommands   = "commands"
 )
 
 // A Machine is where it was done.
@@ -92,11 +97,41 @@ type Model struct {
 	Accuracy   *Accuracy `json:"accuracy"` // nil where it was not validated
 }
 
+// A Variant is a network in one precision.
+type Variant struct {
+	Name      string    `json:"name"`      // "the child"
+	Precision string    `json:"precision"` // "fp32", "bf16", "int8"
+	File      string    `json:"file"`
+	Bytes     int64     `json:"bytes"`    // of the file
+	Accuracy  *Accuracy `json:"accuracy"` // nil where it was not measured
+	Times     []Time    `json:"times"`
+	Missing   string    `json:"missing"` // why something of it was not measured
+}
+
+// Int8 is how a network came into 8 bits. Calibrated, Trained and Child are mAP50-95: with the
+// ranges that were measured, after a training in 8 bits, and in fp32.
+type Int8 struct {
+	Pictures   int      `json:"pictures"` // that ranges were measured on
+	Method     string   `json:"method"`   // how ranges follow from values
+	Child      Number   `json:"child"`
+	Calibrated Number   `json:"calibrated"`
+	Trained    Number   `json:"trained"` // null where it was not
+	Epochs     int      `json:"epochs"`  // of that training
+	Why        string   `json:"why"`     // there was none
+	Float      []string `json:"float"`   // layers that multiply in float
+}
+
+// What Time.Runtime calls this program's engine and its peer.
+const (
+	Native      = "native"
+	ONNXRuntime = "ONNX Runtime"
+)
+
 // A Time is how long a picture takes the network, from its input to the raw maps. Models
 // are compared by their times of the same runtime, threads and precision; the first that
 // parent and result share is the one in large print.
 type Time struct {
-	Runtime      string `json:"runtime"` // "native", "ONNX Runtime"
+	Runtime      string `json:"runtime"` // Native, ONNXRuntime, or what measured it elsewhere
 	Threads      int    `json:"threads"`
 	Precision    string `json:"precision"` // "fp32", "bf16", "int8"
 	Milliseconds Number `json:"milliseconds"`

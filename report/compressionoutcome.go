@@ -37,15 +37,19 @@ func (t Time) as() timed { return timed{t.Runtime, t.Threads, t.Precision} }
 func (t timed) String() string {
 	s := clip(t.runtime, maxName)
 	if t.threads > 0 {
-		s += fmt.Sprintf(", %d thread", t.threads)
-		if t.threads > 1 {
-			s += "s"
-		}
+		s += ", " + inThreads(t.threads)
 	}
 	if t.precision != "" {
 		s += ", " + clip(t.precision, maxName)
 	}
 	return s
+}
+
+func inThreads(n int) string {
+	if n == 1 {
+		return "1 thread"
+	}
+	return fmt.Sprintf("%d threads", n)
 }
 
 // time is the model's time of that kind, Unknown where there is none.

@@ -16,7 +16,7 @@ func newPage(c *Compression) page {
 	if parent, result := c.find(Parent), c.result(); parent != nil && result != nil {
 		p.Compared = fmt.Sprintf("%s (%s) to %s (%s)", clip(parent.Name, maxName), roleOf(*parent), clip(result.Name, maxName), roleOf(*result))
 	}
-	p.Sections = []section{c.beforeAfter(), c.accuracyTables(), c.comparison(), c.rounds(), c.plan(), c.layers(), c.learning(), c.examples(), c.commands()}
+	p.Sections = []section{c.beforeAfter(), c.precisions(), c.accuracyTables(), c.comparison(), c.rounds(), c.plan(), c.layers(), c.learning(), c.examples(), c.commands()}
 	return p
 }
 

@@ -176,11 +176,20 @@ func (b *benchmark) compare(sides []*side, tolerance float64) ([]difference, err
 			return nil, fmt.Errorf("%s and %s: %w", s.name, sides[0].name, err)
 		}
 		if !(all[i].Rel <= tolerance) {
-			return nil, fmt.Errorf("%s and %s do not compute the same: maps differ by up to %.3g, %.3g of the largest number",
-				s.name, sides[0].name, all[i].Abs, all[i].Rel)
+			return nil, &unlikeError{s.name, sides[0].name, all[i]}
 		}
 	}
 	return all, nil
+}
+
+// An unlikeError says that two runtimes do not compute the same.
+type unlikeError struct {
+	runtime, first string
+	difference
+}
+
+func (e *unlikeError) Error() string {
+	return fmt.Sprintf("%s and %s do not compute the same: maps differ by up to %.3g, %.3g of the largest number", e.runtime, e.first, e.Abs, e.Rel)
 }
 
 func differ(got, want []*tensor.Tensor) (difference, error) {

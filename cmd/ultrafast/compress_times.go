@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime"
 	"slices"
 
+	"ultrafast/compress"
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/report"
@@ -15,25 +17,45 @@ import (
 const timesSeconds = 0.6
 
 // benchmarkTimes measures a network as benchmark does, with one thread and with all cores, in
-// the engine and, where its library is, in ONNX Runtime.
-func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int) ([]report.Time, error) {
+// the engine and, where its library is and computes in that precision, in ONNX Runtime; missing
+// says why it does not. What ONNX Runtime makes of 8 bits saturates on some processors: where it
+// is not what the engine gives, it is left out.
+func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int, precision string) (times []report.Time, missing string, err error) {
+	names := []string{"native", "ort"}
+	switch {
+	case precision == engine.BF16:
+		names, missing = names[:1], "ONNX Runtime does not compute in it on CPUs"
+	case !ortFound():
+		names = names[:1]
+	}
+	times, err = timesIn(ctx, out, names, g, w, h, precision)
+	var unlike *unlikeError
+	if errors.As(err, &unlike) && precision == engine.Int8 {
+		missing = "it is not measured in ONNX Runtime, which gives other numbers here: " + unlike.Error()
+		times, err = timesIn(ctx, out, names[:1], g, w, h, precision)
+	}
+	return times, missing, err
+}
+
+// timesIn measures in these runtimes, in turns.
+func timesIn(ctx context.Context, out io.Writer, names []string, g *graph.Graph, w, h int, precision string) ([]report.Time, error) {
 	b, err := newBenchmark(g, w, h)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
-	names := []string{"native"}
-	if ortFound() {
-		names = append(names, "ort")
-	}
 	for _, name := range names {
 		if err := b.open(ctx, out, name, "cpu", engineFlags{}); err != nil {
 			return nil, err
 		}
 	}
+	asked := precision
+	if asked == engine.Int8 { // cannot be asked for: a quantised network has it
+		asked = engine.FP32
+	}
 	var times []report.Time
 	for _, threads := range slices.Compact([]int{1, runtime.GOMAXPROCS(0)}) {
-		rows, err := b.cell(ctx, threads, engine.FP32, timesSeconds, false, func() {})
+		rows, err := b.cell(ctx, threads, asked, timesSeconds, false, func() {})
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +70,21 @@ func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int
 // runtimeName is what a report calls a runtime.
 func runtimeName(name string) string {
 	if name == "ort" {
-		return "ONNX Runtime"
+		return report.ONNXRuntime
 	}
-	return name
+	return report.Native
+}
+
+// inBF16 is how a compression measures in bfloat16: as d does, if that is the engine.
+func inBF16(d *device) compress.Precision {
+	if err := engine.BF16Missing(); err != nil {
+		return compress.Precision{Missing: err.Error()}
+	}
+	p := compress.Precision{Predictor: predictorIn(engine.BF16)}
+	if d != nil && d.name == "native" {
+		same := *d
+		same.o.Precision = engine.BF16
+		p.Profile = same.profile
+	}
+	return p
 }

@@ -33,9 +33,14 @@ func newPredictor(g *graph.Graph, compile detect.Compiler, precision string) (*p
 
 // enginePredictor is the train.Predictor that validates while training. It computes in
 // fp32, whatever the training does, as the model will most often be used.
-func enginePredictor(g *graph.Graph) (train.Predict, error) {
-	p, _, err := newPredictor(g, detect.Native, engine.FP32)
-	return p.predict, err
+func enginePredictor(g *graph.Graph) (train.Predict, error) { return predictorIn(engine.FP32)(g) }
+
+// predictorIn is enginePredictor in another precision.
+func predictorIn(precision string) func(g *graph.Graph) (train.Predict, error) {
+	return func(g *graph.Graph) (train.Predict, error) {
+		p, _, err := newPredictor(g, detect.Native, precision)
+		return p.predict, err
+	}
 }
 
 func (p *predictor) predict(x *tensor.Tensor) ([]*tensor.Tensor, error) {

@@ -43,7 +43,7 @@ train/peers       :
 train/backendtest : dataset graph tensor train
 prune             : graph pass tensor
 quant             : graph pass tensor
-compress          : box dataset graph onnx prune report safetensors tensor train yolo
+compress          : box dataset graph onnx prune quant report safetensors tensor train yolo
 detect            : box engine engine/tuned graph picture tensor yolo
 report            : box dataset picture prune
 scene             : picture

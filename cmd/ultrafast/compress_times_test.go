@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"ultrafast/engine"
+	"ultrafast/graph"
+	"ultrafast/quant"
+	"ultrafast/report"
+	"ultrafast/scene"
+	"ultrafast/tensor"
+	"ultrafast/yolo"
+)
+
+// Each precision is measured in the runtimes that have it, and what has not is named.
+func TestBenchmarkTimes(t *testing.T) {
+	cfg, err := yolo.ParseConfig(strings.NewReader(tinyConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.New(1, 3, 64, 64)
+	for i := range x.Data {
+		x.Data[i] = float32(i*i%251) / 250
+	}
+	pictures := func(yield func(*tensor.Tensor, error) bool) { yield(x, nil) }
+	ranges, err := quant.Calibrate(g, pictures, (&calibration{w: 64, h: 64}).runner, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := quant.Quantize(g, ranges, quant.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := []string{report.Native}
+	if ortFound() {
+		both = append(both, report.ONNXRuntime)
+	}
+	for _, c := range []struct {
+		precision string
+		g         *graph.Graph
+		runtimes  []string
+		tolerance float64 // 0 is met by the engine beside itself alone
+		missing   string
+	}{
+		{engine.FP32, g, both, 0.1, ""},
+		{engine.BF16, g, both[:1], 0.1, "ONNX Runtime does not compute in it"},
+		{engine.Int8, q, both, 2, ""},
+		{engine.Int8, q, both[:1], 0, "it is not measured in ONNX Runtime, which gives other numbers here"},
+	} {
+		if c.precision == engine.BF16 && engine.BF16Missing() != nil || c.tolerance == 0 && len(both) == 1 {
+			continue
+		}
+		was := tolerances[c.precision]
+		tolerances[c.precision] = c.tolerance
+		var out bytes.Buffer
+		times, missing, err := benchmarkTimes(t.Context(), &out, c.g, 64, 64, c.precision)
+		tolerances[c.precision] = was
+		if err != nil || !strings.HasPrefix(missing, c.missing) || (missing == "") != (c.missing == "") {
+			t.Errorf("%s: %q, %v", c.precision, missing, err)
+		}
+		var runtimes []string
+		for _, m := range times {
+			if m.Precision != c.precision || !(m.Milliseconds > 0) {
+				t.Errorf("%s: %+v", c.precision, m)
+			}
+			if !slices.Contains(runtimes, m.Runtime) {
+				runtimes = append(runtimes, m.Runtime)
+			}
+		}
+		if !slices.Equal(runtimes, c.runtimes) {
+			t.Errorf("%s is measured in %v, want %v", c.precision, runtimes, c.runtimes)
+		}
+	}
+}
