@@ -16,5 +16,7 @@
 // layers that the caller names. A float layer takes 8-bit values as they are, and its result is
 // rounded again.
 //
+// What this gives can be trained further, with all roundings in place: package train knows it.
+//
 // The package knows no files, no pictures and no engine: a Runner is what runs a network.
 package quant
