@@ -64,11 +64,11 @@ from. Widths may differ, and levels, anchors and classes that only one of them h
 out. The teacher falls silent over the last tenth of the epochs.
 
 With --qat a trained model learns to compute in 8 bits: its ranges are measured on %d training
-pictures, as quantize does by mse, and it is then trained with all roundings in place, for %d
-epochs at a low learning rate, --hyp and --epochs aside, with the float model as its teacher
-(--teacher '' is none). Validation runs it in whole numbers, and the weights that are saved are
-of 8 bits. For other ranges quantize first: a model that is in 8 bits keeps its own, and learns
-so with --qat or without.
+pictures, as quantize does by mse, and it is then trained with all roundings in place: for %d
+epochs and at a low learning rate where --epochs and --hyp say nothing else, with the float model
+as its teacher (--teacher '' is none). Validation runs it in whole numbers, and the weights that
+are saved are of 8 bits. For other ranges quantize first: a model that is in 8 bits keeps its own,
+and learns so with --qat or without.
 
 With --sparse the training prepares a cut: channels that matter little come to nothing. What
 a cut would leave of the accuracy is told again and again while it goes on, and drawn in
