@@ -25,16 +25,17 @@ Rounding rounding() {
 #endif
 }
 
-// all returns a number as a tensor beside like: by a number ATen would multiply with its
-// reciprocal on a GPU.
-Tensor all(double v, const Tensor& like) { return at::full({}, v, like.options().requires_grad(false)); }
+// number returns a number as a tensor where like is: instead of dividing by a plain one, ATen
+// multiplies by its reciprocal on a GPU.
+Tensor number(double v, const Tensor& like) { return at::full({}, v, like.options().requires_grad(false)); }
 
-// rounded returns the multiples of scale from low to high, and of what they are not the nearest.
+// rounded returns the nearest multiples of scale from low to high, and of which values the nearest
+// lies beyond. What is no number stays so on a GPU, and so ends a training, as the loss is none.
 Tensor rounded(const Tensor& x, double scale, int64_t low, int64_t high, Tensor& outside) {
   if (!x.is_cpu()) {
-    Tensor k = at::round(at::div(x, all(scale, x)));
+    Tensor k = at::round(at::div(x, number(scale, x)));
     outside = at::logical_or(k < low, k > high);
-    return k.clamp_(low, high).mul_(all(scale, x));
+    return k.clamp_(low, high).mul_(number(scale, x));
   }
   Tensor y = at::empty_like(x);
   outside = at::empty_like(x, x.options().dtype(at::kBool));
@@ -58,12 +59,13 @@ struct Levels : torch::autograd::Function<Levels> {
 // held to an end.
 struct Weights : torch::autograd::Function<Weights> {
   static Tensor forward(torch::autograd::AutogradContext*, Tensor w) {
-    Tensor scale = at::div(at::amax(w.abs(), {1, 2, 3}, /*keepdim=*/true), all(127, w));
+    Tensor scale = at::div(at::amax(w.abs(), {1, 2, 3}, /*keepdim=*/true), number(127, w));
     scale = scale.masked_fill(scale < 1e-30, 1);
     Tensor k = at::round(at::div(w.to(at::kDouble), scale.to(at::kDouble))).clamp_(-127, 127);
     return k.to(at::kFloat).mul_(scale);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*, torch::autograd::variable_list grad) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list grad) {
     return {grad[0]};
   }
 };
