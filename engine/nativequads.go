@@ -256,9 +256,11 @@ func (c *compiler) added(n *graph.Node) (other, to *graph.Node) {
 	return other, to
 }
 
-// takesBytes reports whether n, a convolution in float32, reads 8-bit values as they lie.
+// takesBytes reports whether n, a convolution in float32, reads 8-bit values as they lie. Where
+// their zero point is high, sums of levels would be much larger than those of values, and lose
+// digits.
 func (c *compiler) takesBytes(n *graph.Node, op *graph.Conv) bool {
-	return c.quads && c.slots[n] == nil && c.slots[n.In[0]] != nil && op.Groups == 1 &&
+	return c.quads && c.slots[n] == nil && c.slots[n.In[0]] != nil && c.grids[n.In[0]].Zero <= 32 && op.Groups == 1 &&
 		op.Weight.Shape[2]*op.Weight.Shape[3] == 1 && op.Stride == [2]int{1, 1} && op.Pad == [2]int{}
 }
 

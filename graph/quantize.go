@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ultrafast/tensor"
 )
 
 // Quantize rounds each element to one of 256 values, the grid of an 8-bit number q:
@@ -120,4 +122,58 @@ func (o *Conv) checkLevels() error {
 		}
 	}
 	return o.eachLevel(func(int, int8) {})
+}
+
+// EightBits returns the convolution with each weight rounded to the nearest whole multiple of its
+// channel's scale, WeightScale: the largest of the channel divided by 127, or 1 where that is as
+// good as nothing. o is not changed, and shares its bias. The error names a weight that is no
+// number.
+func (o *Conv) EightBits() (*Conv, error) {
+	q := *o
+	q.Weight = tensor.New(o.Weight.Shape...)
+	q.WeightScale = make([]float32, o.Weight.Shape[0])
+	row := len(o.Weight.Data) / len(q.WeightScale)
+	for k := range q.WeightScale {
+		weights := o.Weight.Data[k*row:][:row]
+		most := 0.0
+		for _, w := range weights {
+			if w-w != 0 {
+				return nil, fmt.Errorf("a weight of channel %d is %v", k, w)
+			}
+			most = max(most, math.Abs(float64(w)))
+		}
+		s := float32(most / 127)
+		if s < 1e-30 { // a channel of zeros, or as good as that
+			s = 1
+		}
+		q.WeightScale[k] = s
+		for i, w := range weights {
+			n := max(-127, min(math.RoundToEven(float64(w)/float64(s)), 127))
+			q.Weight.Data[k*row+i] = float32(n) * s
+		}
+	}
+	return &q, nil
+}
+
+// EightBits makes the weights of every convolution that has a WeightScale whole multiples of it
+// again, as Conv.EightBits does, whatever floats they have become. The error names the node.
+func (g *Graph) EightBits() error {
+	for _, n := range g.Nodes {
+		c, ok := n.Op.(*Conv)
+		if !ok || c.WeightScale == nil {
+			continue
+		}
+		q, err := c.EightBits()
+		if err != nil {
+			return fmt.Errorf("graph: %s: %w", n.Name, err)
+		}
+		n.Op = q
+	}
+	return nil
+}
+
+// EightBit reports whether p is a weight that WeightScale makes one of 8 bits.
+func (p Param) EightBit() bool {
+	c, ok := p.Node.Op.(*Conv)
+	return ok && c.WeightScale != nil && p.At == &c.Weight
 }

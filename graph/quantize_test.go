@@ -131,3 +131,44 @@ output same unlike partly act late
 		t.Errorf("the first quantised node is %v", n)
 	}
 }
+
+func TestEightBits(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, c := range []struct {
+		weights, scales, want []float32 // of two channels
+		err                   string
+	}{
+		{[]float32{1.27, 0.005, -0.015, 0.014}, []float32{0.01, 0.015 / 127}, []float32{1.27, 0, -0.015, 119 * (0.015 / 127)}, ""}, // half a step goes to the even number
+		{[]float32{0, 0, 1e-31, -1e-30}, []float32{1, 1}, []float32{0, 0, 0, 0}, ""},
+		{[]float32{-3e38, 1, 2, -127}, []float32{3e38 / 127, 1}, []float32{-3e38, 0, 2, -127}, ""},
+		{[]float32{1, 2, 3, nan}, nil, nil, "graph: c: a weight of channel 1 is NaN"},
+		{[]float32{float32(math.Inf(-1)), 2, 3, 4}, nil, nil, "graph: c: a weight of channel 0 is -Inf"},
+	} {
+		g := &Graph{}
+		o := &Conv{Weight: &tensor.Tensor{Shape: []int{2, 2, 1, 1}, Data: c.weights}, WeightScale: []float32{}, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1}
+		g.Outputs = []*Node{g.Add("c", o, g.Add("x", &Input{Shape: [4]int{1, 2, 1, 1}}))}
+		was := slices.Clone(c.weights)
+		err := g.EightBits()
+		if c.err != "" {
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%v: %v, want %s", c.weights, err, c.err)
+			}
+			continue
+		}
+		q := g.Node("c").Op.(*Conv)
+		if err != nil || !slices.Equal(q.WeightScale, c.scales) || !slices.Equal(c.weights, was) {
+			t.Errorf("%v: scales %v, %v, want %v", c.weights, q.WeightScale, err, c.scales)
+		}
+		for i, w := range c.want {
+			if d := float64(q.Weight.Data[i] - w); math.Abs(d) > 1e-6*math.Abs(float64(w)) {
+				t.Errorf("%v became %v, want %v", c.weights, q.Weight.Data, c.want)
+			}
+		}
+		if err := g.Verify(); err != nil {
+			t.Error(err)
+		}
+		if p := g.Params(); !p[0].EightBit() {
+			t.Error("the weight is not of 8 bits")
+		}
+	}
+}

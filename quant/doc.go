@@ -19,6 +19,8 @@
 // layers that the caller names. A float layer takes 8-bit values as they are, and its result is
 // rounded again if an 8-bit layer takes it; between float layers nothing is rounded.
 //
+// What this gives can be trained further, with all roundings in place: package train knows it.
+//
 // Equalize needs two convolutions with nothing, ReLU or LeakyReLU between them. In YOLOv5 up to
 // v3.0 there are such pairs. From v3.1 on there are none: Hardswish and SiLU give something else
 // than the scaled result for a scaled value. Networks with convolutions that no activation follows

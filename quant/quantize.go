@@ -3,10 +3,8 @@ package quant
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"ultrafast/graph"
-	"ultrafast/tensor"
 )
 
 // Options says how a network is quantised. The zero value quantises all but the head.
@@ -38,7 +36,7 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 	}
 	for _, n := range net.Nodes {
 		if c, ok := net.eight(n); ok {
-			if n.Op, err = eightBits(c); err != nil {
+			if n.Op, err = c.EightBits(); err != nil {
 				return nil, fmt.Errorf("quant: %s: %w", n.Name, err)
 			}
 		}
@@ -119,33 +117,4 @@ func (net *network) insert(grids map[*graph.Node]*graph.Quantize) {
 			rounded[n] = net.Add(name, op, n)
 		}
 	}
-}
-
-// eightBits returns the convolution with each weight rounded to the nearest whole multiple of
-// its channel's scale, the largest of the channel divided by 127.
-func eightBits(c *graph.Conv) (*graph.Conv, error) {
-	q := *c
-	q.Weight = tensor.New(c.Weight.Shape...)
-	q.WeightScale = make([]float32, c.Weight.Shape[0])
-	row := len(c.Weight.Data) / len(q.WeightScale)
-	for o := range q.WeightScale {
-		weights := c.Weight.Data[o*row:][:row]
-		most := 0.0
-		for _, w := range weights {
-			if w-w != 0 {
-				return nil, fmt.Errorf("a weight of channel %d is %v", o, w)
-			}
-			most = max(most, math.Abs(float64(w)))
-		}
-		s := float32(most / 127)
-		if s < 1e-30 { // a channel of zeros, or as good as that
-			s = 1
-		}
-		q.WeightScale[o] = s
-		for i, w := range weights {
-			k := max(-127, min(math.RoundToEven(float64(w)/float64(s)), 127))
-			q.Weight.Data[o*row+i] = float32(k) * s
-		}
-	}
-	return &q, nil
 }

@@ -65,6 +65,11 @@ type Loss func(maps []*tensor.Tensor) (gradients []*tensor.Tensor, err error)
 // A Network is a graph's weights, their average, gradients and optimizer state on a
 // device. Its methods are called from one goroutine at a time.
 //
+// A quantised graph learns as one: Step and Predict round values as its Quantize nodes say and
+// weights as graph.Conv.EightBits does, in float, and gradients pass as if nothing were rounded,
+// but not where a value was held to its grid's ends. The floats that weights are rounded from
+// are what learns; see Latent. Grids stay as they are.
+//
 // Where the Backend shares its work with other processes, each calls Load, Step with its own
 // part of the batch, Update, Gradients and SetState as the others do. Load and SetState give all of them
 // the numbers of process 0, Step averages running statistics by pictures over all, and Update
@@ -92,11 +97,12 @@ type Network interface {
 	// by the mean over the batches, the live weights being as they are. A batch is valid
 	// until the next one is asked for.
 	Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error
-	// Graph returns the loaded graph with the selected weights.
+	// Graph returns the loaded graph with the selected weights, those of 8 bits rounded.
 	Graph(w Weights) (*graph.Graph, error)
 	// Momentum returns the optimizer's state by the names of the parameters that learn, and
 	// where it is Adaptive by these names with Squares too, and LossScale where losses are
-	// scaled; SetState puts live weights, average and momentum back as they were.
+	// scaled; and by the names of weights of 8 bits with Latent and LatentAverage what these are
+	// rounded from. SetState puts live weights, average and momentum back as they were.
 	Momentum() (map[string]*tensor.Tensor, error)
 	SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error
 	Close() error

@@ -165,7 +165,9 @@ func (s *snapshot) write(path string) error {
 		Extra: map[string]*tensor.Tensor{},
 	}
 	for _, p := range s.averaged.Params() {
-		f.Extra[prefixAveraged+p.Name] = p.Tensor()
+		if !p.EightBit() { // the momentum has what it is rounded from
+			f.Extra[prefixAveraged+p.Name] = p.Tensor()
+		}
 	}
 	for name, m := range s.momentum {
 		f.Extra[prefixMomentum+name] = m
@@ -231,18 +233,27 @@ func readSnapshot(f *safetensors.File) (*snapshot, error) {
 	if s.fitness, err = strconv.ParseFloat(f.Meta[keyFitness], 64); err != nil {
 		return nil, fmt.Errorf("metadata %s is %q, want a number", keyFitness, f.Meta[keyFitness])
 	}
+	for name, t := range f.Extra {
+		if name, ok := strings.CutPrefix(name, prefixMomentum); ok {
+			s.momentum[name] = t
+		}
+	}
 	s.averaged = f.Graph.Clone()
+	if err := latents(s.averaged, s.momentum, LatentAverage); err != nil {
+		return nil, err
+	}
+	if err := s.averaged.EightBits(); err != nil {
+		return nil, err
+	}
 	for _, p := range s.averaged.Params() {
+		if p.EightBit() {
+			continue
+		}
 		t := f.Extra[prefixAveraged+p.Name]
 		if t == nil || t.Len() != p.Tensor().Len() {
 			return nil, fmt.Errorf("no average of %s", p.Name)
 		}
 		*p.At = t
-	}
-	for name, t := range f.Extra {
-		if name, ok := strings.CutPrefix(name, prefixMomentum); ok {
-			s.momentum[name] = t
-		}
 	}
 	return s, nil
 }

@@ -67,7 +67,8 @@ type Config struct {
 	Found func(b *dataset.Batch, found [][]box.Box)
 
 	// Predictor makes what validation runs the averaged weights in, of which it gets a copy;
-	// nil is the backend itself, and so is a backend that is a Device: that is faster.
+	// nil is the backend itself, and so is a backend that is a Device: that is faster. A quantised
+	// network has it on a Device too, so that what is measured is what whole numbers give.
 	Predictor func(g *graph.Graph) (Predict, error)
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -29,9 +30,6 @@ func (drift) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
-	if n := g.Quantized(); n != nil {
-		return nil, fmt.Errorf("drift: %s is quantised and does not learn", n.Name)
-	}
 	n := &driftNet{o: o, velocity: map[string]*tensor.Tensor{}}
 	n.weights[Live], n.weights[Averaged] = g.Clone(), g.Clone()
 	for _, p := range g.Params() {
@@ -50,7 +48,7 @@ func (drift) Load(g *graph.Graph, o LoadOptions) (Network, error) {
 
 type driftNet struct {
 	o        LoadOptions
-	weights  [2]*graph.Graph
+	weights  [2]*graph.Graph // those of 8 bits as floats
 	velocity map[string]*tensor.Tensor
 	penalty  Penalty
 	steps    int // since the last update
@@ -144,12 +142,21 @@ func (n *driftNet) Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error {
 	return nil
 }
 
-func (n *driftNet) Graph(w Weights) (*graph.Graph, error) { return n.weights[w].Clone(), nil }
+func (n *driftNet) Graph(w Weights) (*graph.Graph, error) {
+	g := n.weights[w].Clone()
+	return g, g.EightBits()
+}
 
 func (n *driftNet) Momentum() (map[string]*tensor.Tensor, error) {
 	m := map[string]*tensor.Tensor{}
 	for name, v := range n.velocity {
 		m[name] = v.Clone()
+	}
+	averaged := n.weights[Averaged].Params()
+	for i, p := range n.weights[Live].Params() {
+		if p.EightBit() {
+			m[p.Name+Latent], m[p.Name+LatentAverage] = p.Tensor().Clone(), averaged[i].Tensor().Clone()
+		}
 	}
 	return m, nil
 }
@@ -163,7 +170,11 @@ func (n *driftNet) SetState(live, averaged *graph.Graph, momentum map[string]*te
 			return fmt.Errorf("drift: the state has no momentum of %s", name)
 		}
 	}
-	n.weights[Live], n.weights[Averaged] = live.Clone(), averaged.Clone()
+	live, averaged = live.Clone(), averaged.Clone()
+	if err := errors.Join(latents(live, momentum, Latent), latents(averaged, momentum, LatentAverage)); err != nil {
+		return fmt.Errorf("drift: %w", err)
+	}
+	n.weights[Live], n.weights[Averaged] = live, averaged
 	for name := range n.velocity {
 		n.velocity[name] = momentum[name].Clone()
 	}

@@ -129,7 +129,7 @@ func shareGraph(p Peers, g *graph.Graph) (*graph.Graph, error) {
 	for _, p := range g.Params() {
 		*p.At = tensor.New(p.Tensor().Shape...)
 	}
-	return g, nil
+	return g, g.EightBits() // zeros have scales too
 }
 
 // share gives every process recipe, networks and position of process 0, of which the others

@@ -6,7 +6,7 @@ import (
 )
 
 // A Precision is what convolutions multiply in. Weights, batch statistics, sums of
-// gradients and the optimizer are fp32 with each.
+// gradients and the optimizer are fp32 with each, and so are convolutions of 8-bit weights.
 type Precision string
 
 const (

@@ -74,7 +74,7 @@ func (r *run) run(ctx context.Context, g *graph.Graph) (*Result, error) {
 		}
 		g, r.at = modelOf(s.live), s.position
 	}
-	if _, device := r.be.(Device); device {
+	if _, device := r.be.(Device); device && (g == nil || g.Quantized() == nil) {
 		r.c.Predictor = nil
 	}
 	if r.c.Precision, err = r.be.Precision(r.c.Precision); err != nil { // resolved, so that a run goes on with it
@@ -144,6 +144,9 @@ func (r *run) prepare(g *graph.Graph) error {
 	}
 	if err := r.c.load().checkFreeze(g); err != nil {
 		return err
+	}
+	if n := g.Quantized(); n != nil && r.c.Penalty != nil {
+		return fmt.Errorf("train: %s is quantised: to push channels to nothing prepares a cut, and only a float network is cut: do that first, and quantise what is left", n.Name)
 	}
 	own := slices.Max(r.head.Strides)
 	stride := own

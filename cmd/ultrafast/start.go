@@ -27,6 +27,9 @@ func (f *trainFlags) model(out io.Writer, names []string) (*graph.Graph, error) 
 	if f.cfg == "" {
 		return f.forClasses(out, from, names)
 	}
+	if q := from.Quantized(); q != nil {
+		return nil, fmt.Errorf("--weights %s: %s is quantised, and a new model begins in float: take the weights from before that", f.weights, q.Name)
+	}
 	g, err := f.newModel(names)
 	if err != nil {
 		return nil, err
@@ -69,6 +72,9 @@ func (f *trainFlags) newModel(names []string) (*graph.Graph, error) {
 		return yolo.New(cfg, names, f.seed)
 	}
 	g, err := ultrafast.Load(f.cfg)
+	if err == nil && g.Quantized() != nil {
+		err = fmt.Errorf("%s is quantised, and a new model begins in float: take the shape from before that", g.Quantized().Name)
+	}
 	if err == nil {
 		g, _, err = yolo.SetClasses(g, names, f.seed)
 	}

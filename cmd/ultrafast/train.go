@@ -27,7 +27,7 @@ type trainFlags struct {
 	precision                                              string
 	img, epochs, batch, patience                           int
 	seed                                                   uint64
-	cosLR, noAutoAnchor                                    bool
+	cosLR, noAutoAnchor, qat                               bool
 	teacher, distill                                       string
 	recipe                                                 recipeFlags
 }
@@ -43,7 +43,7 @@ func trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train [--weights MODEL] [--cfg yolov5n|FILE.yaml] --data DATA",
 		Short: "Train a model as YOLOv5 does",
-		Long: `Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), the given one, pruned or
+		Long: fmt.Sprintf(`Train a model as YOLOv5 v7.0 does: a new one (--weights '' --cfg), the given one, pruned or
 not (--weights), or a new one that takes from the given one every tensor whose name and
 shape agree (both). A new one may take its shape from a pruned model, to see what training
 that shape from scratch would give.
@@ -63,13 +63,20 @@ With --teacher the model learns from another one as well, best from the one that
 from. Widths may differ, and levels, anchors and classes that only one of them has are left
 out. The teacher falls silent over the last tenth of the epochs.
 
+With --qat a trained model learns to compute in 8 bits: its ranges are measured on %d training
+pictures, as quantize does by mse, and it is then trained with all roundings in place: for %d
+epochs and at a low learning rate where --epochs and --hyp say nothing else, with the float model
+as its teacher (--teacher '' is none). Validation runs it in whole numbers, and the weights that
+are saved are of 8 bits. For other ranges quantize first: a model that is in 8 bits keeps its own,
+and learns so with --qat or without.
+
 With --sparse the training prepares a cut: channels that matter little come to nothing. What
 a cut would leave of the accuracy is told again and again while it goes on, and drawn in
 sparsity.png.
 
 Several processes, on one machine or many, share each batch where torchrun's variables are
 set (torchrun --no-python ultrafast train ...; see docs/machines.md). --batch is over all of
-them.`,
+them.`, qatPictures, qatEpochs),
 		Args: func(c *cobra.Command, args []string) error {
 			if f.resume == latest && len(args) == 1 { // --resume DIR, as YOLOv5 takes it
 				f.resume = args[0]
@@ -84,6 +91,7 @@ them.`,
 	fl.StringVar(&f.project, "project", "runs/train", "where run folders are made")
 	fl.StringVar(&f.resume, "resume", "", "go on with a run that was stopped")
 	fl.Lookup("resume").NoOptDefVal = latest
+	fl.BoolVar(&f.qat, "qat", false, "turn the model of --weights into one of 8-bit numbers, and train it as that")
 	return c
 }
 
@@ -117,6 +125,9 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	var cfg train.Config
 	switch {
 	case f.resume == "":
+		if err := f.applyQAT(c, where.rank == 0); err != nil {
+			return err
+		}
 		if cfg, err = f.config(); err != nil {
 			return err
 		}
@@ -165,6 +176,11 @@ func (f *trainFlags) train(c *cobra.Command, cfg train.Config, where processes, 
 	if f.resume == "" && leads {
 		if g, err = f.model(c.OutOrStdout(), data.Names); err != nil {
 			return err
+		}
+		if f.qat {
+			if g, err = f.inEightBits(c, g, data.Train); err != nil {
+				return err
+			}
 		}
 	}
 	if leads {
@@ -216,6 +232,9 @@ func (f *trainFlags) config() (train.Config, error) {
 		return cfg, err
 	}
 	cfg.Data = path // so that a run can be resumed from another folder
+	if f.qat {
+		cfg.Hyp = qatHyp()
+	}
 	if f.hyp != "" {
 		if cfg.Hyp, err = train.OpenHyp(f.hyp); err != nil {
 			return cfg, err

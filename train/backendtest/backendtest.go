@@ -65,6 +65,7 @@ func Suite(t *testing.T, open func() train.Backend, p train.Precision) {
 	t.Run("frozen layers", func(t *testing.T) {
 		with(t, open, filled(t, network), train.LoadOptions{Precision: p, Freeze: []int{0}}, frozenLayers)
 	})
+	t.Run("quantised", func(t *testing.T) { quantises(t, open, p) })
 	for _, o := range []train.Optimizer{train.Adam, train.AdamW} {
 		t.Run("resumes "+string(o), func(t *testing.T) {
 			with(t, open, filled(t, network), train.LoadOptions{Optimizer: o, Precision: p}, resumes)
@@ -115,6 +116,7 @@ func filled(t *testing.T, text string) *graph.Graph {
 			}
 		}
 	}
+	must(t, g.EightBits())
 	return g
 }
 

@@ -10,7 +10,7 @@ import (
 
 // network holds three sets of tensors in the order of params (weights and running
 // statistics): live, averaged and, for what is trained, velocity. The replicas' sets are
-// in the same order.
+// in the same order. Weights of 8 bits are the floats that they are rounded from.
 type network struct {
 	b      *backend
 	group  *group       // nil where the process is alone, or the network is
@@ -27,6 +27,7 @@ type network struct {
 	velocity       []handle   // of those: SGD's, or Adam's mean of gradients
 	squares        []handle   // of those: Adam's mean of squares
 	statistics     []int      // numbers of the running statistics
+	eightBit       []int      // numbers of the weights of 8 bits
 	scale          *lossScale // nil where losses are not scaled
 
 	penalties *scope // of l2 and l1: what updates add, 0 where a tensor has none
@@ -52,6 +53,9 @@ func newNetwork(b *backend, g *graph.Graph, o train.LoadOptions) (*network, erro
 		n.group = b.group
 	}
 	for i, p := range params {
+		if p.EightBit() {
+			n.eightBit = append(n.eightBit, i)
+		}
 		switch {
 		case o.Learns(p):
 			n.trained = append(n.trained, i)
@@ -175,6 +179,9 @@ func (n *network) Graph(w train.Weights) (*graph.Graph, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = g.EightBits()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -183,18 +190,27 @@ func (n *network) Graph(w train.Weights) (*graph.Graph, error) {
 
 func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
 	all := make(map[string]*tensor.Tensor, len(n.trained))
-	err := n.onWorker(func() error {
-		for _, set := range n.optimizerSets() {
-			for i, k := range n.trained {
-				p := n.params[k]
-				t := tensor.New(p.Tensor().Shape...)
-				if err := n.b.lib.readTo(t.Data, (*set.of)[i]); err != nil {
-					return fmt.Errorf("train: %s: %w", p.Name, err)
-				}
-				all[p.Name+set.suffix] = t
+	read := func(from []handle, numbers []int, suffix string) error {
+		for i, k := range numbers {
+			p := n.params[k]
+			t := tensor.New(p.Tensor().Shape...)
+			if err := n.b.lib.readTo(t.Data, from[i]); err != nil {
+				return fmt.Errorf("train: %s: %w", p.Name, err)
 			}
+			all[p.Name+suffix] = t
 		}
 		return nil
+	}
+	err := n.onWorker(func() error {
+		for _, set := range n.optimizerSets() {
+			if err := read(*set.of, n.trained, set.suffix); err != nil {
+				return err
+			}
+		}
+		if err := read(pick(n.live, n.eightBit), n.eightBit, train.Latent); err != nil {
+			return err
+		}
+		return read(pick(n.averaged, n.eightBit), n.eightBit, train.LatentAverage)
 	})
 	if err != nil {
 		return nil, err
@@ -207,10 +223,13 @@ func (n *network) Momentum() (map[string]*tensor.Tensor, error) {
 
 // SetState checks everything before it changes anything. Accumulated gradients are lost.
 func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*tensor.Tensor) error {
-	byName := func(g *graph.Graph) map[string]*tensor.Tensor {
+	byName := func(g *graph.Graph, latent string) map[string]*tensor.Tensor {
 		m := map[string]*tensor.Tensor{}
 		for _, p := range g.Params() {
 			m[p.Name] = p.Tensor()
+		}
+		for _, k := range n.eightBit {
+			m[n.params[k].Name] = momentum[n.params[k].Name+latent]
 		}
 		return m
 	}
@@ -234,10 +253,10 @@ func (n *network) SetState(live, averaged *graph.Graph, momentum map[string]*ten
 	for i := range all {
 		all[i] = i
 	}
-	if err := check("live", n.live, all, byName(live), ""); err != nil {
+	if err := check("live", n.live, all, byName(live, train.Latent), ""); err != nil {
 		return err
 	}
-	if err := check("averaged", n.averaged, all, byName(averaged), ""); err != nil {
+	if err := check("averaged", n.averaged, all, byName(averaged, train.LatentAverage), ""); err != nil {
 		return err
 	}
 	for _, set := range n.optimizerSets() {

@@ -34,6 +34,7 @@ func TestOpsAgainstDefinition(t *testing.T) {
 		"maxpool":     "y = maxpool x kernel=3 stride=2 pad=1",
 		"upsample":    "y = upsample x scale=3",
 		"slice":       "y = slice x axis=1 start=1 end=5 step=3",
+		"quantize":    "y = quantize x scale=0.02 zero=100",
 		"slice rows":  "y = slice x axis=2 start=1 end=0 step=2",
 	}
 	for _, kind := range []graph.ActKind{graph.SiLU, graph.Hardswish, graph.ReLU, graph.ReLU6, graph.Sigmoid, graph.Mish} {

@@ -47,9 +47,6 @@ type norms struct {
 // newPlan orders a graph into calls; params are g.Params(). Detect is not computed: its
 // inputs are maps.
 func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
-	if n := g.Quantized(); n != nil {
-		return nil, fmt.Errorf("train: %s is quantised, and libtorch runs a network in float: take the weights from before they were quantised", n.Name)
-	}
 	number := make(map[*graph.Node]int, len(g.Nodes))
 	for i, n := range g.Nodes {
 		number[n] = i
@@ -70,7 +67,7 @@ func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 			if len(users[n]) == 1 && !isMap[n] && isSiLU(users[n][0]) {
 				continue // computed with its SiLU
 			}
-		case *graph.Conv, *graph.ConvTranspose, *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice:
+		case *graph.Conv, *graph.ConvTranspose, *graph.Activation, *graph.Add, *graph.Concat, *graph.MaxPool, *graph.Upsample, *graph.Slice, *graph.Quantize:
 		default:
 			return nil, fmt.Errorf("train: %s: libtorch has no call for %s", n.Name, n.Op.Word())
 		}
@@ -183,8 +180,20 @@ func (p *plan) call(s *scope, c call, in, w []handle, m norms) (out handle, err 
 	var msg message
 	switch op := c.node.Op.(type) {
 	case *graph.Conv:
+		weight, precision := w[0], p.precision
+		if op.WeightScale != nil {
+			// In fp32, as products of 8-bit numbers and their sums need more digits than bf16 has.
+			precision = shimPrecision[train.FP32]
+			msg := l.roundWeights(&weight, w[0])
+			if weight, err = s.keep(weight, msg); err != nil {
+				return 0, err
+			}
+			defer s.drop(weight)
+		}
 		g := geometry(op.Stride, op.Pad, op.Dilation, op.Groups)
-		msg = l.conv(&out, in[0], w[0], w[1], &g[0], p.precision)
+		msg = l.conv(&out, in[0], weight, w[1], &g[0], precision)
+	case *graph.Quantize:
+		msg = l.quantize(&out, in[0], float64(op.Scale), int64(op.Zero))
 	case *graph.ConvTranspose:
 		g := append(geometry(op.Stride, op.Pad, op.Dilation, op.Groups), int64(op.OutPad[0]), int64(op.OutPad[1]))
 		msg = l.transpose(&out, in[0], w[0], w[1], &g[0], p.precision)

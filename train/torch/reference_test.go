@@ -77,6 +77,10 @@ func plainRun(g *graph.Graph, x *tensor.Tensor, training bool) (maps []*field, m
 			for i, v := range in[0].data {
 				out.data[i] = plainActivation(op, v)
 			}
+		case *graph.Quantize:
+			for i, v := range in[0].data {
+				out.data[i] = float64(op.Value(op.Level(float32(v))))
+			}
 		case *graph.Add:
 			for _, f := range in {
 				for i, v := range f.data {

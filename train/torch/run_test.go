@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"ultrafast/dataset"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/scene"
+	"ultrafast/tensor"
 	"ultrafast/train"
 )
 
@@ -73,6 +75,26 @@ output model.2
 	} {
 		t.Run(name, func(t *testing.T) { resumeLike(t, g, data, change) })
 	}
+	t.Run("quantised, teacher, sizes", func(t *testing.T) {
+		float := g.Clone()
+		float.Names = data.Names
+		resumeLike(t, eight(t, g, 64), data, func(c *train.Config) {
+			c.Distill = &train.Distill{Teacher: float, Terms: train.DefaultTerms}
+			c.MultiScale, c.NoAutoAnchor, c.Predictor = true, true, inEngine
+		})
+	})
+}
+
+// inEngine validates as the program does.
+func inEngine(g *graph.Graph) (train.Predict, error) {
+	return func(x *tensor.Tensor) ([]*tensor.Tensor, error) {
+		all, err := engine.Reference(g, x)
+		var maps []*tensor.Tensor
+		for _, n := range train.MapsOf(g) {
+			maps = append(maps, all[n])
+		}
+		return maps, err
+	}, nil
 }
 
 func resumeLike(t *testing.T, g *graph.Graph, data *dataset.Data, change func(*train.Config)) {

@@ -24,8 +24,8 @@ using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
 #if defined(__x86_64__)
-template <class T>
-const Kernels<T>& choose(const Kernels<T>& base, const Kernels<T>& v3, const Kernels<T>& v4) {
+template <class K>
+const K& choose(const K& base, const K& v3, const K& v4) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return v4;

@@ -116,9 +116,25 @@ void finish(const T* __restrict x, T* __restrict dz, int64_t rows, int64_t width
   }
 }
 
+void rounding(const float* __restrict x, float* __restrict y, bool* __restrict outside, int64_t n, float scale,
+              float low, float high) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float v = x[i] / scale;
+    v = v > low - 1.f ? v : low - 1.f;  // in this order what is no number becomes the lowest, as graph.Quantize has it
+    v = v < high + 1.f ? v : high + 1.f;
+    v = (v + magic) - magic;
+    outside[i] = (v < low) | (v > high);
+    v = v > low ? v : low;
+    v = v < high ? v : high;
+    y[i] = v * scale;
+  }
+}
+
 }  // namespace
 
 #define PASTE(a, b) a##b
 #define NAME(prefix, isa) PASTE(prefix, isa)
 extern "C" const Kernels<float> NAME(uf_f32_, UF_ISA) = {sums, forward, backward, finish};
 extern "C" const Kernels<uint16_t> NAME(uf_bf16_, UF_ISA) = {sums, forward, backward, finish};
+extern "C" const Rounding NAME(uf_rounding_, UF_ISA) = rounding;

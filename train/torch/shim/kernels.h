@@ -19,9 +19,14 @@ struct Kernels {
   void (*finish)(const T* x, T* dz, int64_t rows, int64_t width, const float* a, const float* b, const float* c);
 };
 
-#define UF_KERNELS(isa)                          \
-  extern "C" const Kernels<float> uf_f32_##isa; \
-  extern "C" const Kernels<uint16_t> uf_bf16_##isa;
+// A Rounding takes n values to the whole multiples of scale from low to high that are nearest,
+// and notes of which the nearest lies beyond. low - 1 and high + 1 are whole numbers of a float.
+typedef void (*Rounding)(const float* x, float* y, bool* outside, int64_t n, float scale, float low, float high);
+
+#define UF_KERNELS(isa)                             \
+  extern "C" const Kernels<float> uf_f32_##isa;    \
+  extern "C" const Kernels<uint16_t> uf_bf16_##isa; \
+  extern "C" const Rounding uf_rounding_##isa;
 
 UF_KERNELS(base)  // whatever the compiler assumes by itself
 #if defined(__x86_64__)

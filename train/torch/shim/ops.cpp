@@ -31,9 +31,9 @@ Tensor bands(const Tensor& x, int64_t pictures, int64_t height) {
 
 // round rounds the operands of a convolution, of which the last may be none.
 void round(int64_t precision, std::initializer_list<Tensor*> operands) {
-  if (precision == UF_FP32) return;
+  auto type = precision == UF_FP16 ? at::kHalf : precision == UF_BF16 ? at::kBFloat16 : at::kFloat;
   for (Tensor* t : operands)
-    if (t->defined()) *t = t->to(precision == UF_FP16 ? at::kHalf : at::kBFloat16);
+    if (t->defined()) *t = t->to(type);
 }
 
 // widen makes rounded operands float again, for what libtorch's CPU multiplies in float only,

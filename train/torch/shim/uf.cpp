@@ -3,6 +3,7 @@
 #include "device.cpp"
 #include "bnsilu.cpp"
 #include "ops.cpp"
+#include "quantize.cpp"
 #include "learn.cpp"
 #include "group.cpp"
 #include "sync.cpp"

@@ -70,6 +70,14 @@ uf_error uf_max_pool(uf_tensor** out, uf_tensor* x, int64_t kernel, int64_t stri
 uf_error uf_upsample(uf_tensor** out, uf_tensor* x, int64_t scale);
 uf_error uf_slice(uf_tensor** out, uf_tensor* x, int64_t axis, int64_t start, int64_t end, int64_t step);
 
+// ---- rounding to 8 bits (quantize.cpp), with gradients that pass where nothing was clamped
+
+// y = (clamp(round(x / scale) + zero, 0, 255) - zero) * scale, in float32, halves to even.
+uf_error uf_quantize(uf_tensor** out, uf_tensor* x, double scale, int64_t zero);
+// Rounds the weights of a convolution to whole multiples, -127..127, of a scale for each output
+// channel: its largest magnitude / 127, or 1 where it holds nothing.
+uf_error uf_round_weights(uf_tensor** out, uf_tensor* weight);
+
 // ---- learning (learn.cpp)
 
 // Runs gradients, times scale, backward from n tensors, or those of them that depend on a
