@@ -195,6 +195,10 @@ func TestInt8(t *testing.T) {
 			if got := strings.Contains(string(text), "ultrafast train --qat"); got != c.learned {
 				t.Errorf("commands are\n%s", text)
 			}
+			judged := " -o " + quote(r.path("child-int8-judged.safetensors"))
+			if got := strings.Contains(string(text), judged); got != (c.spoil == nil && !c.learned) {
+				t.Errorf("commands are\n%s", text)
+			}
 			if c.spoil != nil {
 				if res.HandedInt8() != nil || r.done(int8File) || r.done("child-int8.onnx") || !r.done("child.onnx") {
 					t.Errorf("a network that cannot be quantised: %+v", res.Int8)

@@ -77,24 +77,30 @@ func (r *run) lines(found *Result) []string {
 	return append(lines, r.int8Lines(found, size)...)
 }
 
-// int8Lines make the child in 8 bits again from the child.
+// int8Lines make the child in 8 bits again where it was trained in them. Where it was not they
+// say what is left to try: quantize, with the same ranges, corrects biases and lets layers go back
+// to float, so that what it makes has a name of its own.
 func (r *run) int8Lines(found *Result, size string) []string {
 	in8 := found.HandedInt8()
 	if in8 == nil {
 		return nil
 	}
-	j, child, made := r.job, quote(r.path("child.safetensors")), quote(r.path(int8File))
-	first := fmt.Sprintf("ultrafast quantize --weights %s --data %s --img %d --pictures %d --keep-float '' --ranges %s -o %s",
-		child, quote(j.Data), j.Size, rangePictures, quote(r.path(rangesFile)), made)
-	if in8 == found.Int8Trained {
-		made = quote(filepath.Join("runs", "int8", "weights", "best.safetensors"))
-		first = fmt.Sprintf("ultrafast train --qat --weights %s --data %s --img %d --epochs %d --batch %d --hyp %s --precision fp32 --seed %d --project runs --name int8",
+	j, child, file := r.job, quote(r.path("child.safetensors")), quote(r.path(int8File))
+	trained := in8 == found.Int8Trained
+	if trained {
+		file = quote(filepath.Join("runs", "int8", "weights", "best.safetensors"))
+	}
+	lines := []string{
+		fmt.Sprintf("ultrafast export --weights %s --include onnx --img %s -o %s", file, size, quote(r.path("child-int8.onnx"))),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", file, quote(j.Data), j.Size),
+	}
+	if trained {
+		first := fmt.Sprintf("ultrafast train --qat --weights %s --data %s --img %d --epochs %d --batch %d --hyp %s --precision fp32 --seed %d --project runs --name int8",
 			child, quote(j.Data), j.Size, int8Epochs, j.Batch, quote(r.path(filepath.Join(int8Folder, "hyp.yaml"))), j.Seed)
+		return append([]string{first}, lines...)
 	}
-	return []string{first,
-		fmt.Sprintf("ultrafast export --weights %s --include onnx --img %s -o %s", made, size, quote(r.path("child-int8.onnx"))),
-		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", made, quote(j.Data), j.Size),
-	}
+	return append(lines, fmt.Sprintf("ultrafast quantize --weights %s --data %s --img %d --ranges %s -o %s",
+		child, quote(j.Data), j.Size, quote(r.path(rangesFile)), quote(r.path("child-int8-judged.safetensors"))))
 }
 
 // quote makes one word of a name for a shell.

@@ -7,8 +7,9 @@
 //	s := prog.NewSession()
 //	outs, err := s.Run(x)
 //
-// A program is a list of steps, each a loop of jobs that threads claim one by one
-// (workers.go). What a step computes is in one of two worlds:
+// A program is a list of steps, each a loop of jobs of which every thread has a share
+// (workers.go); some run together, a band of rows at a time (bands.go). What a step computes is
+// in one of two worlds:
 //
 //   - Machine code (native*.go, on package codegen): maps lie with their padding in forms
 //     that suit vectors (place.go), convolutions take activation and addition along, and

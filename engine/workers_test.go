@@ -11,9 +11,9 @@ import (
 // TestTeam has many small steps done by teams of all sizes, with threads that are late now
 // and then: each job must be done once, on a worker of its own, before run returns.
 func TestTeam(t *testing.T) {
-	for threads := 1; threads <= 5; threads++ {
+	for _, threads := range []int{1, 2, 3, 4, 5, 70} { // the last are mostly more than there are jobs
 		var counts [64]atomic.Int32
-		var busy [5]atomic.Bool
+		busy := make([]atomic.Bool, threads)
 		var now int
 		team := newTeam(threads, func(step, job, worker int) {
 			if step != now {
@@ -29,7 +29,7 @@ func TestTeam(t *testing.T) {
 			busy[worker].Store(false)
 		})
 		r := rand.New(rand.NewPCG(uint64(threads), 1))
-		for step := range 2000 {
+		for step := range 2000 / max(1, threads/5) {
 			now = step
 			jobs := 1 + r.IntN(len(counts))
 			if r.IntN(100) == 0 {
@@ -47,6 +47,43 @@ func TestTeam(t *testing.T) {
 			}
 		}
 		team.stop()
+	}
+}
+
+// TestShare checks that the largest numbers of steps and jobs fit the word that is a share, and
+// that its owner takes the first of its jobs and others the last.
+func TestShare(t *testing.T) {
+	for _, c := range []struct{ step, first, end int }{
+		{0, 0, 1}, {0, 0, 0}, {1, 2, 3}, {maxSteps - 1, maxJobs - 2, maxJobs}, {maxSteps - 1, 0, maxJobs}, {0, maxJobs, maxJobs},
+	} {
+		var s share
+		s.left.Store(pack(c.step, c.first, c.end))
+		for first, end := c.first, c.end; ; {
+			owner := (first+end)%2 == 0
+			step, job, ok := s.take(owner)
+			if !ok {
+				if first != end {
+					t.Errorf("%v: nothing is left where jobs %d to %d are", c, first, end)
+				}
+				break
+			}
+			want := end - 1
+			if owner {
+				want = first
+			}
+			if step != c.step || job != want || first == end {
+				t.Errorf("%v: job %d of step %d is taken by its owner %v, want %d", c, job, step, owner, want)
+				break
+			}
+			if owner {
+				first++
+			} else {
+				end--
+			}
+			if end-first > 5 {
+				break // enough of them
+			}
+		}
 	}
 }
 

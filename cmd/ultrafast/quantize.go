@@ -38,8 +38,9 @@ func quantizeCommand() *cobra.Command {
 		Long: `Turn a trained model into one of 8-bit numbers: weights of int8 with a scale for each
 output channel, values of uint8. Their ranges are measured on training pictures. The last
 convolutions stay in float, and so do the layers that --keep-float names, with what is computed
-between them. Where none are named and 8 bits cost more than --max-drop, layers go back to float,
-first those that cost most for what 8 bits make faster, until the cost is allowed.
+between them. Without it, where 8 bits cost more than --max-drop, layers go back to float, first
+those that cost most for what 8 bits make faster, until the cost is allowed or half of the
+multiply-adds are in float.
 
 Channels between two convolutions are equalised where nothing, ReLU or LeakyReLU is between
 them, and biases corrected, if that brings the raw maps nearer to those of the float model;
@@ -64,7 +65,7 @@ squares of the longer side.`,
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.IntVar(&f.pictures, "pictures", 300, "training pictures to measure ranges on, spread over the set")
 	fl.StringVar(&f.method, "method", string(quant.MSE), "how ranges follow from values: mse, percentile or minmax")
-	fl.StringSliceVar(&f.keep, "keep-float", []string{autoKeep}, "layers to leave in float, as model.0 or model.2.cv1, or "+autoKeep+": as few as --max-drop allows")
+	fl.StringSliceVar(&f.keep, "keep-float", []string{autoKeep}, "layers to leave in float, as model.0 or model.2.cv1, or "+autoKeep+": as few as --max-drop allows; '' is none")
 	fl.Float64Var(&f.maxDrop, "max-drop", 0.5, "points of mAP50-95, 0 to 100, that 8 bits may cost before layers go back to float")
 	fl.BoolVar(&f.symmetric, "symmetric", false, "zero in the middle of every range, for TensorRT, which asks for it; less exact")
 	fl.StringVar(&f.ranges, "ranges", "", "file of ranges: taken if it is there, which spares the measuring, else written")

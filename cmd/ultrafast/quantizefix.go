@@ -20,7 +20,8 @@ import (
 )
 
 // fixPictures is how many training pictures correct biases, and how many others tell whether
-// that and equalisation bring the raw maps nearer to the float ones. They stay in memory, since biases are corrected layer by layer.
+// that and equalisation bring the raw maps nearer to the float ones. They stay in memory, since
+// biases are corrected layer by layer.
 const fixPictures = 16
 
 // A quantization makes networks of 8 bits of one float network.
