@@ -124,6 +124,10 @@ var quantisedTests = []string{
 		"d = slice b axis=1 start=3 end=14 step=2\ne = concat d c\nf = slice e axis=1 start=1 step=2\ng = slice b axis=1 start=16 step=1\nh = add f g\n" +
 		"i = quantize h scale=0.1 zero=120\nj = concat e b\nk = conv q w=i8[32,4,3,3] pad=1\nl = quantize k scale=0.06 zero=111\nm = add j l\n" +
 		"n = quantize m scale=0.15 zero=90\no = concat n i\np = conv n w=i8[7,32,1,1]\ny = quantize p scale=0.5 zero=100",
+	quantisedInput + "a = conv q w=i8[6,4,1,1] bias\nb = quantize a scale=0.05 zero=32\nc = conv b w=f32[7,6,1,1] bias\nd = quantize a scale=0.05 zero=33\n" +
+		"e = conv d w=f32[7,6,1,1] bias\nf = silu c\ny = add e f", // 32 is the highest zero point of bytes that are taken as they lie
+	quantisedInput + "a = conv q w=i8[5,4,1,1]\nb = quantize a scale=0.06 zero=9\nc = conv q w=i8[3,4,3,3] bias pad=1\nd = quantize c scale=0.06 zero=9\n" +
+		"e = concat b d\ny = conv e w=f32[21,8,1,1] bias",
 	quantisedInput + "a = convtranspose q w=f32[4,3,2,2] bias stride=2\nb = slice q axis=2 start=0 step=2\nc = conv b w=i8[33,4,5,2] bias stride=3,2 pad=2,1\ny = quantize c scale=0.2 zero=128",
 }
 
