@@ -324,7 +324,8 @@ const jobsPerThread = 16
 
 // blocks is into how many blocks of rows the output is cut.
 func (k *nativeConv) blocks(threads int) int {
-	return min(k.y.h, max(1, jobsPerThread*threads/k.y.n))
+	b := bands{pictures: k.y.n, rows: k.y.h, multiple: 1}
+	return b.blocks(threads)
 }
 
 // values are the values that the convolution touches, the one it writes last.

@@ -188,6 +188,12 @@ func (c *compiler) nativeUpsample(n *graph.Node) error {
 	if err != nil {
 		return err
 	}
+	c.doubled(n, x, y, f)
+	return nil
+}
+
+// doubled appends the step of n by a kernel that makes two rows of y of one of x.
+func (c *compiler) doubled(n *graph.Node, x, y place, f codegen.Func) {
 	mask := c.masks.last(y.w, c.target.Lanes())
 	c.banded(n.Name, n, []int{x.value, y.value}, bands{y.n, y.h, 2, nil, func(s *state, i, from, to, _ int) {
 		a := codegen.Args{5: pointer(mask, 0)}
@@ -198,5 +204,4 @@ func (c *compiler) nativeUpsample(n *graph.Node) error {
 		}
 		y.pads(s.v[y.value], i, from, to)
 	}}).Kernel = machineCode
-	return nil
 }

@@ -133,15 +133,6 @@ func (c *compiler) interleave(n *graph.Node, x place, outs int) error {
 	if err != nil {
 		return err
 	}
-	mask := c.masks.last(y.w, c.target.Lanes())
-	c.banded(n.Name, n, []int{x.value, y.value}, bands{y.n, y.h, 2, nil, func(s *state, i, from, to, _ int) {
-		a := codegen.Args{5: pointer(mask, 0)}
-		for row := from; row < to; row += 2 {
-			a[0] = pointer(s.v[x.value], x.at(i, 0, row/2, 0))
-			a[3] = pointer(s.v[y.value], y.at(i, 0, row, 0))
-			s.text.Call(f, &a)
-		}
-		y.pads(s.v[y.value], i, from, to)
-	}}).Kernel = machineCode
+	c.doubled(n, x, y, f)
 	return nil
 }

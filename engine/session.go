@@ -142,9 +142,11 @@ func (s *Session) run(x []float32) {
 	}
 	s.show(input)
 	for i, g := range s.prog.groups {
-		start := time.Now()
-		s.team.run(i, g.jobs)
-		if s.time != nil {
+		if s.time == nil {
+			s.team.run(i, g.jobs)
+		} else {
+			start := time.Now()
+			s.team.run(i, g.jobs)
 			s.report(g, time.Since(start))
 		}
 		if s.watch != nil {
