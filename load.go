@@ -79,5 +79,15 @@ func read(r io.ReaderAt, size int64) (*graph.Graph, error) {
 	if kind := head[0] & 7; head[0] < 8 || head[0] > 0x7f || kind != 0 && kind != 2 {
 		return nil, errors.New("is no model: neither .pt, .safetensors nor ONNX")
 	}
-	return onnx.Read(r, size)
+	g, err := onnx.Read(r, size)
+	if err != nil && isText(head) {
+		return nil, errors.New("is text, and no model: neither .pt, .safetensors nor ONNX; descriptions of models are for --cfg")
+	}
+	return g, err
+}
+
+// isText reports whether these bytes are of letters, spaces and the like alone. A protobuf may
+// begin so too, if hardly ever.
+func isText(b []byte) bool {
+	return !bytes.ContainsFunc(b, func(c rune) bool { return c > '~' || c < ' ' && c != '\t' && c != '\n' && c != '\r' })
 }

@@ -3,7 +3,9 @@ package ultrafast
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"ultrafast/safetensors"
@@ -39,5 +41,19 @@ func TestLoadTellsFormatsApart(t *testing.T) {
 			t.Errorf("a header of %d bytes: %v", b.Bytes()[0], err)
 		}
 		return
+	}
+}
+
+// TestLoadKnowsText is of descriptions and data.yaml, whose first letters may be a protobuf's.
+func TestLoadKnowsText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model")
+	for _, text := range []string{"path: ../data/mask\n", "nc: 2\r\nbackbone: []\n", "\tnames: [face, mask]\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if err == nil || !strings.Contains(err.Error(), "is no model") && !strings.Contains(err.Error(), "is text") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
