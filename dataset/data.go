@@ -149,7 +149,7 @@ func (s *source) read(name string, data *Data, o OpenOptions) ([]Item, error) {
 	case p == nil && (strings.HasSuffix(s.path, ".yaml") || strings.HasSuffix(s.path, ".yml")):
 		return nil, fmt.Errorf("%s: there is no %s: give the folder of its pictures", s.path, name)
 	case p == nil:
-		return nil, fmt.Errorf("%s: there is no %s: this is %s", s.path, name, data.Describe())
+		return nil, fmt.Errorf("%s: there is no %s: this is %s; set pictures apart for %s", s.path, name, data.Describe(), name)
 	}
 	all, err := p.all()
 	if err != nil {

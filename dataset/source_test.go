@@ -55,7 +55,7 @@ func TestRecogniseErrors(t *testing.T) {
 	}{
 		{"nothing", map[string]string{"a.txt": ""}, "", "ROOT: no data set is recognised in this folder: " + accepted},
 		{"another file", map[string]string{"a.pt": ""}, "a.pt", "ROOT/a.pt: is no data set: " + accepted},
-		{"no such split", map[string]string{"images/a.png": "20x10", "labels/a.txt": boxText}, "", "ROOT: there is no val: this is YOLO: train from images"},
+		{"no such split", map[string]string{"images/a.png": "20x10", "labels/a.txt": boxText}, "", "ROOT: there is no val: this is YOLO: train from images; set pictures apart for val"},
 		{"no picture in the split", map[string]string{"images/val/a.gif": "", "labels/a.txt": ""}, "", "ROOT: val: no pictures (.bmp .jpeg .jpg .mpo .png .tif .tiff .webp) in images/val: put some there, or name another place"},
 		{"empty labels", map[string]string{"images/val/a.png": "20x10", "labels/val/a.txt": ""}, "", "ROOT: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt: put some there"},
 		{"no names", map[string]string{"images/val/a.png": "20x10", "labels/val/a.txt": "", "classes.txt": "\n"}, "", "ROOT/classes.txt: is empty, want the names of the classes, one a line"},
