@@ -108,6 +108,9 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if n := g.Quantized(); n != nil { // before the data set is read
+		return fmt.Errorf("%s: %s is quantised already: take the network from before that", f.weights, n.Name)
+	}
 	w, h, err := parseSize(f.img)
 	if err != nil {
 		return err
