@@ -57,7 +57,12 @@ func open(t *testing.T, path string) *graph.Graph {
 
 func run(t *testing.T, g *graph.Graph, x *tensor.Tensor) []*tensor.Tensor {
 	t.Helper()
-	p, err := engine.Compile(g, engine.Options{Batch: x.Shape[0], Height: x.Shape[2], Width: x.Shape[3]})
+	return runOn(t, "", g, x)
+}
+
+func runOn(t *testing.T, cpu string, g *graph.Graph, x *tensor.Tensor) []*tensor.Tensor {
+	t.Helper()
+	p, err := engine.Compile(g, engine.Options{Batch: x.Shape[0], Height: x.Shape[2], Width: x.Shape[3], CPU: cpu})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,8 @@
 package ultrafast_test
 
 import (
-	"bytes"
 	"context"
 	"image"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,10 +11,8 @@ import (
 	"testing"
 
 	"ultrafast"
-	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/onnx"
-	"ultrafast/ort"
 	"ultrafast/prune"
 	"ultrafast/safetensors"
 	"ultrafast/tensor"
@@ -131,33 +127,14 @@ func enlarge(t *testing.T, g *graph.Graph, b train.Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := truth(t, small, x)
-	near(t, "what was masked", truth(t, masked, x), want)
+	near(t, "what was masked", truth(t, masked, x), truth(t, small, x))
 
-	raw, _, err := yolo.Raw(small)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near(t, "the engine", run(t, raw, x), want)
+	everywhere(t, small, x)
 	dir := t.TempDir()
-	path := filepath.Join(dir, "small.safetensors")
+	path, other := filepath.Join(dir, "small.safetensors"), filepath.Join(dir, "small.onnx")
 	if err := safetensors.Save(path, &safetensors.File{Graph: small}); err != nil {
 		t.Fatal(err)
 	}
-	file := writeONNX(t, small, onnx.WriteOptions{Dynamic: true, Heads: true})
-	back, err := onnx.Read(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if back, _, err = yolo.Raw(back); err != nil {
-		t.Fatal(err)
-	}
-	near(t, "the engine, from ONNX", run(t, back, x), want)
-	if outs, ok := inONNXRuntime(t, file, x); ok {
-		near(t, "ONNX Runtime", outs, want)
-	}
-
-	other := filepath.Join(dir, "small.onnx")
 	if err := os.WriteFile(other, writeONNX(t, small, onnx.WriteOptions{}), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -175,88 +152,4 @@ func enlarge(t *testing.T, g *graph.Graph, b train.Backend) {
 	if len(found[0]) == 0 || len(found[0]) != len(found[1]) {
 		t.Errorf("%d boxes by the checkpoint, %d by the ONNX", len(found[0]), len(found[1]))
 	}
-}
-
-// step learns once, from a loss that wants the maps to be zero.
-func step(t *testing.T, net train.Network, x *tensor.Tensor) {
-	t.Helper()
-	err := net.Step(x, func(maps []*tensor.Tensor) ([]*tensor.Tensor, error) {
-		var slopes []*tensor.Tensor
-		for _, m := range maps {
-			s := tensor.New(m.Shape...)
-			for i, v := range m.Data {
-				s.Data[i] = v / 100
-			}
-			slopes = append(slopes, s)
-		}
-		return slopes, nil
-	})
-	if err == nil {
-		err = net.Update(train.Update{Rate: [3]float64{0.01, 0.01, 0.01}, Momentum: 0.9, Decay: 5e-4, Average: 0.9})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// truth computes the raw maps by the definitions.
-func truth(t *testing.T, g *graph.Graph, x *tensor.Tensor) (maps []*tensor.Tensor) {
-	t.Helper()
-	all, err := engine.Reference(g, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range g.Detect().In {
-		maps = append(maps, all[n])
-	}
-	return maps
-}
-
-// near fails where numbers differ by more than 1e-4, relative to those above 1.
-func near(t *testing.T, what string, got, want []*tensor.Tensor) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d maps, want %d", what, len(got), len(want))
-	}
-	for i, w := range want {
-		for j, v := range w.Data {
-			if d := math.Abs(float64(got[i].Data[j]-v)) / max(1, math.Abs(float64(v))); !(d <= 1e-4) {
-				t.Fatalf("%s: map %d[%d] is %v, want %v", what, i, j, got[i].Data[j], v)
-			}
-		}
-	}
-}
-
-func writeONNX(t *testing.T, g *graph.Graph, o onnx.WriteOptions) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := onnx.Write(&b, g, o); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// inONNXRuntime reports false where the library is not.
-func inONNXRuntime(t *testing.T, file []byte, x *tensor.Tensor) ([]*tensor.Tensor, bool) {
-	t.Helper()
-	path, err := ort.Find()
-	if err != nil {
-		t.Log(err)
-		return nil, false
-	}
-	r, err := ort.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	s, err := r.Load(file, ort.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	outs, err := s.Run(x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return outs, true
 }
