@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What scores, distillation, sparse training and the slim neck are worth after training on, in
+# short trainings on small pictures. Started again it goes on where it was stopped.
+#
+#	docs/results/choices.sh data.yaml [SIZE [EPOCHS]]
+set -euo pipefail
+data=$1 size=${2:-192} epochs=${3:-8}
+here=$(cd "$(dirname "$0")" && pwd)
+runs=runs/choices-$size
+uf=${ULTRAFAST:-./ultrafast}
+mkdir -p "$runs"
+
+train() { # name, then flags of train; of a run that is there nothing is done
+	[ -e "$runs/$1/weights/best.safetensors" ] ||
+		"$uf" train --data "$data" --img "$size" --epochs "$epochs" --hyp "$here/mask-hyp.yaml" --precision bf16 \
+			--noautoanchor --noval --project "$runs" --name "$@" >"$runs/$1.txt" 2>&1
+}
+
+prune() { # weights, score, file
+	[ -e "$3" ] || "$uf" prune --weights "$1" --data "$data" --img "$size" --score "$2" --pictures 400 -o "$3" >"${3%.safetensors}.txt" 2>&1
+}
+
+measure() { # name of the row, weights
+	"$uf" val --weights "$2" --data "$data" --img "$size" --json --project "$runs/val" 2>/dev/null |
+		awk -v row="$1" '/^ "map50"/ {m = $2} /^ "map50_95"/ {n = $2} END {printf "%-32s mAP50 %.4f mAP50-95 %.4f\n", row, m, n}'
+}
+
+trained() { # row, flags of train
+	train "$@"
+	measure "$1" "$runs/$1/weights/last.safetensors"
+}
+
+parent=$runs/parent/weights/last.safetensors
+trained parent --weights "$here/parents/thin-320.safetensors"
+
+for score in l2 gamma taylor fisher; do
+	prune "$parent" $score "$runs/half-$score.safetensors"
+	measure "half by $score" "$runs/half-$score.safetensors"
+	trained "half-$score-trained" --weights "$runs/half-$score.safetensors"
+done
+
+for seed in 0 1; do
+	trained "alone-$seed" --weights "$runs/half-fisher.safetensors" --seed $seed
+	for terms in pkd=1 cwd=1 outputs=1 pkd=1,outputs=1 cwd=1,outputs=1; do
+		trained "distill-$terms-$seed" --weights "$runs/half-fisher.safetensors" --seed $seed --teacher "$parent" --distill $terms
+	done
+done
+
+for kind in none group gamma; do # as many epochs before the cut, and after
+	sparse=()
+	[ $kind = none ] || sparse=(--sparse $kind)
+	trained "sparse-$kind" --weights "$parent" "${sparse[@]}"
+	for score in l2 fisher; do
+		cut=$runs/sparse-$kind-$score.safetensors
+		prune "$runs/sparse-$kind/weights/last.safetensors" $score "$cut"
+		measure "sparse $kind, half by $score" "$cut"
+		trained "sparse-$kind-$score-trained" --weights "$cut"
+	done
+done
+
+n=$here/parents/yolov5n-416.safetensors
+slim=$runs/slim.safetensors cut=$runs/slim-size.safetensors
+[ -e "$slim" ] || "$uf" trim --weights "$n" --data "$data" --img "$size" --neck slim -o "$slim" >"$runs/slim.txt" 2>&1
+[ -e "$cut" ] || "$uf" prune --weights "$n" --data "$data" --img "$size" --keep 0.668 --pictures 400 -o "$cut" >"$runs/slim-size.txt" 2>&1
+trained neck-kept --weights "$n"
+trained neck-slim --weights "$slim"
+trained neck-cut --weights "$cut"
