@@ -57,7 +57,6 @@ func read(r io.ReaderAt, size int64) (*graph.Graph, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	head = head[:n]
 	switch {
 	case n < len(head):
 		return nil, fmt.Errorf("has %d bytes: not a model", size)

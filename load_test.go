@@ -44,6 +44,18 @@ func TestLoadTellsFormatsApart(t *testing.T) {
 	}
 }
 
+func TestLoadKnowsWhatIsTooShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model")
+	for _, text := range []string{"", "P", "PK", "\x80", "\x08\x07\x12\x00", "0123456789abcde"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf("has %d bytes: not a model", len(text))) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // TestLoadKnowsText is of descriptions and data.yaml, whose first letters may be a protobuf's.
 func TestLoadKnowsText(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model")

@@ -141,6 +141,7 @@ func (c *compiler) winogradFlat(k *nativeConv, ch choice) error {
 		p.code = append(p.code, copies...)
 		ps = append(ps, p)
 	}
+	mask := c.masks.last(k.y.w, lanes)
 	sums := roundUp(codegen.WinogradRows*most*wide, lead)
 	c.need(sums + c.target.WinogradScratch(k.stride[0], tile)/4)
 	st := c.parallel(k.name, k.done, append(k.values(), t), k.y.n*len(ps), func(s *state, job, worker int) {
@@ -154,11 +155,15 @@ func (c *compiler) winogradFlat(k *nativeConv, ch choice) error {
 			a := codegen.Args{
 				0: pointer(scratch, r*len(p.bias)*wide),
 				3: pointer(s.v[k.y.value], k.y.at(i, p.first, r, 0)),
+				5: pointer(mask, 0),
 			}
 			if k.add != nil {
 				a[4] = pointer(s.v[k.add.value], k.add.at(i, p.first, r, 0))
 			}
 			s.text.Call(f, &a)
+		}
+		if p.first == 0 {
+			k.y.pads(s.v[k.y.value], i, 0, k.y.h)
 		}
 	})
 	k.describe(st, ch)

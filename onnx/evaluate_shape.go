@@ -146,6 +146,9 @@ func cuts(rank int, starts, ends, axes, steps []int64) ([]cut, error) {
 		if all[i].step < 1 {
 			return nil, fmt.Errorf("step %d, want 1 or more", all[i].step)
 		}
+		if slices.ContainsFunc(all[:i], func(c cut) bool { return c.axis == all[i].axis }) {
+			return nil, fmt.Errorf("cuts axis %d twice", all[i].axis)
+		}
 	}
 	return all, nil
 }

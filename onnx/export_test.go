@@ -306,6 +306,13 @@ func TestReadRefuses(t *testing.T) {
 		{"other kernel", transpose(ints("kernel_shape", 2, 2)), true, "kernel_shape [2 2]"},
 		{"old opset", func(m *model) { m.opset = 7 }, false, "opset 7"},
 		{"no outputs", func(m *model) { m.outputs = nil }, true, "no outputs"},
+		{"an axis that is cut twice", func(m *model) {
+			known := func(name string, v ...int64) *constant {
+				return &constant{name: name, kind: int64s, dims: []int64{int64(len(v))}, i: v}
+			}
+			m.constants = append(m.constants, known("known", 0, 1, 2, 3), known("from", 2, 2), known("to", 4, 4), known("axes", 0, 0))
+			m.nodes = append(m.nodes, &node{name: "twice", op: "Slice", in: []string{"known", "from", "to", "axes"}, out: []string{"part"}})
+		}, true, "cuts axis 0 twice"},
 		{"two inputs", func(m *model) { m.inputs = append(m.inputs, value{name: "more"}) }, false, `"more"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

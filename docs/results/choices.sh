@@ -39,11 +39,8 @@ for score in l2 gamma taylor fisher; do
 	trained "half-$score-trained" --weights "$runs/half-$score.safetensors"
 done
 
-for seed in 0 1; do
-	trained "alone-$seed" --weights "$runs/half-fisher.safetensors" --seed $seed
-	for terms in pkd=1 cwd=1 outputs=1 pkd=1,outputs=1 cwd=1,outputs=1; do
-		trained "distill-$terms-$seed" --weights "$runs/half-fisher.safetensors" --seed $seed --teacher "$parent" --distill $terms
-	done
+for terms in pkd=1 cwd=1 outputs=1 pkd=1,outputs=1 cwd=1,outputs=1; do # beside half-fisher-trained, which has no teacher
+	trained "distill-$terms-0" --weights "$runs/half-fisher.safetensors" --teacher "$parent" --distill $terms
 done
 
 for kind in none group gamma; do # as many epochs before the cut, and after
