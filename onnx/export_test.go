@@ -310,8 +310,9 @@ func TestReadRefuses(t *testing.T) {
 			known := func(name string, v ...int64) *constant {
 				return &constant{name: name, kind: int64s, dims: []int64{int64(len(v))}, i: v}
 			}
-			m.constants = append(m.constants, known("known", 0, 1, 2, 3), known("from", 2, 2), known("to", 4, 4), known("axes", 0, 0))
-			m.nodes = append(m.nodes, &node{name: "twice", op: "Slice", in: []string{"known", "from", "to", "axes"}, out: []string{"part"}})
+			m.constants = append(m.constants, known("known", 0, 1, 2, 3, 4, 5), known("from", 5, 5), known("to", 6, 6), known("axes", 0, 0))
+			find(m, "Add").in[0] = "part"
+			m.nodes = append([]*node{{name: "twice", op: "Slice", in: []string{"known", "from", "to", "axes"}, out: []string{"part"}}}, m.nodes...)
 		}, true, "cuts axis 0 twice"},
 		{"two inputs", func(m *model) { m.inputs = append(m.inputs, value{name: "more"}) }, false, `"more"`},
 	} {
