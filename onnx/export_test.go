@@ -307,13 +307,14 @@ func TestReadRefuses(t *testing.T) {
 		{"old opset", func(m *model) { m.opset = 7 }, false, "opset 7"},
 		{"no outputs", func(m *model) { m.outputs = nil }, true, "no outputs"},
 		{"an axis that is cut twice", func(m *model) {
-			known := func(name string, v ...int64) *constant {
-				return &constant{name: name, kind: int64s, dims: []int64{int64(len(v))}, i: v}
+			list := func(name string, v ...int64) *constant {
+				return &constant{name: name, kind: int64s, dims: []int64{2}, i: v}
 			}
-			m.constants = append(m.constants, known("known", 0, 1, 2, 3, 4, 5), known("from", 5, 5), known("to", 6, 6), known("axes", 0, 0))
+			known := &constant{name: "known", kind: int64s, dims: []int64{2, 10}, i: make([]int64, 20)}
+			m.constants = append(m.constants, known, list("from", 5, 5), list("to", 10, 10), list("axes", 1, 1))
 			find(m, "Add").in[0] = "part"
 			m.nodes = append([]*node{{name: "twice", op: "Slice", in: []string{"known", "from", "to", "axes"}, out: []string{"part"}}}, m.nodes...)
-		}, true, "cuts axis 0 twice"},
+		}, true, "cuts axis 1 twice"},
 		{"two inputs", func(m *model) { m.inputs = append(m.inputs, value{name: "more"}) }, false, `"more"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
