@@ -79,7 +79,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
 		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
-	if err := checkSmaller(f.out, f.weights); err != nil {
+	if err := checkSmaller(f.out, f.weights, f.plan); err != nil {
 		return err
 	}
 	g, err := ultrafast.Load(f.weights)
