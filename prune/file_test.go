@@ -255,7 +255,7 @@ func fakeJudge(g *graph.Graph, calls *int) prune.Judge {
 }
 
 func newTable(g *graph.Graph) *prune.Table {
-	return &prune.Table{Model: g.Fingerprint(), Size: 16, Pictures: 3, Score: prune.L2}
+	return &prune.Table{Model: g.Fingerprint(), Size: 16, Pictures: 3, Score: prune.L2, Data: "d5", Precision: "bf16"}
 }
 
 func TestMeasure(t *testing.T) {
@@ -373,8 +373,13 @@ func TestReadTableRefuses(t *testing.T) {
 	if again, err := prune.ReadTable(strings.NewReader(text)); err != nil || !reflect.DeepEqual(again.Base, exampleTable(t, g, "b").Base) {
 		t.Fatalf("%v: %+v", err, again)
 	}
+	on, err := prune.ReadTable(strings.NewReader(strings.Replace(text, "score=l2", "score=l2 data=d5 precision=bf16", 1)))
+	if err != nil || on.Data != "d5" || on.Precision != "bf16" || on.Score != prune.L2 {
+		t.Errorf("with data and precision: %v: %+v", err, on)
+	}
 	for _, s := range []struct{ old, new, want string }{
 		{"sensitivity 1", "sensitivity 2", "line 1"},
+		{"score=l2", "score=l2 data=d5", "line 2"},
 		{"img=64", "img=0", "none that a network has"},
 		{"pictures=10", "pictures=many", "line 2"},
 		{"box_loss=0.05", "box_loss=NaN", "none that a network has"},
@@ -398,6 +403,8 @@ func TestReadTableRefuses(t *testing.T) {
 func FuzzReadTable(f *testing.F) {
 	f.Add("# ultrafast sensitivity 1\n# model=00 img=64 pictures=1 score=l2\n# uncut: map50_95=0.5 box_loss=1 obj_loss=1 cls_loss=1 parameters=9 bytes=36 gflop=1 ms=0\n" +
 		"group,ratio,from,to,map50_95,box_loss,obj_loss,cls_loss,parameters,gflop,ms\na,0.5,8,4,-0.1,0,0,0,-3,-0.1,0\n")
+	f.Add("# ultrafast sensitivity 1\n# model=00 img=64 pictures=1 score=l2 data=d5 precision=bf16\n# uncut: map50_95=0.5 box_loss=1 obj_loss=1 cls_loss=1 parameters=9 bytes=36 gflop=1 ms=0\n" +
+		"group,ratio,from,to,map50_95,box_loss,obj_loss,cls_loss,parameters,gflop,ms\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		table, err := prune.ReadTable(strings.NewReader(text))
 		if err != nil {
