@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"ultrafast/dataset"
+	"ultrafast/graph"
 )
 
 // dataHelp is what --data takes.
@@ -45,6 +46,14 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 	}
 	printNotes(out, data.Notes)
 	return data, nil
+}
+
+// checkClasses refuses data, which path names, with more or fewer classes than the model has.
+func checkClasses(g *graph.Graph, weights string, data *dataset.Data, path string) error {
+	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
+		return fmt.Errorf("%s has %d classes, %s has %d", weights, d.Op.(*graph.Detect).Classes, path, len(data.Names))
+	}
+	return nil
 }
 
 // printNotes tells what is odd in the labels, a line for each sort with its first place.

@@ -173,6 +173,9 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 	if err != nil {
 		return nil, err
 	}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return nil, err
+	}
 	be, err := openBackend("cpu", 0, nil)
 	if err != nil {
 		return nil, err

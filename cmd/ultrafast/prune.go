@@ -114,6 +114,9 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
+	}
 	be, err := openBackend(f.device, 0, nil)
 	if err != nil {
 		return err

@@ -126,8 +126,8 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
-		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, d.Op.(*graph.Detect).Classes, f.data, len(data.Names))
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
 	}
 	p := &calibration{ctx: c.Context(), w: w, h: h, out: c.ErrOrStderr()}
 	b, err := f.prepare(g, p, data.Train)

@@ -93,6 +93,9 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
+	}
 	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score),
 		Data: compress.HashData(data), Precision: judgePrecision()}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {

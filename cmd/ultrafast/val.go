@@ -86,8 +86,8 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if len(data.Names) != head.Classes {
-		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, head.Classes, f.data, len(data.Names))
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
 	}
 	items := map[string][]dataset.Item{"train": data.Train, "val": data.Val, "test": data.Test}[f.split]
 	side, _, note := fitSize(g, side, side)
