@@ -56,6 +56,15 @@ func checkClasses(g *graph.Graph, weights string, data *dataset.Data, path strin
 	return nil
 }
 
+// warnLost tells on out, where bar may be at work, of pictures that can no longer be read: a
+// Lost of dataset.LoaderOptions.
+func warnLost(out io.Writer, bar *progress) func(err error, lost int) {
+	return func(err error, lost int) {
+		bar.clear()
+		fmt.Fprintf(out, "warning: a picture can no longer be read and is left out, %d so far: %v\n", lost, err)
+	}
+}
+
 // printNotes tells what is odd in the labels, a line for each sort with its first place.
 func printNotes(out io.Writer, notes []dataset.Problem) {
 	for _, p := range notes {

@@ -31,7 +31,7 @@ func judgePrecision() string {
 func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, out io.Writer) (*train.Judge, error) {
 	bar := newProgress(out)
 	defer bar.clear()
-	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor,
+	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor, Lost: warnLost(out, bar),
 		Progress: func(done, batches int) { bar.set("pictures", done, batches) }}
 	if judgePrecision() == engine.BF16 {
 		o.Precision = train.BF16

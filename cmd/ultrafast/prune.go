@@ -192,7 +192,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 		return err
 	}
 	val := dataset.Spread(data.Val, cmp.Or(file.Estimate.Pictures, validationPictures))
-	worth, err := train.Validate(c.Context(), predict, small.Detect().Op.(*graph.Detect), val, train.ValOptions{Size: side})
+	worth, err := train.Validate(c.Context(), predict, small.Detect().Op.(*graph.Detect), val, train.ValOptions{Size: side, Lost: warnLost(c.ErrOrStderr(), newProgress(c.ErrOrStderr()))})
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
-	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g)
+	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g, c.ErrOrStderr())
 	if err == nil {
 		err = f.finish(b, j.points, j.items, c.OutOrStdout(), c.ErrOrStderr())
 	}
@@ -208,7 +208,11 @@ func (p *calibration) runner(g *graph.Graph) (func(*tensor.Tensor) ([]*tensor.Te
 	return program.NewSession().Run, nil
 }
 
-// pictures reads at most so many, spread over the items, one at a time.
+// mostLost is the share of pictures that may be lost, as in package dataset.
+const mostLost = 0.03
+
+// pictures reads at most so many, spread over the items, one at a time. One that can no longer
+// be read is left out, with a warning; more than mostLost, and more than one, are an error.
 func (p *calibration) pictures(what string, items []dataset.Item, most int) iter.Seq2[*tensor.Tensor, error] {
 	return func(yield func(*tensor.Tensor, error) bool) {
 		bar := newProgress(p.out)
@@ -217,10 +221,16 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 		x := tensor.New(1, 3, p.h, p.w)
 		pixels := make([]uint8, 3*p.h*p.w)
 		boxer := picture.NewLetterboxer(p.w, p.h, 0)
+		lost, most := 0, min(max(1, int(mostLost*float64(len(some)))), len(some)-1)
+		warn := warnLost(p.out, bar)
 		for i, item := range some {
 			img, err := picture.Open(item.Path)
-			if err == nil {
+			if p.ctx.Err() != nil {
 				err = p.ctx.Err()
+			} else if err != nil && lost < most {
+				lost++
+				warn(err, lost)
+				continue
 			}
 			if err != nil {
 				yield(nil, err)
