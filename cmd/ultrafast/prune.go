@@ -137,6 +137,14 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
 		return err
 	}
+	if err := f.print(c, plan, file, g, small, data, side); err != nil {
+		return fmt.Errorf("%s is written, but not what has become of it: %w", f.out, err)
+	}
+	return nil
+}
+
+// print tells what was cut and, where there is a file of the plan, what it had estimated.
+func (f *pruneFlags) print(c *cobra.Command, plan *prune.Plan, file *prune.File, g, small *graph.Graph, data *dataset.Data, side int) error {
 	a, err := prune.CostOf(g, nil, side, side)
 	if err != nil {
 		return err
