@@ -164,8 +164,11 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 		bar.set("cuts", judged, all)
 		return f.save(t, judged%20 == 0 || judged == all)
 	})
-	if err != nil {
-		return fmt.Errorf("%s has %d rows, the same command goes on: %w", filepath.Join(f.out, tableFile), len(t.Rows), err)
+	if path := filepath.Join(f.out, tableFile); err != nil {
+		if _, none := os.Stat(path); none != nil {
+			return err
+		}
+		return fmt.Errorf("%s has %d rows, the same command goes on: %w", path, len(t.Rows), err)
 	}
 	return f.save(t, true)
 }

@@ -2,12 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"ultrafast/dataset"
+	"ultrafast/graph"
 	"ultrafast/prune"
+	"ultrafast/scene"
+	"ultrafast/train"
+	"ultrafast/yolo"
 )
 
 // TestResume: a table is gone on with where its rows and new ones compare.
@@ -42,4 +50,47 @@ func TestResume(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", s.name, err, s.want)
 		}
 	}
+}
+
+// Who is stopped is told of the table where there is one.
+func TestSensitivityStops(t *testing.T) {
+	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 2, Val: 1, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := yolo.Standard("thin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range []int{0, 2} {
+		ctx, stop := context.WithCancel(t.Context())
+		f := sensitivityFlags{out: t.TempDir(), pictures: 1}
+		table := &prune.Table{Model: g.Fingerprint(), Size: 64, Pictures: 1, Score: prune.L2, Data: "d5", Precision: "fp32"}
+		clock := stopClock(func() {
+			if len(table.Rows) == rows {
+				stop()
+			}
+		})
+		err := f.measure(ctx, train.Drift(), g, data, table, clock, io.Discard)
+		_, none := os.Stat(filepath.Join(f.out, tableFile))
+		if !errors.Is(err, context.Canceled) || (none == nil) != (rows > 0) || strings.Contains(err.Error(), tableFile+" has 2 rows, the same command goes on") != (rows > 0) {
+			t.Errorf("stopped at %d rows: error %v, table %v", rows, err, none)
+		}
+	}
+}
+
+// A stopClock is called for the time of each network.
+type stopClock func()
+
+func (c stopClock) Ms(*graph.Graph, int, int) (float64, error) {
+	c()
+	return 1, nil
 }
