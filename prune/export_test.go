@@ -39,3 +39,10 @@ func DropBack(g *graph.Graph) (*graph.Graph, error) {
 	}
 	return g, pass.DropDead(g)
 }
+
+// WithoutLines is f as if nothing had been read.
+func (f *File) WithoutLines() *File {
+	c := *f
+	c.lines = nil
+	return &c
+}

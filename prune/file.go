@@ -33,6 +33,7 @@ type File struct {
 	Order    map[string]string `yaml:"order"` // by group: its channels, numbers and spaces, in the order in which they leave
 
 	remarks map[string]remark // what a person wrote into it as comments
+	lines   map[string]int    // of width and height in what ReadFile has read; nil without it
 }
 
 // A FileGroup is what one group loses. Saves is what the network would cost more if the group
@@ -186,8 +187,8 @@ func (f *File) assess(a *allocator) error {
 func round4(v float64) float64 { return math.Round(1e4*v) / 1e4 }
 
 // Plan returns the plan of the file for g, for whose weights it must have been made. The
-// error names the first group, block or other thing in which they differ, or the node that an
-// edited order leaves without channels.
+// error names the first group, block or other thing in which they differ, the line of an input
+// size that g cannot take, or the node that an edited order leaves without channels.
 func (f *File) Plan(g *graph.Graph) (*Plan, error) {
 	groups, err := Groups(g)
 	if err != nil {
@@ -203,8 +204,45 @@ func (f *File) Plan(g *graph.Graph) (*Plan, error) {
 	if f.Model != g.Fingerprint() {
 		return nil, errors.New("prune: the plan was made for another network: its groups are alike, its weights or other layers are not; make a plan for this one")
 	}
+	if err := f.checkSize(g); err != nil {
+		return nil, err
+	}
 	_, _, _, err = p.on(g)
 	return p, err
+}
+
+// checkSize refuses an input of which a level of g's head has no whole cells.
+func (f *File) checkSize(g *graph.Graph) error {
+	d := g.Detect()
+	if d == nil {
+		return nil
+	}
+	stride := slices.Max(d.Op.(*graph.Detect).Strides)
+	for _, side := range []struct {
+		key    string
+		pixels int
+	}{{"width", f.Width}, {"height", f.Height}} {
+		if side.pixels%stride != 0 {
+			where := "plan"
+			if line := f.lines[side.key]; line > 0 {
+				where = fmt.Sprintf("plan line %d", line)
+			}
+			return fmt.Errorf("%s: %s is %d, want a multiple of the model's stride %d", where, side.key, side.pixels, stride)
+		}
+	}
+	return nil
+}
+
+// sizeLines finds the lines of width and height in a plan.
+func sizeLines(text string) map[string]int {
+	lines, at := map[string]int{}, 0
+	for line := range strings.Lines(text) {
+		at++
+		if key, _, _ := strings.Cut(line, ":"); key == "width" || key == "height" {
+			lines[key] = at
+		}
+	}
+	return lines
 }
 
 // cuts turns the file into a plan for groups.
@@ -340,7 +378,7 @@ func ReadFile(r io.Reader) (f *File, err error) {
 	if deep(string(text)) {
 		return nil, errors.New("plan: lists and maps within each other, as in no plan")
 	}
-	f = &File{remarks: remarks(string(text))}
+	f = &File{remarks: remarks(string(text)), lines: sizeLines(string(text))}
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
 		var y yaml.Error
 		if errors.As(err, &y) && y.GetToken() != nil {

@@ -18,13 +18,15 @@ import (
 // A Table says what was measured of cuts of a network: for each group and ratio, for each
 // block, and for all groups at once, how accuracy and losses changed.
 type Table struct {
-	Model    string // the network's Fingerprint
-	Size     int    // side of the network's input
-	Pictures int    // for validation that it was measured on
-	Score    Score  // by which channels left
-	Base     Worth  // of the uncut network
-	Cost     Cost   // of the uncut network
-	Rows     []Row
+	Model     string // the network's Fingerprint
+	Size      int    // side of the network's input
+	Pictures  int    // for validation that it was measured on
+	Score     Score  // by which channels left
+	Data      string // a hash of the data set, without spaces; with Precision, empty where a table does not say
+	Precision string // that networks were judged in, as "bf16"
+	Base      Worth  // of the uncut network
+	Cost      Cost   // of the uncut network
+	Rows      []Row
 }
 
 // A Worth is how good a network is on some pictures: mAP50-95 and the mean losses.
@@ -75,13 +77,22 @@ func (t *Table) check(g *graph.Graph) error {
 
 const tableHead = "# ultrafast sensitivity 1"
 
+// tableOf and tableOn are a table's second line; tables were once without the latter.
+const (
+	tableOf = "# model=%s img=%d pictures=%d score=%s"
+	tableOn = " data=%s precision=%s"
+)
+
 var tableColumns = []string{"group", "ratio", "from", "to", "map50_95", "box_loss", "obj_loss", "cls_loss", "parameters", "gflop", "ms"}
 
 // WriteTo writes the table as CSV, behind lines with # that say of what it is.
 func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n# model=%s img=%d pictures=%d score=%s\n", tableHead, t.Model, t.Size, t.Pictures, t.Score)
-	fmt.Fprintf(&b, "# uncut: map50_95=%v box_loss=%v obj_loss=%v cls_loss=%v parameters=%d bytes=%d gflop=%v ms=%v\n",
+	fmt.Fprintf(&b, tableHead+"\n"+tableOf, t.Model, t.Size, t.Pictures, t.Score)
+	if t.Data != "" {
+		fmt.Fprintf(&b, tableOn, t.Data, t.Precision)
+	}
+	fmt.Fprintf(&b, "\n# uncut: map50_95=%v box_loss=%v obj_loss=%v cls_loss=%v parameters=%d bytes=%d gflop=%v ms=%v\n",
 		t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.Params, t.Cost.Bytes, t.Cost.GFLOP, t.Cost.Ms)
 	c := csv.NewWriter(&b)
 	c.Write(tableColumns)
@@ -115,11 +126,15 @@ func ReadTable(r io.Reader) (*Table, error) {
 		to   []any
 	}{
 		{tableHead, nil},
-		{"# model=%s img=%d pictures=%d score=%s", []any{&t.Model, &t.Size, &t.Pictures, &score}},
+		{tableOf, []any{&t.Model, &t.Size, &t.Pictures, &score}},
 		{"# uncut: map50_95=%g box_loss=%g obj_loss=%g cls_loss=%g parameters=%d bytes=%d gflop=%g ms=%g",
 			[]any{&t.Base.MAP, &t.Base.Box, &t.Base.Obj, &t.Base.Cls, &t.Cost.Params, &t.Cost.Bytes, &t.Cost.GFLOP, &t.Cost.Ms}},
 	} {
 		line, err := in.ReadString('\n')
+		if format.line == tableOf && strings.Contains(line, " data=") {
+			format.line += tableOn
+			format.to = append(format.to, &t.Data, &t.Precision)
+		}
 		if err == nil {
 			_, err = fmt.Sscanf(strings.TrimRight(line, "\r\n"), format.line, format.to...)
 		}

@@ -67,6 +67,19 @@ func TestFloatAmongBytes(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []struct {
+		keep []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"model.0", "model.2.cv1"}, ""},
+		{[]string{"model.0", "model.2.cv"}, "there is no layer model.2.cv to keep in float"},
+		{[]string{"model"}, "every layer stays in float: name fewer"},
+	} {
+		if err := (quant.Options{KeepFloat: c.keep}).Check(g); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v: error %v, want %q", c.keep, err, c.want)
+		}
+	}
 	if _, err := quant.Quantize(g, r, quant.Options{KeepFloat: []string{"model"}}); err == nil || !strings.Contains(err.Error(), "every layer stays in float") {
 		t.Errorf("all in float: %v", err)
 	}

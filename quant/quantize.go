@@ -3,6 +3,7 @@ package quant
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"ultrafast/graph"
 )
@@ -16,6 +17,21 @@ type Options struct {
 	// of the levels are then without use.
 	Symmetric bool
 }
+
+// Check refuses KeepFloat where it names a layer that g has not, or leaves none to 8 bits: what
+// Quantize would, once ranges are measured.
+func (o Options) Check(g *graph.Graph) error {
+	net, err := prepare(g, o.KeepFloat)
+	if err != nil {
+		return err
+	}
+	if len(o.KeepFloat) > 0 && !slices.ContainsFunc(net.Nodes, net.rounded) {
+		return errAllFloat
+	}
+	return nil
+}
+
+var errAllFloat = errors.New("quant: every layer stays in float: name fewer")
 
 // Quantize returns g in 8 bits, its batch norms folded, with the ranges that Calibrate has
 // measured for it. Ranges of another network are refused. g is not changed.
@@ -42,7 +58,7 @@ func Quantize(g *graph.Graph, r *Ranges, o Options) (*graph.Graph, error) {
 		}
 	}
 	if len(grids) == 0 {
-		return nil, errors.New("quant: every layer stays in float: name fewer")
+		return nil, errAllFloat
 	}
 	net.insert(grids)
 	return net.Graph, net.Verify()

@@ -93,7 +93,21 @@ func (r *Ranges) Write(w io.Writer) error {
 	return err
 }
 
-// ReadRanges reads what Write has written. Errors say what is wrong with the file.
+// lineOf is " line N", of an error of encoding/json that says where it is.
+func lineOf(text []byte, err error) string {
+	at := int64(len(text))
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		at = syntax.Offset - 1 // of the byte that is wrong
+	} else if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		at = kind.Offset - 1
+	} else if !errors.Is(err, io.ErrUnexpectedEOF) {
+		return ""
+	}
+	return fmt.Sprintf(" line %d", 1+bytes.Count(text[:min(max(at, 0), int64(len(text)))], []byte("\n")))
+}
+
+// ReadRanges reads what Write has written. Errors say what is wrong with the file, and where it
+// is no JSON, or a value of another kind, in which line.
 func ReadRanges(r io.Reader) (*Ranges, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxRangesFile+1))
 	if err != nil {
@@ -106,7 +120,7 @@ func ReadRanges(r io.Reader) (*Ranges, error) {
 	d.DisallowUnknownFields()
 	var head rangesHead
 	if err := d.Decode(&head); err != nil {
-		return nil, fmt.Errorf("ranges: not a file of ranges: %w", err)
+		return nil, fmt.Errorf("ranges%s: not a file of ranges: %w", lineOf(text, err), err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("ranges: the file goes on behind its last brace")

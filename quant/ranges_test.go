@@ -36,7 +36,11 @@ func TestReadRangesRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"{", "", "not a file of ranges"},
+		{"{", "", "ranges line 2: not a file of ranges"},
+		{`"low":-3`, `"low":-3,,`, "ranges line 7: not a file of ranges"},
+		{`"min":-0.278`, `"min":"-0.278"`, "ranges line 8: not a file of ranges"},
+		{`"model.0.act"`, "\"model.0\n.act\"", "ranges line 8: not a file of ranges"},
+		{"\n ]\n}\n", "\n ]", "ranges line 9: not a file of ranges"},
 		{"ranges 1", "ranges 2", `reads "ranges 1"`},
 		{"0af9", "zaf9", "no fingerprint"},
 		{`"mse"`, `"best"`, `method "best"`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ func silent(value float32) func(g *graph.Graph) (Predict, error) {
 
 func TestJudge(t *testing.T) {
 	data, pictures := tinyData(t), 0
+	var lost []string
 	be := counting{Drift(), &pictures}
 	o := JudgeOptions{Size: 64, Statistics: 5, Pictures: 2, Predictor: silent(0)}
 	j, err := NewJudge(t.Context(), be, data.Train, data.Val, o)
@@ -40,6 +42,26 @@ func TestJudge(t *testing.T) {
 	if err != nil || pictures != 10 || again.Loss.Box != first.Loss.Box || again.Report.MAP5095 != first.Report.MAP5095 {
 		t.Errorf("a second time: %v, %d pictures, %+v, want %+v", err, pictures, again.Loss, first.Loss)
 	}
+
+	// A picture of each split that goes before it is read is left out.
+	data = tinyData(t)
+	for _, path := range []string{data.Train[0].Path, data.Val[0].Path} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := NewJudge(t.Context(), be, data.Train, data.Val, o); err == nil {
+		t.Error("a lost picture that nobody is told of is no error")
+	}
+	o.Lost = func(err error, n int) { lost = append(lost, err.Error()) }
+	if j, err = NewJudge(t.Context(), be, data.Train, data.Val, o); err != nil {
+		t.Fatal(err)
+	}
+	left, err := j.Judge(t.Context(), tinyNet())
+	if err != nil || left.Report.Pictures != 1 || len(lost) != 2 || !strings.Contains(lost[0], data.Train[0].Path) || !strings.Contains(lost[1], data.Val[0].Path) {
+		t.Errorf("%v: %d pictures are measured, want 1 of 2; lost %q", err, left.Report.Pictures, lost)
+	}
+	data = tinyData(t)
 
 	headless := &graph.Graph{}
 	headless.Outputs = append(headless.Outputs, headless.Add("images", &graph.Input{Shape: [4]int{1, 3, 64, 64}}))

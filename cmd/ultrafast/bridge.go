@@ -13,7 +13,7 @@ import (
 
 // The three functions here are all that needs libtorch's bridge. Opening a C library at
 // run time needs the C library's loader, so the tag "static" leaves them out: that binary
-// runs on any Linux, and does everything but train.
+// runs on any Linux, but without training.
 
 func openTorch(device string, workers int, p *peers.Peers) (train.Backend, error) {
 	return torch.Open(torch.OpenOptions{Device: device, Workers: workers, Peers: p})

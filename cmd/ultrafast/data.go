@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"ultrafast/dataset"
+	"ultrafast/graph"
 )
 
 // dataHelp is what --data takes.
@@ -45,6 +46,23 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 	}
 	printNotes(out, data.Notes)
 	return data, nil
+}
+
+// checkClasses refuses data, which path names, with more or fewer classes than the model has.
+func checkClasses(g *graph.Graph, weights string, data *dataset.Data, path string) error {
+	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
+		return fmt.Errorf("%s has %d classes, %s has %d", weights, d.Op.(*graph.Detect).Classes, path, len(data.Names))
+	}
+	return nil
+}
+
+// warnLost tells on out, where bar may be at work, of pictures that can no longer be read: a
+// Lost of dataset.LoaderOptions.
+func warnLost(out io.Writer, bar *progress) func(err error, lost int) {
+	return func(err error, lost int) {
+		bar.clear()
+		fmt.Fprintf(out, "warning: a picture can no longer be read and is left out, %d so far: %v\n", lost, err)
+	}
 }
 
 // printNotes tells what is odd in the labels, a line for each sort with its first place.

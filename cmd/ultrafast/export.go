@@ -100,11 +100,7 @@ func (f *exportFlags) output(format string) (string, error) {
 	if out == "" {
 		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
 	}
-	same, err := filepath.Abs(out)
-	if err != nil {
-		return "", err
-	}
-	if in, err := filepath.Abs(f.weights); err == nil && in == same {
+	if sameFile(out, f.weights) {
 		return "", fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
 	}
 	return out, checkOutput(out)

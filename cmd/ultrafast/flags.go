@@ -101,8 +101,16 @@ func description(name string) (*yolo.Config, error) {
 	return cfg, nil
 }
 
-// checkOutput tells before the work, not after it, that the file of -o could not be written.
-func checkOutput(path string) error { return checkWritten("-o", path) }
+// checkOutput tells before the work, not after it, that the file of -o could not be written, or
+// would take the place of one that the command reads.
+func checkOutput(path string, reads ...string) error {
+	for _, in := range reads {
+		if sameFile(path, in) {
+			return fmt.Errorf("-o %s: is a file that this command reads, and would be lost: choose another name", path)
+		}
+	}
+	return checkWritten("-o", path)
+}
 
 // checkWritten is checkOutput for the file of another flag.
 func checkWritten(flag, path string) error {
@@ -124,14 +132,20 @@ func sameName(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(inA, inB) && filepath.Base(a) == filepath.Base(b)
 }
 
+// sameFile reports whether two names are of one file that is there.
+func sameFile(a, b string) bool {
+	inA, errA := os.Stat(a)
+	inB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(inA, inB)
+}
+
 // checkSmaller is checkOutput for a smaller model, which must not take the place of the one
 // that it is made of.
-func checkSmaller(path, weights string) error {
-	out, err := os.Stat(path)
-	if in, errIn := os.Stat(weights); err == nil && errIn == nil && os.SameFile(in, out) {
+func checkSmaller(path, weights string, reads ...string) error {
+	if sameFile(path, weights) {
 		return fmt.Errorf("-o %s: is the model itself, which would be lost: choose another name", path)
 	}
-	return checkOutput(path)
+	return checkOutput(path, reads...)
 }
 
 // newRun makes the folder of a run: project/name, or name2, name3 … where it exists.

@@ -19,13 +19,21 @@ const judgeStatistics = 64
 // validationPictures is enough to compare cuts of one network.
 const validationPictures = 300
 
-// newJudge reads the pictures of a judge that computes in bfloat16 where that can be.
+// judgePrecision is what cuts are judged in here.
+func judgePrecision() string {
+	if canBF16() {
+		return engine.BF16
+	}
+	return engine.FP32
+}
+
+// newJudge reads the pictures of a judge that computes in judgePrecision.
 func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, out io.Writer) (*train.Judge, error) {
 	bar := newProgress(out)
 	defer bar.clear()
-	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor,
+	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor, Lost: warnLost(out, bar),
 		Progress: func(done, batches int) { bar.set("pictures", done, batches) }}
-	if canBF16() {
+	if judgePrecision() == engine.BF16 {
 		o.Precision = train.BF16
 		o.Predictor = func(g *graph.Graph) (train.Predict, error) {
 			p, _, err := newPredictor(g, detect.Native, engine.BF16)

@@ -89,7 +89,7 @@ func (f *latencyFlags) verify() error {
 	case !f.measures() && (f.precision != "" || f.threads != 0):
 		return fmt.Errorf("--precision and --threads are for measuring: --runtime %s says its own", f.runtime)
 	case f.out != "":
-		if err := checkOutput(f.out); err != nil {
+		if err := checkOutput(f.out, f.weights, f.cfg); err != nil {
 			return err
 		}
 	}

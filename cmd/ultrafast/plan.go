@@ -83,7 +83,11 @@ func planCheckCommand() *cobra.Command {
 }
 
 func (f *planFlags) run(c *cobra.Command) error {
-	if err := checkOutput(f.out); err != nil {
+	reads := []string{f.weights, f.table, f.latency, f.data}
+	if f.data != "" { // may be a folder
+		reads = append(reads, filepath.Join(f.data, "data.yaml"), filepath.Join(f.data, "data.yml"))
+	}
+	if err := checkOutput(f.out, reads...); err != nil {
 		return err
 	}
 	if ext := filepath.Ext(f.out); ext != ".yaml" && ext != ".yml" {
@@ -167,6 +171,9 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 	}
 	data, err := openData(c.Context(), c.ErrOrStderr(), f.data, dataset.OpenOptions{Splits: []string{"train"}})
 	if err != nil {
+		return nil, err
+	}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
 		return nil, err
 	}
 	be, err := openBackend("cpu", 0, nil)

@@ -79,7 +79,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
 		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}
-	if err := checkSmaller(f.out, f.weights); err != nil {
+	if err := checkSmaller(f.out, f.weights, f.plan); err != nil {
 		return err
 	}
 	g, err := ultrafast.Load(f.weights)
@@ -114,6 +114,9 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
+	}
 	be, err := openBackend(f.device, 0, nil)
 	if err != nil {
 		return err
@@ -134,6 +137,14 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
 		return err
 	}
+	if err := f.print(c, plan, file, g, small, data, side); err != nil {
+		return fmt.Errorf("%s is written, but not what has become of it: %w", f.out, err)
+	}
+	return nil
+}
+
+// print tells what was cut and, where there is a file of the plan, what it had estimated.
+func (f *pruneFlags) print(c *cobra.Command, plan *prune.Plan, file *prune.File, g, small *graph.Graph, data *dataset.Data, side int) error {
 	a, err := prune.CostOf(g, nil, side, side)
 	if err != nil {
 		return err
@@ -189,7 +200,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 		return err
 	}
 	val := dataset.Spread(data.Val, cmp.Or(file.Estimate.Pictures, validationPictures))
-	worth, err := train.Validate(c.Context(), predict, small.Detect().Op.(*graph.Detect), val, train.ValOptions{Size: side})
+	worth, err := train.Validate(c.Context(), predict, small.Detect().Op.(*graph.Detect), val, train.ValOptions{Size: side, Lost: warnLost(c.ErrOrStderr(), newProgress(c.ErrOrStderr()))})
 	if err != nil {
 		return err
 	}

@@ -111,6 +111,9 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if n := g.Quantized(); n != nil { // before the data set is read
 		return fmt.Errorf("%s: %s is quantised already: take the network from before that", f.weights, n.Name)
 	}
+	if err := (quant.Options{KeepFloat: f.named()}).Check(g); err != nil { // before ranges are measured
+		return err
+	}
 	w, h, err := parseSize(f.img)
 	if err != nil {
 		return err
@@ -123,8 +126,8 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
-		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, d.Op.(*graph.Detect).Classes, f.data, len(data.Names))
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
 	}
 	p := &calibration{ctx: c.Context(), w: w, h: h, out: c.ErrOrStderr()}
 	b, err := f.prepare(g, p, data.Train)
@@ -135,7 +138,7 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
-	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g)
+	j, err := newPointsJudge(c.Context(), data.Val, max(w, h), g, c.ErrOrStderr())
 	if err == nil {
 		err = f.finish(b, j.points, j.items, c.OutOrStdout(), c.ErrOrStderr())
 	}
@@ -205,7 +208,11 @@ func (p *calibration) runner(g *graph.Graph) (func(*tensor.Tensor) ([]*tensor.Te
 	return program.NewSession().Run, nil
 }
 
-// pictures reads at most so many, spread over the items, one at a time.
+// mostLost is the share of pictures that may be lost, as in package dataset.
+const mostLost = 0.03
+
+// pictures reads at most so many, spread over the items, one at a time. One that can no longer
+// be read is left out, with a warning; more than mostLost, and more than one, are an error.
 func (p *calibration) pictures(what string, items []dataset.Item, most int) iter.Seq2[*tensor.Tensor, error] {
 	return func(yield func(*tensor.Tensor, error) bool) {
 		bar := newProgress(p.out)
@@ -214,10 +221,16 @@ func (p *calibration) pictures(what string, items []dataset.Item, most int) iter
 		x := tensor.New(1, 3, p.h, p.w)
 		pixels := make([]uint8, 3*p.h*p.w)
 		boxer := picture.NewLetterboxer(p.w, p.h, 0)
+		lost, most := 0, min(max(1, int(mostLost*float64(len(some)))), len(some)-1)
+		warn := warnLost(p.out, bar)
 		for i, item := range some {
 			img, err := picture.Open(item.Path)
-			if err == nil {
+			if p.ctx.Err() != nil {
 				err = p.ctx.Err()
+			} else if err != nil && lost < most {
+				lost++
+				warn(err, lost)
+				continue
 			}
 			if err != nil {
 				yield(nil, err)

@@ -177,6 +177,55 @@ layers:
 	}
 }
 
+// One picture of each split that goes while quantize is at work is left out; a second one of
+// four is an error.
+func TestQuantizeLoses(t *testing.T) {
+	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 4, Val: 4, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := yolo.Standard("thin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const warning = "warning: a picture can no longer be read and is left out, 1 so far: "
+	for lost := 1; lost <= 2; lost++ {
+		for _, path := range []string{data.Train[lost].Path, data.Val[lost].Path} {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		p := &calibration{ctx: t.Context(), w: 64, h: 64, out: &out}
+		read, failed := 0, error(nil)
+		for _, err := range p.pictures("pictures", data.Train, 4) {
+			if failed = err; err == nil {
+				read++
+			}
+		}
+		if (failed == nil) != (lost == 1) || lost == 1 && read != 3 || strings.Count(out.String(), warning) != 1 {
+			t.Errorf("%d lost: %d pictures are read, error %v, says %q", lost, read, failed, out.String())
+		}
+		out.Reset()
+		j, err := newPointsJudge(t.Context(), data.Val, 64, g, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = j.points(g)
+		if (err == nil) != (lost == 1) || strings.Count(out.String(), warning+"open "+data.Val[1].Path) != 1 && lost == 1 {
+			t.Errorf("%d lost: error %v, says %q", lost, err, out.String())
+		}
+	}
+}
+
 // Corrected biases stay where they bring the raw maps nearer and cost no accuracy.
 func TestJudgeCorrection(t *testing.T) {
 	plain, fixed := &graph.Graph{}, &graph.Graph{}

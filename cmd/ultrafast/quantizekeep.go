@@ -55,14 +55,14 @@ type pointsJudge struct {
 }
 
 // newPointsJudge takes pictures spread over items, as squares of this side, for networks of g's
-// head.
-func newPointsJudge(ctx context.Context, items []dataset.Item, side int, g *graph.Graph) (*pointsJudge, error) {
+// head. A picture that is lost meanwhile is told of on out.
+func newPointsJudge(ctx context.Context, items []dataset.Item, side int, g *graph.Graph, out io.Writer) (*pointsJudge, error) {
 	_, head, err := yolo.Raw(g)
 	if err != nil {
 		return nil, err
 	}
 	j := &pointsJudge{ctx: ctx, items: dataset.Spread(items, dropPictures)}
-	j.loader, err = dataset.NewLoader(j.items, dataset.LoaderOptions{Size: side, Stride: slices.Max(head.Strides), Batch: 32})
+	j.loader, err = dataset.NewLoader(j.items, dataset.LoaderOptions{Size: side, Stride: slices.Max(head.Strides), Batch: 32, Lost: warnLost(out, newProgress(out))})
 	return j, err
 }
 

@@ -93,7 +93,11 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score)}
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
+	}
+	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score),
+		Data: compress.HashData(data), Precision: judgePrecision()}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return err
 	}
@@ -114,7 +118,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if clock == nil {
 		fmt.Fprintln(c.ErrOrStderr(), "no milliseconds in the table: --latency gives them")
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d rows, uncut mAP50-95 %.4f on %d pictures\n%s\n%s\n", len(table.Rows), table.Base.MAP, table.Pictures,
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%d rows, uncut mAP50-95 %.4f on %d pictures at %d in %s\n%s\n%s\n", len(table.Rows), table.Base.MAP, table.Pictures, table.Size, table.Precision,
 		filepath.Join(f.out, tableFile), filepath.Join(f.out, pageFile))
 	return err
 }
@@ -131,6 +135,12 @@ func (f *sensitivityFlags) resume(t *prune.Table) error {
 		return fmt.Errorf("%s is the table of another model (%.8s, this is %.8s): choose another folder", path, old.Model, t.Model)
 	case old.Size != t.Size || old.Pictures != t.Pictures || old.Score != t.Score:
 		return fmt.Errorf("%s was begun with --img %d --pictures %d --score %s: go on with these, or choose another folder", path, old.Size, old.Pictures, old.Score)
+	case old.Data == "":
+		return fmt.Errorf("%s does not say on which data and in what precision it was measured: plan can use it, but its rows and new ones might not compare: choose another folder", path)
+	case old.Data != t.Data:
+		return fmt.Errorf("%s was measured on other pictures or labels than those of --data %s: choose another folder", path, f.data)
+	case old.Precision != t.Precision:
+		return fmt.Errorf("%s was measured in %s, and this machine judges in %s: go on where it was begun, or choose another folder", path, old.Precision, t.Precision)
 	}
 	t.Base, t.Rows = old.Base, old.Rows
 	return nil
@@ -154,8 +164,11 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 		bar.set("cuts", judged, all)
 		return f.save(t, judged%20 == 0 || judged == all)
 	})
-	if err != nil {
-		return fmt.Errorf("%s has %d rows, the same command goes on: %w", filepath.Join(f.out, tableFile), len(t.Rows), err)
+	if path := filepath.Join(f.out, tableFile); err != nil {
+		if _, none := os.Stat(path); none != nil {
+			return err
+		}
+		return fmt.Errorf("%s has %d rows, the same command goes on: %w", path, len(t.Rows), err)
 	}
 	return f.save(t, true)
 }

@@ -86,8 +86,8 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if len(data.Names) != head.Classes {
-		return fmt.Errorf("%s has %d classes, %s has %d", f.weights, head.Classes, f.data, len(data.Names))
+	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+		return err
 	}
 	items := map[string][]dataset.Item{"train": data.Train, "val": data.Val, "test": data.Test}[f.split]
 	side, _, note := fitSize(g, side, side)
@@ -96,13 +96,9 @@ func (f *valFlags) run(c *cobra.Command) error {
 	}
 	bar := newProgress(c.ErrOrStderr())
 	defer bar.clear()
-	lost := func(err error, n int) {
-		bar.clear()
-		fmt.Fprintf(c.ErrOrStderr(), "warning: a picture can no longer be read and is left out, %d so far: %v\n", n, err)
-	}
 	pictures := report.Validation{Names: data.Names, Items: items}
 	v, err := train.Validate(c.Context(), p.predict, head, items, train.ValOptions{Size: side, Batch: f.batch, Rect: f.rect,
-		Conf: f.conf, IoU: f.iou, Lost: lost, Found: pictures.Found, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
+		Conf: f.conf, IoU: f.iou, Lost: warnLost(c.ErrOrStderr(), bar), Found: pictures.Found, Progress: func(done, batches int) { bar.set("validation", done, batches) }})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ultrafast/safetensors"
+	"ultrafast/scene"
+	"ultrafast/yolo"
+)
+
+// Who stops the comparison with a plan is told that the cut model is there.
+func TestPruneSavesFirst(t *testing.T) {
+	if !torchBuilt() {
+		t.Skip("the bridge to libtorch is not built: ultrafast engine build")
+	}
+	dir := t.TempDir()
+	data, err := scene.Write(filepath.Join(dir, "set"), scene.Set{Train: 2, Val: 1, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := yolo.Standard("thin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, plan, out := filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "plan.yaml"), filepath.Join(dir, "small.safetensors")
+	if err := safetensors.Save(model, &safetensors.File{Graph: g}); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"plan", "--weights", model, "--img", "64", "--target", "params=50k", "-o", plan}, &bytes.Buffer{}, &stderr); code != 0 {
+		t.Fatalf("exit status %d:\n%s", code, &stderr)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stdout := &stopper{text: "all channels", stop: stop}
+	code := run(ctx, []string{"prune", "--weights", model, "--data", data, "--plan", plan, "-o", out}, stdout, &stderr)
+	if code != 130 || !strings.Contains(stderr.String(), "stopped: "+out+" is written, but not what has become of it") {
+		t.Errorf("exit status %d:\n%s", code, &stderr)
+	}
+	if _, err := safetensors.Open(out); err != nil {
+		t.Error(err)
+	}
+}
