@@ -27,7 +27,7 @@ const maxResults = 64 << 20
 func ReadRun(name string, r io.Reader) (Run, error) {
 	c := csv.NewReader(io.LimitReader(r, maxResults))
 	c.TrimLeadingSpace = true
-	rows, err := c.ReadAll()
+	rows, lines, err := readRows(c)
 	if err != nil {
 		return Run{}, err
 	}
@@ -35,16 +35,31 @@ func ReadRun(name string, r io.Reader) (Run, error) {
 	if len(rows) < 2 {
 		return run, fmt.Errorf("holds no epoch")
 	}
-	for _, row := range rows[1:] {
+	for r, row := range rows[1:] {
 		for i, cell := range row {
 			v, err := strconv.ParseFloat(strings.TrimSpace(cell), 64)
 			if err != nil {
-				return run, fmt.Errorf("column %q: %q is no number", rows[0][i], cell)
+				return run, fmt.Errorf("line %d: column %q: %q is no number", lines[1+r], rows[0][i], cell)
 			}
 			run.Columns[rows[0][i]] = append(run.Columns[rows[0][i]], v)
 		}
 	}
 	return run, nil
+}
+
+// readRows is ReadAll with the line of each row: empty lines are none.
+func readRows(c *csv.Reader) (rows [][]string, lines []int, err error) {
+	for {
+		row, err := c.Read()
+		if err == io.EOF {
+			return rows, lines, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		line, _ := c.FieldPos(0)
+		rows, lines = append(rows, row), append(lines, line)
+	}
 }
 
 // panels are the figures of Curves: YOLOv5's columns, those of one panel in one figure.

@@ -37,14 +37,15 @@ func TestCurves(t *testing.T) {
 }
 
 func TestReadRunRefuses(t *testing.T) {
-	for name, text := range map[string]string{
-		"nothing":  "",
-		"no epoch": "epoch, a\n",
-		"a word":   "epoch, a\n0, x\n",
-		"a hole":   "epoch, a\n0\n",
+	for text, want := range map[string]string{
+		"":                              "no epoch",
+		"epoch, a\n":                    "no epoch",
+		"epoch, a\n0, x\n":              `line 2: column "a": "x" is no number`,
+		"epoch, a\n\n0, 1\n\n1, NaN1\n": "line 5: column",
+		"epoch, a\n0\n":                 "line 2",
 	} {
-		if _, err := ReadRun("a", strings.NewReader(text)); err == nil {
-			t.Errorf("%s is taken for results", name)
+		if _, err := ReadRun("a", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", text, err, want)
 		}
 	}
 }

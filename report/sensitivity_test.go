@@ -9,7 +9,7 @@ import (
 )
 
 func TestSensitivity(t *testing.T) {
-	table := &prune.Table{Model: "0123456789abcdef", Size: 416, Pictures: 300, Score: prune.L2,
+	table := &prune.Table{Model: "0123456789abcdef", Size: 416, Pictures: 300, Score: prune.L2, Data: "d5", Precision: "bf16",
 		Base: prune.Worth{MAP: 0.4, Box: 0.05, Obj: 0.02, Cls: 0.01}, Cost: prune.Cost{Params: 1000, GFLOP: 1.5, Ms: 4},
 		Rows: []prune.Row{
 			{Group: "model.0.conv", Ratio: 0.5, From: 16, To: 8, Change: prune.Worth{MAP: -0.1, Box: 0.01}, Params: -100, GFLOP: -0.1, Ms: -0.5},
@@ -24,7 +24,7 @@ func TestSensitivity(t *testing.T) {
 	}
 	page := b.String()
 	for _, want := range []string{
-		"face &amp; mask.pt", "model.0.conv", "8 of 16 stay: mAP50-95 -0.1000", "-0.500 ms", "--heat:50%", "--heat:100%", ">-10.0<", ">1.0<",
+		"face &amp; mask.pt", "416 in bf16", "model.0.conv", "8 of 16 stay: mAP50-95 -0.1000", "-0.500 ms", "--heat:50%", "--heat:100%", ">-10.0<", ">1.0<",
 		"whole block", `class="all"`, "<svg", "prefers-color-scheme: dark", "4.00 ms",
 	} {
 		if !strings.Contains(page, want) && !strings.Contains(strings.ReplaceAll(page, "&#43;", "+"), want) {

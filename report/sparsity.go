@@ -47,7 +47,7 @@ const maxSparsity = 64 << 20
 func ReadSparsity(r io.Reader) ([]SparsityPoint, error) {
 	c := csv.NewReader(io.LimitReader(r, maxSparsity))
 	c.FieldsPerRecord = len(sparsityHead)
-	rows, err := c.ReadAll()
+	rows, lines, err := readRows(c)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func ReadSparsity(r io.Reader) ([]SparsityPoint, error) {
 		p.Value, errs[2] = strconv.ParseFloat(row[3], 64)
 		if errs != [3]error{} || p.Epoch < 1 || !slices.Contains(SparsityKinds, p.What) || !(p.At >= 0 && p.At <= 1) ||
 			math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
-			return nil, fmt.Errorf("line %d: %q: want an epoch from 1, one of %v, a share and a number", i+2, row, SparsityKinds)
+			return nil, fmt.Errorf("line %d: %q: want an epoch from 1, one of %v, a share and a number", lines[1+i], row, SparsityKinds)
 		}
 		all = append(all, p)
 	}

@@ -68,12 +68,13 @@ func TestReadSparsityRefuses(t *testing.T) {
 		"":                               "line 1",
 		"a,b,c,d\n":                      "line 1",
 		"epoch,what,at,value\n1,norm,0,": "line 2",
-		"epoch,what,at,value\n1,norm,0,1\n0,norm,0,1\n": "line 3",
-		"epoch,what,at,value\n1,loss,0,1\n":             "line 2",
-		"epoch,what,at,value\n1,norm,1.5,1\n":           "line 2",
-		"epoch,what,at,value\n1,norm,NaN,1\n":           "line 2",
-		"epoch,what,at,value\n1,norm,0.5,Inf\n":         "line 2",
-		"epoch,what,at,value\n1,norm,0.5\n":             "line 2",
+		"epoch,what,at,value\n1,norm,0,1\n0,norm,0,1\n":     "line 3",
+		"epoch,what,at,value\n1,loss,0,1\n":                 "line 2",
+		"epoch,what,at,value\n1,norm,1.5,1\n":               "line 2",
+		"epoch,what,at,value\n1,norm,NaN,1\n":               "line 2",
+		"epoch,what,at,value\n1,norm,0.5,Inf\n":             "line 2",
+		"epoch,what,at,value\n1,norm,0.5\n":                 "line 2",
+		"epoch,what,at,value\n\n1,norm,0,1\n\n0,norm,0,1\n": "line 5",
 	} {
 		if _, err := ReadSparsity(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", text, err, want)
