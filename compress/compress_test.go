@@ -16,6 +16,7 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/pass"
 	"ultrafast/prune"
 	"ultrafast/report"
 	"ultrafast/scene"
@@ -229,6 +230,35 @@ func TestRun(t *testing.T) {
 		change(&other)
 		if _, err := Run(t.Context(), dir, other, data, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A model without batch norms, as an export is, has no control from scratch; all the rest it has.
+func TestFolded(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Weights, job.Cfg, job.Target = "a.onnx", "", "params=13k"
+	model := o.Model
+	o.Model = func() (*graph.Graph, error) {
+		g, err := model()
+		if err == nil {
+			err = pass.FoldBatchNorm(g)
+		}
+		return g, err
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.Handed() == nil || r.Scratch.Accuracy != nil || !strings.Contains(r.Scratch.Missing, "no batch norms") || r.Thin.Accuracy == nil || r.HandedInt8() == nil {
+		t.Errorf("it came to %+v, from scratch %+v", r.Choice, r.Scratch)
+	}
+	for file, want := range map[string]string{"child.onnx": "", "child.safetensors": "", "report.json": "was not trained from scratch beside it: yolo: the model has no batch norms"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", file, want, err)
 		}
 	}
 }

@@ -227,6 +227,9 @@ func (r *run) notes(found *Result) []string {
 	if !c.Within {
 		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
 	}
+	if s := found.Scratch; s != nil && s.Accuracy == nil {
+		notes = append(notes, "the same shape was not trained from scratch beside it: "+s.Missing)
+	}
 	if found.Thin != nil && found.Thin.Accuracy == nil {
 		notes = append(notes, "there is no thin YOLOv5n beside it: see log.txt")
 	}

@@ -17,8 +17,8 @@ type Result struct {
 	Rounds   []Round   `json:"rounds"` // that have a verdict, in order
 	End      *Rounds   `json:"end"`    // what the rounds came to, or what the child came from
 	Final    *Model    `json:"final"`
-	Scratch  *Model    `json:"scratch"`
-	Thin     *Model    `json:"thin"` // without Accuracy where there is no such network
+	Scratch  *Model    `json:"scratch"` // without Accuracy where there is no such network, as the next
+	Thin     *Model    `json:"thin"`
 	Choice   *Choice   `json:"choice"`
 
 	BF16        *Model `json:"bf16"`         // the child in bfloat16; without Accuracy where it was not measured, as the next two

@@ -61,7 +61,7 @@ and how long that takes.`, compress.Int8Drop),
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx with batch norms; empty trains one first")
+	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx, best with batch norms; empty trains one first")
 	fl.StringVar(&f.cfg, "cfg", "", "without --weights, what the model is to be like that is trained first, as for train (default yolov5n)")
 	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.StringVar(&f.target, "target", "", "how small or fast: "+targetHelp)
