@@ -66,8 +66,8 @@ func task(data *dataset.Data) (Job, Options) {
 		Predictor: found,
 		BF16:      Precision{Predictor: found, Profile: byParams},
 		Values:    values,
-		Judge: func(ctx context.Context) (*train.Judge, error) {
-			return train.NewJudge(ctx, train.Drift(), data.Train, data.Val, train.JudgeOptions{Size: 64, Statistics: 3, Pictures: 3, Predictor: found})
+		Judge: func(ctx context.Context, lost func(error, int)) (*train.Judge, error) {
+			return train.NewJudge(ctx, train.Drift(), data.Train, data.Val, train.JudgeOptions{Size: 64, Statistics: 3, Pictures: 3, Predictor: found, Lost: lost})
 		},
 		Profile: byParams,
 		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
@@ -260,6 +260,53 @@ func TestFolded(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s does not say %q: %v", file, want, err)
 		}
+	}
+}
+
+// Pictures that go bad after the start are left out; a run that goes on wants them back.
+func TestLostPictures(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Weights, job.Cfg, job.Target = "a.pt", "", "params=13k"
+	dir := filepath.Join(t.TempDir(), "run")
+	var gone []dataset.Item
+	o.Progress = func(Progress) {
+		for _, split := range [][]dataset.Item{data.Train, data.Val} {
+			if len(gone) < 2 {
+				gone = append(gone, split[0])
+				if err := os.Remove(split[0].Path); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.Parent.Accuracy.Pictures != len(data.Val)-1 || r.HandedInt8() == nil {
+		t.Errorf("it came to %+v, measured on %d pictures", r.Choice, r.Parent.Accuracy.Pictures)
+	}
+	ranges, err := os.ReadFile(filepath.Join(dir, rangesFile))
+	if err != nil || !strings.Contains(string(ranges), `"pictures": 5`) {
+		t.Errorf("ranges are measured on others than 5 pictures: %v", err)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, of := range []string{"training", "validation"} {
+		if want := `left out" of=` + of + ` "so far"=1 error="open ` + gone[i].Path; !strings.Contains(string(log), want) {
+			t.Errorf("the log does not say %s", want)
+		}
+	}
+
+	left := *data
+	left.Train, left.Val = data.Train[1:], data.Val[1:]
+	job.DataHash = HashData(&left)
+	_, err = Run(t.Context(), dir, job, &left, o)
+	if want := "2 pictures are missing or left out now, put them back: " + gone[0].Path + ", " + gone[1].Path; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -33,8 +33,8 @@ type Options struct {
 	Predictor func(g *graph.Graph) (train.Predict, error)
 	BF16      Precision    // the same for bfloat16
 	Values    quant.Runner // runs a network on squares of Job.Size, one at a time, for the ranges of its values
-	// Judge makes what compares cuts of a network.
-	Judge func(ctx context.Context) (*train.Judge, error)
+	// Judge makes what compares cuts of a network. It tells lost what train.JudgeOptions says.
+	Judge func(ctx context.Context, lost func(err error, lost int)) (*train.Judge, error)
 	// Profile runs a network on the device, for a picture of the job's size; nil where the
 	// device is not here.
 	Profile func(g *graph.Graph) (prune.Profile, error)
@@ -132,11 +132,14 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 		return nil, err
 	default:
 		if d := job.Differences(was.Job); len(d) > 0 {
+			if gone := r.gone(); gone != "" && job.Data == was.Job.Data {
+				d = append(d, gone)
+			}
 			return nil, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", dir, strings.Join(d, "; "))
 		}
 		r.state = was
 	}
-	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp))); err != nil {
+	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp)), r.writeJSON(picturesFile, pathsOf(data))); err != nil {
 		return nil, err
 	}
 	file, err := os.OpenFile(r.path("log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

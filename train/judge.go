@@ -29,6 +29,7 @@ type JudgeOptions struct {
 	Precision  Precision                             // of the pass that renews them; what the backend lacks is FP32
 	Predictor  func(g *graph.Graph) (Predict, error) // makes what runs a network in a validation; must be given
 	CacheDir   string                                // as in dataset.LoaderOptions
+	Lost       func(err error, lost int)             // as in dataset.LoaderOptions, for each split; lost pictures are not validated
 	Progress   func(done, batches int)
 }
 
@@ -41,10 +42,10 @@ func NewJudge(ctx context.Context, be Backend, training, val []dataset.Item, o J
 	}
 	j := &Judge{be: be, o: o, val: dataset.Spread(val, o.Pictures)}
 	var err error
-	if j.loader, err = dataset.NewLoader(j.val, dataset.LoaderOptions{Size: o.Size}); err != nil {
+	if j.loader, err = dataset.NewLoader(j.val, dataset.LoaderOptions{Size: o.Size, Lost: o.Lost}); err != nil {
 		return nil, err
 	}
-	loader, err := dataset.NewLoader(dataset.Spread(training, o.Statistics), dataset.LoaderOptions{Size: o.Size, CacheBytes: -1})
+	loader, err := dataset.NewLoader(dataset.Spread(training, o.Statistics), dataset.LoaderOptions{Size: o.Size, CacheBytes: -1, Lost: o.Lost})
 	if err != nil {
 		return nil, err
 	}

@@ -117,8 +117,8 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
 		Values: (&calibration{w: job.Size, h: job.Size}).runner,
 		Model:  func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
-	o.Judge = func(ctx context.Context) (*train.Judge, error) {
-		return newJudge(ctx, be, data, job.Size, compressPictures, out)
+	o.Judge = func(ctx context.Context, lost func(error, int)) (*train.Judge, error) {
+		return newJudge(ctx, be, data, job.Size, compressPictures, lost, out)
 	}
 	if o.Pictures, err = cacheFolder("disk"); err != nil {
 		return err

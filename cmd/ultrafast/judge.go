@@ -19,11 +19,12 @@ const judgeStatistics = 64
 // validationPictures is enough to compare cuts of one network.
 const validationPictures = 300
 
-// newJudge reads the pictures of a judge that computes in bfloat16 where that can be.
-func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, out io.Writer) (*train.Judge, error) {
+// newJudge reads the pictures of a judge that computes in bfloat16 where that can be. lost is
+// as in train.JudgeOptions.
+func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, lost func(err error, lost int), out io.Writer) (*train.Judge, error) {
 	bar := newProgress(out)
 	defer bar.clear()
-	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor,
+	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor, Lost: lost,
 		Progress: func(done, batches int) { bar.set("pictures", done, batches) }}
 	if canBF16() {
 		o.Precision = train.BF16
