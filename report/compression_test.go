@@ -245,6 +245,20 @@ func TestCompressionPage(t *testing.T) {
 	}
 }
 
+// Where report.json is, the page is too.
+func TestCompressionOrder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "report.html"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteCompression(dir, &Compression{}); err == nil {
+		t.Error("a page that cannot be written is no error")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "report.json")); err == nil {
+		t.Error("report.json is there without its page")
+	}
+}
+
 func TestCompressionEmpty(t *testing.T) {
 	page, _, elements := written(t, t.TempDir(), &Compression{Missing: map[string]string{PartLayers: "the engine cannot time them"}})
 	for _, want := range []string{"A compression", "There is no parent and child to compare.", "No model was measured.", "There were no rounds.", "the engine cannot time them"} {
