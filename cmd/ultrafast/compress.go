@@ -123,7 +123,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	if o.Pictures, err = cacheFolder("disk"); err != nil {
 		return err
 	}
-	if job.Weights == "" {
+	if job.Weights == "" && missing(filepath.Join(f.out, "parent.safetensors")) { // which is what its description was for
 		if o.Unsized, err = f.unsized(); err != nil {
 			return err
 		}
@@ -190,12 +190,20 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		}
 	}
 	if given("cfg") {
-		j.Cfg = f.cfg
+		j.Cfg, j.CfgHash = f.cfg, ""
 		if j.Weights != "" && j.Cfg != "" {
 			return j, errors.New("--weights and --cfg are both given: a model is made small as it is, or trained from a description")
 		}
 		if j.Weights == "" {
 			j.Cfg = cmp.Or(f.cfg, "yolov5n")
+		}
+		if (isYAML(j.Cfg) || isModel(j.Cfg)) && !missing(j.Cfg) { // else the name of a released model
+			if j.Cfg, err = absolute(j.Cfg); err != nil {
+				return j, err
+			}
+			if j.CfgHash, err = compress.HashFile(j.Cfg); err != nil {
+				return j, fmt.Errorf("--cfg: %w", err)
+			}
 		}
 	}
 	if given("data") {
@@ -301,16 +309,27 @@ func (f *compressFlags) input(out io.Writer, flag, size string) (w, h int, err e
 
 // first is the model that a run begins with.
 func (f *compressFlags) first(j compress.Job, names []string) (*graph.Graph, error) {
-	if j.Weights == "" {
-		return f.newModel(names)
+	if j.Weights != "" {
+		if err := unchanged(j.Weights, j.WeightsHash, "model"); err != nil {
+			return nil, err
+		}
+		return ultrafast.Load(j.Weights)
 	}
-	switch hash, err := compress.HashFile(j.Weights); {
-	case err != nil:
-		return nil, err
-	case hash != j.WeightsHash:
-		return nil, fmt.Errorf("%s is another model than the run was started with", j.Weights)
+	if j.CfgHash != "" {
+		if err := unchanged(j.Cfg, j.CfgHash, "description"); err != nil {
+			return nil, err
+		}
 	}
-	return ultrafast.Load(j.Weights)
+	return f.newModel(names)
+}
+
+// unchanged is an error where a file is not what a run was started with.
+func unchanged(path, hash, what string) error {
+	now, err := compress.HashFile(path)
+	if err == nil && now != hash {
+		err = fmt.Errorf("%s is another %s than the run was started with", path, what)
+	}
+	return err
 }
 
 // clock makes what tells milliseconds: a table, or the device that it returns.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"ultrafast/compress"
 	"ultrafast/scene"
 )
 
@@ -26,6 +27,31 @@ layers:
   - {block: C3, args: [48]}
   - {block: Detect, from: [-1]}
 `
+
+// What a run was started with is not what it goes on with if somebody has changed the file.
+func TestCompressUnchanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tiny.yaml")
+	if err := os.WriteFile(path, []byte(tinyConfig), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := compress.HashFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &compressFlags{trainFlags: trainFlags{cfg: path}}
+	names := []string{"face", "mask"}
+	if _, err := f.first(compress.Job{Cfg: path, CfgHash: hash}, names); err != nil {
+		t.Error(err)
+	}
+	for want, job := range map[string]compress.Job{
+		"another model":       {Weights: path, WeightsHash: "other"},
+		"another description": {Cfg: path, CfgHash: "other"},
+	} {
+		if _, err := f.first(job, names); err == nil || !strings.Contains(err.Error(), path+" is "+want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
 
 // A compression that is killed at random moments, by kill -9, ends with the same files as
 // one that is not. make kills does it twenty times.
