@@ -43,6 +43,9 @@ func TestCompressUnchanged(t *testing.T) {
 	if _, err := f.first(compress.Job{Cfg: path, CfgHash: hash}, names); err != nil {
 		t.Error(err)
 	}
+	if _, err := f.clock(nil, compress.Job{Table: path, TableHash: "other"}, nil); err == nil || !strings.Contains(err.Error(), path+" is another latency table") {
+		t.Errorf("a table: %v", err)
+	}
 	for want, job := range map[string]compress.Job{
 		"another model":       {Weights: path, WeightsHash: "other"},
 		"another description": {Cfg: path, CfgHash: "other"},
