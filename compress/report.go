@@ -248,7 +248,10 @@ func reportRounds(found *Result) []report.Round {
 			}
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.By, v.Epochs)
 			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
-			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds()), v.Model.Accuracy.MAP5095
+			if v.Model.Measured > 0 {
+				row.Milliseconds = report.Number(v.Model.Measured)
+			}
+			row.AfterTraining = v.Model.Accuracy.MAP5095
 		}
 		all = append(all, row)
 	}

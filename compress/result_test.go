@@ -5,7 +5,25 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"ultrafast/prune"
+	"ultrafast/report"
 )
+
+// What a latency table predicts is not what was measured.
+func TestRoundTimes(t *testing.T) {
+	model := func(measured, ms float64) *Model {
+		return &Model{Measured: measured, Cost: prune.Cost{Ms: ms}, Accuracy: &report.Accuracy{}}
+	}
+	rows := reportRounds(&Result{Rounds: []Round{{Model: model(0, 2)}, {Model: model(3, 2)}, {Model: model(3, 0)}, {}}})
+	for i, want := range [][2]report.Number{{report.Unknown(), 2}, {3, 2}, {3, report.Unknown()}, {report.Unknown(), report.Unknown()}} {
+		for k, got := range []report.Number{rows[i].Milliseconds, rows[i].Predicted} {
+			if got != want[k] && (got.Known() || want[k].Known()) {
+				t.Errorf("round %d has %v, want %v", i, got, want[k])
+			}
+		}
+	}
+}
 
 // Whatever is in a run's files, reading it is an error or a result that can be shown.
 func FuzzReadResult(f *testing.F) {

@@ -311,6 +311,27 @@ func TestCompressionControl(t *testing.T) {
 	}
 }
 
+// Where no round was measured the page shows what was predicted and says so, or neither.
+func TestCompressionPredicted(t *testing.T) {
+	c := sample(t, 1)
+	for i := range c.Rounds {
+		c.Rounds[i].Milliseconds = Unknown()
+	}
+	page, _, _ := written(t, t.TempDir(), c)
+	for _, want := range []string{"Predicted milliseconds by round", "predicted, not measured", "the rounds, predicted"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for i := range c.Rounds {
+		c.Rounds[i].Predicted = Unknown()
+	}
+	page, _, _ = written(t, t.TempDir(), c)
+	if !strings.Contains(page, "Parameters by round") || strings.Contains(page, "redicted milliseconds") || strings.Contains(page, "the rounds, predicted") {
+		t.Error("the page shows milliseconds that nobody knows")
+	}
+}
+
 // each calls f with every value of type T in v.
 func each[T any](v reflect.Value, f func(reflect.Value)) {
 	switch {
