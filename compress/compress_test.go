@@ -483,6 +483,34 @@ func TestFolders(t *testing.T) {
 	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a folder with something else in it: %v", err)
 	}
+
+	// What a first start that was killed or failed leaves is no obstacle.
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".state.json1234"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wrong := job
+	wrong.Target = "params=100"
+	if _, err := Run(t.Context(), dir, wrong, data, o); err == nil || !strings.Contains(err.Error(), "out of reach") {
+		t.Errorf("100 parameters: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".state.json1234")); !missing(err) {
+		t.Errorf("half a state.json is still there: %v", err)
+	}
+	planned, stop := context.WithCancel(t.Context())
+	right := o
+	right.Progress = func(p Progress) {
+		if p.Training != nil {
+			stop()
+		}
+	}
+	if _, err := Run(planned, dir, job, data, right); !errors.Is(err, context.Canceled) {
+		t.Errorf("the target that was corrected: %v", err)
+	}
+	if _, err := Run(t.Context(), dir, wrong, data, o); err == nil || !strings.Contains(err.Error(), "target is params=100 and was params=10k") {
+		t.Errorf("another target once there is a plan: %v", err)
+	}
+
 	dir = t.TempDir()
 	release, err := lock(dir)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"ultrafast/dataset"
@@ -131,13 +132,9 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	case err != nil:
 		return nil, err
 	default:
-		if d := job.Differences(was.Job); len(d) > 0 {
-			if gone := r.gone(); gone != "" && job.Data == was.Job.Data {
-				d = append(d, gone)
-			}
-			return nil, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", dir, strings.Join(d, "; "))
+		if r.state, err = r.goOn(was); err != nil {
+			return nil, err
 		}
-		r.state = was
 	}
 	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp)), r.writeJSON(picturesFile, pathsOf(data))); err != nil {
 		return nil, err
@@ -168,15 +165,42 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	return ReadResult(dir)
 }
 
-// empty refuses a folder in which something else is.
+// goOn is the state of a run that was begun, if that was with the same job. Where nothing came
+// of it yet, a target out of reach for instance, another job may take its place.
+func (r *run) goOn(was State) (State, error) {
+	d := r.job.Differences(was.Job)
+	if len(d) == 0 {
+		return was, nil
+	}
+	if r.done("estimate.json") {
+		if gone := r.gone(); gone != "" && r.job.Data == was.Job.Data {
+			d = append(d, gone)
+		}
+		return was, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", r.dir, strings.Join(d, "; "))
+	}
+	if err := os.Remove(r.path("latency.csv")); err != nil && !missing(err) { // of another model, perhaps
+		return was, err
+	}
+	return newState(r.job), nil
+}
+
+// empty refuses a folder in which something else is, and removes what is left of a state.json
+// that was not written to its end.
 func empty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile {
-			return fmt.Errorf("%s: holds %s and no run of compress: name another folder with -o", dir, e.Name())
+		name := e.Name()
+		if rest, ok := strings.CutPrefix(name, ".state.json"); ok && strings.Trim(rest, "0123456789") == "" {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+			continue
+		}
+		if name != lockFile {
+			return fmt.Errorf("%s: holds %s and no run of compress: name another folder with -o", dir, name)
 		}
 	}
 	return nil

@@ -180,6 +180,14 @@ func missing(path string) bool {
 func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (compress.Job, error) {
 	given := func(name string) bool { return !begun || c.Flags().Changed(name) }
 	j := was
+	if changed := c.Flags().Changed; begun && changed("weights") != changed("cfg") { // one takes the place of the other
+		switch {
+		case f.weights != "":
+			j.Cfg, j.CfgHash = "", ""
+		case f.cfg != "":
+			j.Weights, j.WeightsHash = "", ""
+		}
+	}
 	var err error
 	if given("weights") {
 		if j.Weights, err = absolute(f.weights); err != nil {
