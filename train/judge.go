@@ -29,7 +29,7 @@ type JudgeOptions struct {
 	Precision  Precision                             // of the pass that renews them; what the backend lacks is FP32
 	Predictor  func(g *graph.Graph) (Predict, error) // makes what runs a network in a validation; must be given
 	CacheDir   string                                // as in dataset.LoaderOptions
-	Lost       func(err error, lost int)             // as in dataset.LoaderOptions, for each split; lost pictures are not validated
+	Lost       func(err error, lost int)             // as in dataset.LoaderOptions, of training and validation pictures apart
 	Progress   func(done, batches int)
 }
 

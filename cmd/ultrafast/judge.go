@@ -19,12 +19,12 @@ const judgeStatistics = 64
 // validationPictures is enough to compare cuts of one network.
 const validationPictures = 300
 
-// newJudge reads the pictures of a judge that computes in bfloat16 where that can be. lost is
-// as in train.JudgeOptions.
+// newJudge reads the pictures of a judge that computes in bfloat16 where that can be. lost,
+// if not nil, is as in train.JudgeOptions.
 func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, lost func(err error, lost int), out io.Writer) (*train.Judge, error) {
 	bar := newProgress(out)
 	defer bar.clear()
-	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor, Lost: lost,
+	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor,
 		Progress: func(done, batches int) { bar.set("pictures", done, batches) }}
 	if canBF16() {
 		o.Precision = train.BF16
@@ -32,6 +32,9 @@ func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, p
 			p, _, err := newPredictor(g, detect.Native, engine.BF16)
 			return p.predict, err
 		}
+	}
+	if lost != nil {
+		o.Lost = lost
 	}
 	return train.NewJudge(ctx, be, data.Train, data.Val, o)
 }
