@@ -68,7 +68,7 @@ and how long that takes.`, compress.Int8Drop),
 	fl.Float64Var(&f.maxDrop, "max-drop", 1, "points of mAP50-95 that it may cost")
 	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT")
 	fl.StringVar(&f.trainSize, "train-img", "", "side of the squares that training and validation see (default the longer side of --img)")
-	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 15 % of that, and controls as many as all before them")
+	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 5 % of that before its cut and 15 % after it, and controls as many as all before them")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters of the trainings, as for train")
 	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
