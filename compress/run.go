@@ -106,9 +106,9 @@ func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
 
 // Run makes the small model that the job asks for in dir, which is made, or goes on with
 // the run that was begun there. data is what job.Data names, with training and validation
-// pictures. A run that was started with another job is refused, and so is one that is at
-// work. When ctx ends Run stops, within a step of a training; the error wraps the
-// context's.
+// pictures. A run that was started with another job is refused, unless it has no plan yet, and
+// so is one that is at work. When ctx ends Run stops, within a step of a training; the error
+// wraps the context's.
 func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options) (*Result, error) {
 	r, err := newRun(dir, job, data, o)
 	if err != nil {
