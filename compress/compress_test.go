@@ -16,6 +16,7 @@ import (
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
+	"ultrafast/pass"
 	"ultrafast/prune"
 	"ultrafast/report"
 	"ultrafast/scene"
@@ -65,8 +66,8 @@ func task(data *dataset.Data) (Job, Options) {
 		Predictor: found,
 		BF16:      Precision{Predictor: found, Profile: byParams},
 		Values:    values,
-		Judge: func(ctx context.Context) (*train.Judge, error) {
-			return train.NewJudge(ctx, train.Drift(), data.Train, data.Val, train.JudgeOptions{Size: 64, Statistics: 3, Pictures: 3, Predictor: found})
+		Judge: func(ctx context.Context, lost func(error, int)) (*train.Judge, error) {
+			return train.NewJudge(ctx, train.Drift(), data.Train, data.Val, train.JudgeOptions{Size: 64, Statistics: 3, Pictures: 3, Predictor: found, Lost: lost})
 		},
 		Profile: byParams,
 		Runtime: report.Time{Runtime: "fake", Threads: 1, Precision: "fp32"}}
@@ -230,6 +231,82 @@ func TestRun(t *testing.T) {
 		if _, err := Run(t.Context(), dir, other, data, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// A model without batch norms, as an export is, has no control from scratch; all the rest it has.
+func TestFolded(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Weights, job.Cfg, job.Target = "a.onnx", "", "params=13k"
+	model := o.Model
+	o.Model = func() (*graph.Graph, error) {
+		g, err := model()
+		if err == nil {
+			err = pass.FoldBatchNorm(g)
+		}
+		return g, err
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.Handed() == nil || r.Scratch.Accuracy != nil || !strings.Contains(r.Scratch.Missing, "no batch norms") || r.Thin.Accuracy == nil || r.HandedInt8() == nil {
+		t.Errorf("it came to %+v, from scratch %+v", r.Choice, r.Scratch)
+	}
+	for file, want := range map[string]string{"child.onnx": "", "child.safetensors": "", "report.json": "was not trained from scratch beside it: yolo: the model has no batch norms"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", file, want, err)
+		}
+	}
+}
+
+// Pictures that go bad after the start are left out; a run that goes on wants them back.
+func TestLostPictures(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	job.Weights, job.Cfg, job.Target = "a.pt", "", "params=13k"
+	dir := filepath.Join(t.TempDir(), "run")
+	var gone []dataset.Item
+	o.Progress = func(Progress) {
+		for _, split := range [][]dataset.Item{data.Train, data.Val} {
+			if len(gone) < 2 {
+				gone = append(gone, split[0])
+				if err := os.Remove(split[0].Path); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	r, err := Run(t.Context(), dir, job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Finished || r.Parent.Accuracy.Pictures != len(data.Val)-1 || r.HandedInt8() == nil {
+		t.Errorf("it came to %+v, measured on %d pictures", r.Choice, r.Parent.Accuracy.Pictures)
+	}
+	ranges, err := os.ReadFile(filepath.Join(dir, rangesFile))
+	if err != nil || !strings.Contains(string(ranges), `"pictures": 5`) {
+		t.Errorf("ranges are measured on others than 5 pictures: %v", err)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, of := range []string{"training", "validation"} {
+		if want := `left out" of=` + of + ` "so far"=1 error="open ` + gone[i].Path; !strings.Contains(string(log), want) {
+			t.Errorf("the log does not say %s", want)
+		}
+	}
+
+	left := *data
+	left.Train, left.Val = data.Train[1:], data.Val[1:]
+	job.DataHash = HashData(&left)
+	_, err = Run(t.Context(), dir, job, &left, o)
+	if want := "2 pictures are missing or left out now, put them back: " + gone[0].Path + ", " + gone[1].Path; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
@@ -406,6 +483,34 @@ func TestFolders(t *testing.T) {
 	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a folder with something else in it: %v", err)
 	}
+
+	// What a first start that was killed or failed leaves is no obstacle.
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".state.json1234"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wrong := job
+	wrong.Target = "params=100"
+	if _, err := Run(t.Context(), dir, wrong, data, o); err == nil || !strings.Contains(err.Error(), "out of reach") {
+		t.Errorf("100 parameters: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".state.json1234")); !missing(err) {
+		t.Errorf("half a state.json is still there: %v", err)
+	}
+	planned, stop := context.WithCancel(t.Context())
+	right := o
+	right.Progress = func(p Progress) {
+		if p.Training != nil {
+			stop()
+		}
+	}
+	if _, err := Run(planned, dir, job, data, right); !errors.Is(err, context.Canceled) {
+		t.Errorf("the target that was corrected: %v", err)
+	}
+	if _, err := Run(t.Context(), dir, wrong, data, o); err == nil || !strings.Contains(err.Error(), "target is params=100 and was params=10k") {
+		t.Errorf("another target once there is a plan: %v", err)
+	}
+
 	dir = t.TempDir()
 	release, err := lock(dir)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 )
 
 // scratch trains the shape that the rounds found from random weights, for as many epochs as
-// the child has seen in this run. Without it nobody knows whether cutting was worth it.
+// the child has seen in this run. Without it nobody knows whether cutting was worth it, but a
+// model whose batch norms were folded away, as an export does, has no such control.
 func (r *run) scratch(ctx context.Context) error {
 	rounds, parent, err := r.before()
 	if err != nil {
@@ -22,7 +23,8 @@ func (r *run) scratch(ctx context.Context) error {
 		return err
 	}
 	if err := yolo.Initialize(g, r.job.Seed); err != nil {
-		return err
+		r.log("the same shape is not trained from scratch to compare with", "why", err)
+		return r.writeJSON("scratch.json", Model{Missing: err.Error()})
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	c := train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent), NoAutoAnchor: true}

@@ -125,7 +125,7 @@ func choose(all []candidate, before float64) candidate {
 
 // keepCut saves a cut and its plan, and returns its points, with statistics of more pictures.
 func (r *run) keepCut(ctx context.Context, v *Round, g *graph.Graph, plan *prune.File) (float64, error) {
-	g, err := train.Recalibrate(ctx, r.o.Backend, g, r.data.Train, train.RecalibrateOptions{Size: r.job.Size, Batch: r.job.Batch, Pictures: statisticsPictures, CacheDir: r.o.Pictures,
+	g, err := train.Recalibrate(ctx, r.o.Backend, g, r.data.Train, train.RecalibrateOptions{Size: r.job.Size, Batch: r.job.Batch, Pictures: statisticsPictures, CacheDir: r.o.Pictures, Lost: r.lost("training"),
 		Progress: func(done, batches int) { r.tell(Progress{Doing: v.Name() + ", statistics", Done: done, Of: batches}) }})
 	if err != nil {
 		return 0, err
@@ -150,7 +150,7 @@ func (r *run) gather(ctx context.Context, name string, g *graph.Graph) (*prune.E
 	if err != nil {
 		return nil, err
 	}
-	o := train.GradientOptions{Size: r.job.Size, Hyp: r.hyp, CacheDir: r.o.Pictures, Progress: func(done, pictures int) {
+	o := train.GradientOptions{Size: r.job.Size, Hyp: r.hyp, CacheDir: r.o.Pictures, Lost: r.lost("training"), Progress: func(done, pictures int) {
 		r.tell(Progress{Doing: name + ", gradients", Done: done, Of: pictures})
 	}}
 	return e, train.PictureGradients(ctx, r.o.Backend, g, dataset.Spread(r.data.Train, evidencePictures), o, e.Add)

@@ -6,6 +6,7 @@
 // that was being trained, and what it ends with is what it would have ended with undisturbed.
 //
 //	state.json               what was asked for and how far it is, for people and Status
+//	pictures.json            that it began with
 //	log.txt                  everything that was said
 //	estimate.json            the plan: trainings, what they will take, what is to come out
 //	baseline/                a training, where there was no model or one of other classes

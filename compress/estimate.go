@@ -203,7 +203,7 @@ func (r *run) pace(ctx context.Context, g *graph.Graph) (float64, error) {
 	}
 	side := r.job.Size
 	items := r.data.Train[:min(len(r.data.Train), (1+paceSteps)*r.job.Batch)]
-	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: side, Batch: r.job.Batch, Train: true, Augment: r.hyp.Augment(), CacheBytes: -1})
+	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: side, Batch: r.job.Batch, Train: true, Augment: r.hyp.Augment(), CacheBytes: -1, Lost: r.lost("training")})
 	if err != nil {
 		return 0, err
 	}

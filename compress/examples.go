@@ -40,7 +40,7 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, err = train.Validate(ctx, predict, d, items, train.ValOptions{Size: r.job.Size, Conf: box.ConfusionConf,
+		_, err = train.Validate(ctx, predict, d, items, train.ValOptions{Size: r.job.Size, Conf: box.ConfusionConf, Lost: r.lost("validation"),
 			Found: func(b *dataset.Batch, found [][]box.Box) {
 				for i, boxes := range found {
 					*into(&all[b.Items[i]]) = report.ExampleBoxes(boxes)

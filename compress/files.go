@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +55,9 @@ func readJSON(path string, v any) error {
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if string(bytes.TrimSpace(text)) == "null" { // which is good JSON for everything
+		return fmt.Errorf("%s: nothing is in it", path)
+	}
 	return nil
 }
 
@@ -65,10 +69,26 @@ func (r *run) readModel(name string) (*Model, error) {
 	if err := r.readJSON(name, m); err != nil {
 		return nil, err
 	}
+	return m, m.check(r.path(name))
+}
+
+// check refuses the numbers of a model that was not measured, which path has.
+func (m *Model) check(path string) error {
 	if m.Accuracy == nil {
-		return nil, fmt.Errorf("%s: no accuracy in it", r.path(name))
+		return fmt.Errorf("%s: no accuracy in it", path)
 	}
-	return m, nil
+	return nil
+}
+
+// check refuses a round, which path has, without the network that it came to.
+func (v *Round) check(path string) error {
+	switch {
+	case v.Model != nil:
+		return v.Model.check(path)
+	case v.Kept:
+		return fmt.Errorf("%s: a round was kept and no model is in it", path)
+	}
+	return nil
 }
 
 // save writes a network of the run.

@@ -22,6 +22,11 @@ func (r *run) final(ctx context.Context) error {
 	if err := r.readJSON("rounds.json", &rounds); err != nil {
 		return err
 	}
+	for i := range rounds.All {
+		if err := rounds.All[i].check(r.path("rounds.json")); err != nil {
+			return err
+		}
+	}
 	parent, err := r.readModel("parent.json")
 	if err != nil {
 		return err

@@ -127,20 +127,20 @@ func (r *run) calibrate(ctx context.Context, g *graph.Graph) (*quant.Ranges, err
 	if len(items) < rangePictures {
 		r.log("8 bits: there are few pictures to measure ranges on, and others may hold larger values", "pictures", len(items), "wanted", rangePictures)
 	}
-	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: r.job.Size, Stride: slices.Max(d.Strides), Batch: 1, CacheBytes: -1, CacheDir: r.o.Pictures})
+	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: r.job.Size, Stride: slices.Max(d.Strides), Batch: 1, CacheBytes: -1, CacheDir: r.o.Pictures, Lost: r.lost("training")})
 	if err != nil {
 		return nil, err
 	}
-	var lost error // a picture, or the run was stopped
+	var ended error // too many pictures are lost, or the run was stopped
 	found, err := quant.Calibrate(g, func(yield func(*tensor.Tensor, error) bool) {
 		done := 0
 		for b, err := range loader.Epoch(ctx, 0) {
 			if err != nil {
-				lost = err
+				ended = err
 				yield(nil, err)
 				return
 			}
-			if !yield(b.X, nil) {
+			if !b.Lost[0] && !yield(b.X, nil) {
 				return
 			}
 			done++
@@ -148,7 +148,7 @@ func (r *run) calibrate(ctx context.Context, g *graph.Graph) (*quant.Ranges, err
 		}
 	}, r.o.Values, quant.MSE)
 	switch {
-	case lost != nil:
+	case ended != nil:
 		return nil, err
 	case err != nil:
 		return nil, unfit{err}
@@ -183,6 +183,9 @@ func (r *run) trainInt8(ctx context.Context) error {
 	var before Model
 	if err := r.readJSON("int8.json", &before); err != nil {
 		return err
+	}
+	if before.Accuracy == nil && before.Missing == "" {
+		return before.check(r.path("int8.json"))
 	}
 	if why := untrained(child, &before); why != "" {
 		r.state.Left = 0 // no training comes after this one

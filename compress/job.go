@@ -21,7 +21,8 @@ import (
 type Job struct {
 	Weights     string  `json:"weights"`      // file of the model, absolute; empty is none, so that one is trained
 	WeightsHash string  `json:"weights_hash"` // SHA-256 of the file
-	Cfg         string  `json:"cfg"`          // what a model that has to be trained is like; empty with Weights
+	Cfg         string  `json:"cfg"`          // what a model that has to be trained is like, absolute where it is a file; empty with Weights
+	CfgHash     string  `json:"cfg_hash"`     // SHA-256 of that file
 	Data        string  `json:"data"`         // absolute
 	DataHash    string  `json:"data_hash"`    // see HashData
 	Target      string  `json:"target"`       // as prune.ParseLimits reads it
@@ -64,6 +65,8 @@ func (j Job) Differences(was Job) []string {
 		switch name {
 		case "weights_hash":
 			all = append(all, fmt.Sprintf("the model in %s is another one than it was", j.Weights))
+		case "cfg_hash":
+			all = append(all, fmt.Sprintf("the description in %s is another one than it was", j.Cfg))
 		case "table_hash":
 			all = append(all, fmt.Sprintf("the latencies in %s are others than they were", j.Table))
 		case "data_hash":

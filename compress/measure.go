@@ -107,9 +107,16 @@ func (r *run) validateIn(ctx context.Context, in Precision, what string, g *grap
 	if err != nil {
 		return box.Report{}, err
 	}
-	v, err := train.Validate(ctx, predict, d, r.data.Val, train.ValOptions{Size: r.job.Size, Batch: r.job.Batch, CacheDir: r.o.Pictures,
+	v, err := train.Validate(ctx, predict, d, r.data.Val, train.ValOptions{Size: r.job.Size, Batch: r.job.Batch, CacheDir: r.o.Pictures, Lost: r.lost("validation"),
 		Progress: func(done, batches int) { r.tell(Progress{Doing: what + ", validation", Done: done, Of: batches}) }})
 	return v.Report, err
+}
+
+// lost warns of pictures that went bad after the data set was opened.
+func (r *run) lost(what string) func(err error, lost int) {
+	return func(err error, lost int) {
+		r.o.Log.Warn("a picture can no longer be read and is left out", "of", what, "so far", lost, "error", err)
+	}
 }
 
 // measure is all of them.

@@ -227,6 +227,9 @@ func (r *run) notes(found *Result) []string {
 	if !c.Within {
 		notes = append(notes, fmt.Sprintf("it is %.2f points of mAP50-95 below the parent, and %v were allowed", c.Drop, r.job.MaxDrop))
 	}
+	if s := found.Scratch; s != nil && s.Accuracy == nil {
+		notes = append(notes, "the same shape was not trained from scratch beside it: "+s.Missing)
+	}
 	if found.Thin != nil && found.Thin.Accuracy == nil {
 		notes = append(notes, "there is no thin YOLOv5n beside it: see log.txt")
 	}
@@ -245,7 +248,10 @@ func reportRounds(found *Result) []report.Round {
 			}
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.By, v.Epochs)
 			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
-			row.Milliseconds, row.AfterTraining = report.Number(v.Model.Milliseconds()), v.Model.Accuracy.MAP5095
+			if v.Model.Measured > 0 {
+				row.Milliseconds = report.Number(v.Model.Measured)
+			}
+			row.AfterTraining = v.Model.Accuracy.MAP5095
 		}
 		all = append(all, row)
 	}

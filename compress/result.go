@@ -1,7 +1,7 @@
 package compress
 
 import (
-	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,8 +17,8 @@ type Result struct {
 	Rounds   []Round   `json:"rounds"` // that have a verdict, in order
 	End      *Rounds   `json:"end"`    // what the rounds came to, or what the child came from
 	Final    *Model    `json:"final"`
-	Scratch  *Model    `json:"scratch"`
-	Thin     *Model    `json:"thin"` // without Accuracy where there is no such network
+	Scratch  *Model    `json:"scratch"` // without Accuracy where there is no such network, as the next
+	Thin     *Model    `json:"thin"`
 	Choice   *Choice   `json:"choice"`
 
 	BF16        *Model `json:"bf16"`         // the child in bfloat16; without Accuracy where it was not measured, as the next two
@@ -47,6 +47,14 @@ func ReadResult(dir string) (*Result, error) {
 			return nil, err
 		}
 	}
+	for file, m := range map[string]*Model{"parent.json": r.Parent, "final.json": r.Final} {
+		if m == nil {
+			continue
+		}
+		if err := m.check(filepath.Join(dir, file)); err != nil {
+			return nil, err
+		}
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -58,6 +66,9 @@ func ReadResult(dir string) (*Result, error) {
 		var v Round
 		switch err := readJSON(filepath.Join(dir, e.Name(), "verdict.json"), &v); {
 		case err == nil:
+			if err := v.check(filepath.Join(dir, e.Name(), "verdict.json")); err != nil {
+				return nil, err
+			}
 			r.Rounds = append(r.Rounds, v)
 		case !missing(err):
 			return nil, err
@@ -66,13 +77,10 @@ func ReadResult(dir string) (*Result, error) {
 	slices.SortFunc(r.Rounds, func(a, b Round) int { return (a.Number*attempts + a.Attempt) - (b.Number*attempts + b.Attempt) })
 	_, err = os.Stat(filepath.Join(dir, "report.json"))
 	r.Finished = err == nil
-	if !r.Finished {
-		release, err := lock(dir)
-		if err == nil {
-			release()
-		}
-		r.AtWork = errors.Is(err, errAtWork)
+	if r.Finished && r.Choice == nil {
+		return nil, fmt.Errorf("%s: report.json is there and choice.json is not", dir)
 	}
+	r.AtWork = !r.Finished && atWork(dir)
 	return r, nil
 }
 

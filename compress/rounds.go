@@ -174,7 +174,10 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 	v.Folder = v.folder()
 	verdict := filepath.Join(v.Folder, "verdict.json")
 	if r.done(verdict) {
-		return r.readJSON(verdict, v)
+		if err := r.readJSON(verdict, v); err != nil {
+			return err
+		}
+		return v.check(r.path(verdict))
 	}
 	start := time.Now()
 	if err := os.MkdirAll(r.path(v.Folder), 0o777); err != nil {

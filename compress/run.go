@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"ultrafast/dataset"
@@ -33,8 +34,8 @@ type Options struct {
 	Predictor func(g *graph.Graph) (train.Predict, error)
 	BF16      Precision    // the same for bfloat16
 	Values    quant.Runner // runs a network on squares of Job.Size, one at a time, for the ranges of its values
-	// Judge makes what compares cuts of a network.
-	Judge func(ctx context.Context) (*train.Judge, error)
+	// Judge makes what compares cuts of a network. It tells lost what train.JudgeOptions says.
+	Judge func(ctx context.Context, lost func(err error, lost int)) (*train.Judge, error)
 	// Profile runs a network on the device, for a picture of the job's size; nil where the
 	// device is not here.
 	Profile func(g *graph.Graph) (prune.Profile, error)
@@ -105,9 +106,9 @@ func (r *run) log(what string, args ...any) { r.o.Log.Info(what, args...) }
 
 // Run makes the small model that the job asks for in dir, which is made, or goes on with
 // the run that was begun there. data is what job.Data names, with training and validation
-// pictures. A run that was started with another job is refused, and so is one that is at
-// work. When ctx ends Run stops, within a step of a training; the error wraps the
-// context's.
+// pictures. A run that was started with another job is refused, unless it has no plan yet, and
+// so is one that is at work. When ctx ends Run stops, within a step of a training; the error
+// wraps the context's.
 func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options) (*Result, error) {
 	r, err := newRun(dir, job, data, o)
 	if err != nil {
@@ -131,12 +132,11 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	case err != nil:
 		return nil, err
 	default:
-		if d := job.Differences(was.Job); len(d) > 0 {
-			return nil, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", dir, strings.Join(d, "; "))
+		if r.state, err = r.goOn(was); err != nil {
+			return nil, err
 		}
-		r.state = was
 	}
-	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp))); err != nil {
+	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp)), r.writeJSON(picturesFile, pathsOf(data))); err != nil {
 		return nil, err
 	}
 	file, err := os.OpenFile(r.path("log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -165,15 +165,42 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	return ReadResult(dir)
 }
 
-// empty refuses a folder in which something else is.
+// goOn is the state of a run that was begun, if that was with the same job. Where nothing came
+// of it yet, a target out of reach for instance, another job may take its place.
+func (r *run) goOn(was State) (State, error) {
+	d := r.job.Differences(was.Job)
+	if len(d) == 0 {
+		return was, nil
+	}
+	if r.done("estimate.json") {
+		if gone := r.gone(); gone != "" && r.job.Data == was.Job.Data {
+			d = append(d, gone)
+		}
+		return was, fmt.Errorf("the run in %s was started with something else: %s; name another folder with -o to start anew", r.dir, strings.Join(d, "; "))
+	}
+	if err := os.Remove(r.path("latency.csv")); err != nil && !missing(err) { // of another model, perhaps
+		return was, err
+	}
+	return newState(r.job), nil
+}
+
+// empty refuses a folder in which something else is, and removes what is left of a state.json
+// that was not written to its end.
 func empty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile {
-			return fmt.Errorf("%s: holds %s and no run of compress: name another folder with -o", dir, e.Name())
+		name := e.Name()
+		if rest, ok := strings.CutPrefix(name, ".state.json"); ok && strings.Trim(rest, "0123456789") == "" {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+			continue
+		}
+		if name != lockFile {
+			return fmt.Errorf("%s: holds %s and no run of compress: name another folder with -o", dir, name)
 		}
 	}
 	return nil

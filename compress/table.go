@@ -44,7 +44,7 @@ func (r *run) theJudge(ctx context.Context) (*train.Judge, error) {
 		return r.judge, nil
 	}
 	var err error
-	r.judge, err = r.o.Judge(ctx)
+	r.judge, err = r.o.Judge(ctx, r.lost("table"))
 	return r.judge, err
 }
 

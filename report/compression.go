@@ -178,7 +178,7 @@ type Round struct {
 	Done          string `json:"done"` // "30 % of the milliseconds cut, 12 epochs"
 	Parameters    int    `json:"parameters"`
 	GFLOP         Number `json:"gflop"`
-	Milliseconds  Number `json:"milliseconds"` // measured, as the first of the parent's Times
+	Milliseconds  Number `json:"milliseconds"` // measured, as the first of the parent's Times; null where they were not
 	Predicted     Number `json:"predicted"`    // milliseconds that the plan had expected
 	Before        Number `json:"before"`       // mAP50-95
 	AfterCut      Number `json:"after_cut"`

@@ -245,6 +245,20 @@ func TestCompressionPage(t *testing.T) {
 	}
 }
 
+// Where report.json is, the page is too.
+func TestCompressionOrder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "report.html"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteCompression(dir, &Compression{}); err == nil {
+		t.Error("a page that cannot be written is no error")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "report.json")); err == nil {
+		t.Error("report.json is there without its page")
+	}
+}
+
 func TestCompressionEmpty(t *testing.T) {
 	page, _, elements := written(t, t.TempDir(), &Compression{Missing: map[string]string{PartLayers: "the engine cannot time them"}})
 	for _, want := range []string{"A compression", "There is no parent and child to compare.", "No model was measured.", "There were no rounds.", "the engine cannot time them"} {
@@ -294,6 +308,27 @@ func TestCompressionControl(t *testing.T) {
 	}
 	if strings.Contains(page, "predicted cost") {
 		t.Error("the page has a column in which nothing is known")
+	}
+}
+
+// Where no round was measured the page shows what was predicted and says so, or neither.
+func TestCompressionPredicted(t *testing.T) {
+	c := sample(t, 1)
+	for i := range c.Rounds {
+		c.Rounds[i].Milliseconds = Unknown()
+	}
+	page, _, _ := written(t, t.TempDir(), c)
+	for _, want := range []string{"Predicted milliseconds by round", "predicted, not measured", "the rounds, predicted"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for i := range c.Rounds {
+		c.Rounds[i].Predicted = Unknown()
+	}
+	page, _, _ = written(t, t.TempDir(), c)
+	if !strings.Contains(page, "Parameters by round") || strings.Contains(page, "redicted milliseconds") || strings.Contains(page, "the rounds, predicted") {
+		t.Error("the page shows milliseconds that nobody knows")
 	}
 }
 

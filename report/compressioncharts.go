@@ -51,9 +51,10 @@ func (c *Compression) scatter() (chart, bool) {
 		return chart{}, false
 	}
 	var way []spot // of the rounds that were kept
+	of, measured := roundTime(c.Rounds[:min(len(c.Rounds), maxRows)])
 	if parent := c.find(Parent); parent != nil && len(parent.Times) > 0 && parent.Times[0].as() == kind {
 		for _, r := range c.Rounds[:min(len(c.Rounds), maxRows)] {
-			if s := (spot{name: clip(r.Name, maxName), ms: positive(r.Milliseconds), map_: r.AfterTraining}); !r.RolledBack && s.ms.Known() && s.map_.Known() {
+			if s := (spot{name: clip(r.Name, maxName), ms: of(r), map_: r.AfterTraining}); !r.RolledBack && s.ms.Known() && s.map_.Known() {
 				way = append(way, s)
 			}
 		}
@@ -80,6 +81,9 @@ func (c *Compression) scatter() (chart, bool) {
 	a.label(spots)
 	if len(way) > 0 {
 		a.Legend = []key{{Class: "way", Name: "the rounds"}}
+		if !measured {
+			a.Legend[0].Name = "the rounds, predicted"
+		}
 	}
 	return a.chart, true
 }

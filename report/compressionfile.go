@@ -4,17 +4,16 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"html/template"
 	"path/filepath"
 	"strings"
 	"unicode"
 )
 
-// WriteCompression writes report.json and report.html into a folder that is there. The page
-// needs no other file, no network and no script. It reads the pictures of c.Pictures; one
-// that cannot be read is a line on the page, and no error. It sets c.Version and, where it is
-// empty, c.Verdict.
+// WriteCompression writes report.html and then, if that succeeded, report.json into a folder
+// that is there: where report.json is, both are. The page needs no other file, no network and no
+// script. It reads the pictures of c.Pictures; one that cannot be read is a line on the page, and
+// no error. It sets c.Version and, where it is empty, c.Verdict.
 func WriteCompression(dir string, c *Compression) error {
 	c.Version = CompressionVersion
 	if c.Verdict == "" {
@@ -28,9 +27,10 @@ func WriteCompression(dir string, c *Compression) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		writeFile(filepath.Join(dir, "report.json"), append(data, '\n')),
-		writeFile(filepath.Join(dir, "report.html"), page))
+	if err := writeFile(filepath.Join(dir, "report.html"), page); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, "report.json"), append(data, '\n'))
 }
 
 //go:embed page/page.html

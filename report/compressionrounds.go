@@ -83,10 +83,23 @@ func zigzag(rounds []Round) (chart, bool) {
 	return a.chart, true
 }
 
-// shrinking is the time after each round, or where it was not measured the parameters.
+// roundTime is what rounds take: the milliseconds that were measured or, where there are none,
+// those that were predicted.
+func roundTime(rounds []Round) (of func(Round) Number, measured bool) {
+	of = func(r Round) Number { return positive(r.Milliseconds) }
+	if slices.ContainsFunc(rounds, func(r Round) bool { return of(r).Known() }) {
+		return of, true
+	}
+	return func(r Round) Number { return positive(r.Predicted) }, false
+}
+
+// shrinking is the time after each round, or where it is not known the parameters.
 func (c *Compression) shrinking(rounds []Round) (chart, bool) {
-	title, unit := "Milliseconds by round", "ms"
-	of := func(r Round) Number { return positive(r.Milliseconds) }
+	title, unit, name := "Milliseconds by round", "ms", "measured"
+	of, measured := roundTime(rounds)
+	if !measured {
+		title, name = "Predicted milliseconds by round", "predicted, not measured"
+	}
 	if !slices.ContainsFunc(rounds, func(r Round) bool { return of(r).Known() }) {
 		title, unit = "Parameters by round, in millions", "million"
 		of = func(r Round) Number { return positive(r.Parameters) / 1e6 }
@@ -106,7 +119,7 @@ func (c *Compression) shrinking(rounds []Round) (chart, bool) {
 			continue
 		}
 		xs, ys = append(xs, float64(i+1)), append(ys, of(r))
-		if p := positive(r.Predicted); unit == "ms" {
+		if p := positive(r.Predicted); measured {
 			predicted = append(predicted, p)
 		} else {
 			predicted = append(predicted, Unknown())
@@ -127,8 +140,12 @@ func (c *Compression) shrinking(rounds []Round) (chart, bool) {
 			a.tickX(xs[i], fmt.Sprint(xs[i]))
 		}
 	}
-	if slices.ContainsFunc(predicted, Number.Known) {
-		a.Legend = []key{{Class: "s1", Mark: marks[1], Name: "measured"}, {Class: "hollow s2", Mark: marks[3], Name: "predicted by the plan"}}
+	foreseen := slices.ContainsFunc(predicted, Number.Known)
+	if foreseen || unit == "ms" && !measured {
+		a.Legend = []key{{Class: "s1", Mark: marks[1], Name: name}}
+	}
+	if foreseen {
+		a.Legend = append(a.Legend, key{Class: "hollow s2", Mark: marks[3], Name: "predicted by the plan"})
 	}
 	return a.chart, true
 }

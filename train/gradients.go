@@ -12,9 +12,10 @@ import (
 
 // GradientOptions says what PictureGradients takes gradients of. Size must be given.
 type GradientOptions struct {
-	Size     int    // side of the network's input
-	Hyp      Hyp    // gains of the loss; the zero Hyp means DefaultHyp
-	CacheDir string // as in dataset.LoaderOptions
+	Size     int                       // side of the network's input
+	Hyp      Hyp                       // gains of the loss; the zero Hyp means DefaultHyp
+	CacheDir string                    // as in dataset.LoaderOptions
+	Lost     func(err error, lost int) // as in dataset.LoaderOptions; lost pictures are left out
 	Progress func(done, pictures int)
 }
 
@@ -31,7 +32,7 @@ func PictureGradients(ctx context.Context, be Backend, g *graph.Graph, items []d
 		o.Hyp = DefaultHyp()
 	}
 	head := n.Op.(*graph.Detect)
-	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(head.Strides), Batch: 1, CacheBytes: -1, CacheDir: o.CacheDir})
+	loader, err := dataset.NewLoader(items, dataset.LoaderOptions{Size: o.Size, Stride: slices.Max(head.Strides), Batch: 1, CacheBytes: -1, CacheDir: o.CacheDir, Lost: o.Lost})
 	if err != nil {
 		return fmt.Errorf("train: gradients: %w", err)
 	}

@@ -10,11 +10,12 @@ import (
 
 // RecalibrateOptions say on what statistics are measured. Size must be given.
 type RecalibrateOptions struct {
-	Size     int                     // side of the network's input
-	Batch    int                     // pictures at a time; 0 means 16
-	Pictures int                     // at most; 0 means 3200, the 200 batches of EagleEye (arXiv 2007.02491)
-	CacheDir string                  // as in dataset.LoaderOptions
-	Progress func(done, batches int) // is told each batch, if not nil
+	Size     int                       // side of the network's input
+	Batch    int                       // pictures at a time; 0 means 16
+	Pictures int                       // at most; 0 means 3200, the 200 batches of EagleEye (arXiv 2007.02491)
+	CacheDir string                    // as in dataset.LoaderOptions
+	Lost     func(err error, lost int) // as in dataset.LoaderOptions
+	Progress func(done, batches int)   // is told each batch, if not nil
 }
 
 // Recalibrate returns g with the statistics of its batch norms measured anew, on pictures
@@ -24,7 +25,7 @@ func Recalibrate(ctx context.Context, be Backend, g *graph.Graph, items []datase
 	if o.Pictures == 0 {
 		o.Pictures = 3200
 	}
-	loader, err := dataset.NewLoader(dataset.Spread(items, o.Pictures), dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1, CacheDir: o.CacheDir})
+	loader, err := dataset.NewLoader(dataset.Spread(items, o.Pictures), dataset.LoaderOptions{Size: o.Size, Batch: o.Batch, CacheBytes: -1, CacheDir: o.CacheDir, Lost: o.Lost})
 	if err != nil {
 		return nil, err
 	}

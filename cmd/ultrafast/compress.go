@@ -61,14 +61,14 @@ and how long that takes.`, compress.Int8Drop),
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx with batch norms; empty trains one first")
+	fl.StringVar(&f.weights, "weights", "", "model to make small: .pt, .safetensors or .onnx, best with batch norms; empty trains one first")
 	fl.StringVar(&f.cfg, "cfg", "", "without --weights, what the model is to be like that is trained first, as for train (default yolov5n)")
 	fl.StringVar(&f.data, "data", "", dataHelp)
 	fl.StringVar(&f.target, "target", "", "how small or fast: "+targetHelp)
 	fl.Float64Var(&f.maxDrop, "max-drop", 1, "points of mAP50-95 that it may cost")
 	fl.StringVar(&f.size, "img", "640", "network input on the device: a side, or WIDTHxHEIGHT")
 	fl.StringVar(&f.trainSize, "train-img", "", "side of the squares that training and validation see (default the longer side of --img)")
-	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 15 % of that, and controls as many as all before them")
+	fl.IntVar(&f.epochs, "epochs", 100, "of a full training; a round has 5 % of that before its cut and 15 % after it, and controls as many as all before them")
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters of the trainings, as for train")
 	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
@@ -117,13 +117,13 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
 		Values: (&calibration{w: job.Size, h: job.Size}).runner,
 		Model:  func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
-	o.Judge = func(ctx context.Context) (*train.Judge, error) {
-		return newJudge(ctx, be, data, job.Size, compressPictures, out)
+	o.Judge = func(ctx context.Context, lost func(error, int)) (*train.Judge, error) {
+		return newJudge(ctx, be, data, job.Size, compressPictures, lost, out)
 	}
 	if o.Pictures, err = cacheFolder("disk"); err != nil {
 		return err
 	}
-	if job.Weights == "" {
+	if job.Weights == "" && missing(filepath.Join(f.out, "parent.safetensors")) { // which is what its description was for
 		if o.Unsized, err = f.unsized(); err != nil {
 			return err
 		}
@@ -131,9 +131,11 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	o.Benchmark = func(ctx context.Context, g *graph.Graph, precision string) ([]report.Time, string, error) {
 		return benchmarkTimes(ctx, c.ErrOrStderr(), g, job.Width, job.Height, precision)
 	}
-	d, err := f.clock(c, job, &o)
-	if err != nil {
-		return err
+	var d *device
+	if f.dryRun || missing(filepath.Join(f.out, "report.json")) { // else there is nothing to measure
+		if d, err = f.clock(c, job, &o); err != nil {
+			return err
+		}
 	}
 	if d != nil {
 		defer d.Close()
@@ -178,6 +180,14 @@ func missing(path string) bool {
 func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (compress.Job, error) {
 	given := func(name string) bool { return !begun || c.Flags().Changed(name) }
 	j := was
+	if changed := c.Flags().Changed; begun && changed("weights") != changed("cfg") { // one takes the place of the other
+		switch {
+		case f.weights != "":
+			j.Cfg, j.CfgHash = "", ""
+		case f.cfg != "":
+			j.Weights, j.WeightsHash = "", ""
+		}
+	}
 	var err error
 	if given("weights") {
 		if j.Weights, err = absolute(f.weights); err != nil {
@@ -190,12 +200,20 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		}
 	}
 	if given("cfg") {
-		j.Cfg = f.cfg
+		j.Cfg, j.CfgHash = f.cfg, ""
 		if j.Weights != "" && j.Cfg != "" {
 			return j, errors.New("--weights and --cfg are both given: a model is made small as it is, or trained from a description")
 		}
 		if j.Weights == "" {
 			j.Cfg = cmp.Or(f.cfg, "yolov5n")
+		}
+		if (isYAML(j.Cfg) || isModel(j.Cfg)) && !missing(j.Cfg) { // else the name of a released model
+			if j.Cfg, err = absolute(j.Cfg); err != nil {
+				return j, err
+			}
+			if j.CfgHash, err = compress.HashFile(j.Cfg); err != nil {
+				return j, fmt.Errorf("--cfg: %w", err)
+			}
 		}
 	}
 	if given("data") {
@@ -301,21 +319,35 @@ func (f *compressFlags) input(out io.Writer, flag, size string) (w, h int, err e
 
 // first is the model that a run begins with.
 func (f *compressFlags) first(j compress.Job, names []string) (*graph.Graph, error) {
-	if j.Weights == "" {
-		return f.newModel(names)
+	if j.Weights != "" {
+		if err := unchanged(j.Weights, j.WeightsHash, "model"); err != nil {
+			return nil, err
+		}
+		return ultrafast.Load(j.Weights)
 	}
-	switch hash, err := compress.HashFile(j.Weights); {
-	case err != nil:
-		return nil, err
-	case hash != j.WeightsHash:
-		return nil, fmt.Errorf("%s is another model than the run was started with", j.Weights)
+	if j.CfgHash != "" {
+		if err := unchanged(j.Cfg, j.CfgHash, "description"); err != nil {
+			return nil, err
+		}
 	}
-	return ultrafast.Load(j.Weights)
+	return f.newModel(names)
+}
+
+// unchanged is an error where a file is not what a run was started with.
+func unchanged(path, hash, what string) error {
+	now, err := compress.HashFile(path)
+	if err == nil && now != hash {
+		err = fmt.Errorf("%s is another %s than the run was started with", path, what)
+	}
+	return err
 }
 
 // clock makes what tells milliseconds: a table, or the device that it returns.
 func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Options) (*device, error) {
 	if j.Table != "" {
+		if err := unchanged(j.Table, j.TableHash, "latency table"); err != nil {
+			return nil, err
+		}
 		t, err := readLatency(j.Table)
 		if err != nil {
 			return nil, err

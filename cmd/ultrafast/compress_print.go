@@ -60,7 +60,7 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 		what string
 		prune.Cost
 	}{{"now", e.Parent}, {"to be, about", e.Child}} {
-		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%.2f\t\n", m.what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, m.Ms)
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%s\t\n", m.what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, known(m.Ms))
 	}
 	fmt.Fprintln(w, "\ntraining\tepochs\tGFLOP\thours\t\t")
 	for _, s := range e.Steps {
@@ -78,6 +78,14 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 	_, err := fmt.Fprintf(out, "MB of the tensors in fp32; ms of --runtime; hours at the pace measured just now: %.0f and %.0f pictures/s\n",
 		1/max(e.Pace.Parent, 1e-9), 1/max(e.Pace.Child, 1e-9))
 	return err
+}
+
+// known is a cell of milliseconds, empty where there are none.
+func known(ms float64) string {
+	if ms == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", ms)
 }
 
 func compressStatusCommand() *cobra.Command {
@@ -154,7 +162,7 @@ func printModels(out io.Writer, r *compress.Result) {
 		if m == nil || m.Accuracy == nil {
 			return
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t\n", what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, m.Milliseconds(),
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%s\t%.3f\t%.3f\t%.2f\t\n", what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, known(m.Milliseconds()),
 			float64(m.Accuracy.MAP50), float64(m.Accuracy.MAP5095), 100*float64(r.Parent.Accuracy.MAP5095-m.Accuracy.MAP5095))
 	}
 	row("parent", r.Parent)
@@ -172,7 +180,11 @@ func printModels(out io.Writer, r *compress.Result) {
 	row("the child in int8", r.Int8)
 	row("and trained in int8", r.Int8Trained)
 	w.Flush()
-	fmt.Fprintf(out, "MB of the tensors in fp32, in int8 as they are; ms of the runtime; drop in points of mAP50-95\n")
+	ms := "of the runtime"
+	if r.State.Job.Table != "" {
+		ms = "as the latency table predicts"
+	}
+	fmt.Fprintf(out, "MB of the tensors in fp32, in int8 as they are; ms %s; drop in points of mAP50-95\n", ms)
 	for _, m := range []*compress.Model{r.BF16, r.Int8} {
 		if m != nil && m.Missing != "" {
 			fmt.Fprintf(out, "the child is not in all precisions: %s\n", m.Missing)

@@ -9,10 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"ultrafast/compress"
+	"ultrafast/prune"
+	"ultrafast/report"
 	"ultrafast/scene"
 )
 
@@ -26,6 +30,53 @@ layers:
   - {block: C3, args: [48]}
   - {block: Detect, from: [-1]}
 `
+
+// What a run was started with is not what it goes on with if somebody has changed the file.
+func TestCompressUnchanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tiny.yaml")
+	if err := os.WriteFile(path, []byte(tinyConfig), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := compress.HashFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &compressFlags{trainFlags: trainFlags{cfg: path}}
+	names := []string{"face", "mask"}
+	if _, err := f.first(compress.Job{Cfg: path, CfgHash: hash}, names); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.clock(nil, compress.Job{Table: path, TableHash: "other"}, nil); err == nil || !strings.Contains(err.Error(), path+" is another latency table") {
+		t.Errorf("a table: %v", err)
+	}
+	for want, job := range map[string]compress.Job{
+		"another model":       {Weights: path, WeightsHash: "other"},
+		"another description": {Cfg: path, CfgHash: "other"},
+	} {
+		if _, err := f.first(job, names); err == nil || !strings.Contains(err.Error(), path+" is "+want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Milliseconds that nobody has measured or predicted are no 0.00.
+func TestCompressUnknownTimes(t *testing.T) {
+	model := func(measured, ms float64) *compress.Model {
+		return &compress.Model{Measured: measured, Cost: prune.Cost{Params: 7, GFLOP: 5, Bytes: 28e6, Ms: ms}, Accuracy: &report.Accuracy{MAP50: 0.6, MAP5095: 0.5}}
+	}
+	r := &compress.Result{Parent: model(0, 12), Final: model(3, 2), BF16: model(0, 0)}
+	r.State.Job.Table = "table.csv"
+	var out strings.Builder
+	printModels(&out, r)
+	if err := printPlan(&out, compress.Job{}, &compress.Estimate{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`parent +7 +5 +28\.00 +12\.00 +0\.600`, `final training +7 +5 +28\.00 +3\.00 +0\.600`, `in bf16 +7 +5 +28\.00 +0\.600`, `ms as the latency table predicts`, `now +0 +0 +0\.00 *\n`} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("it does not say %s:\n%s", want, out.String())
+		}
+	}
+}
 
 // A compression that is killed at random moments, by kill -9, ends with the same files as
 // one that is not. make kills does it twenty times.

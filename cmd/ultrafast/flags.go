@@ -78,6 +78,11 @@ func isYAML(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
+// isModel reports whether a --cfg is a model, whose shape is taken.
+func isModel(name string) bool {
+	return strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".pt")
+}
+
 // description reads a YAML file, or takes the name of a released model where there is no
 // such file.
 func description(name string) (*yolo.Config, error) {

@@ -27,8 +27,9 @@ func judgePrecision() string {
 	return engine.FP32
 }
 
-// newJudge reads the pictures of a judge that computes in judgePrecision.
-func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, out io.Writer) (*train.Judge, error) {
+// newJudge reads the pictures of a judge that computes in judgePrecision. lost is as in
+// train.JudgeOptions; nil warns.
+func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, pictures int, lost func(err error, lost int), out io.Writer) (*train.Judge, error) {
 	bar := newProgress(out)
 	defer bar.clear()
 	o := train.JudgeOptions{Size: size, Statistics: judgeStatistics, Pictures: pictures, Predictor: enginePredictor, Lost: warnLost(out, bar),
@@ -39,6 +40,9 @@ func newJudge(ctx context.Context, be train.Backend, data *dataset.Data, size, p
 			p, _, err := newPredictor(g, detect.Native, engine.BF16)
 			return p.predict, err
 		}
+	}
+	if lost != nil {
+		o.Lost = lost
 	}
 	return train.NewJudge(ctx, be, data.Train, data.Val, o)
 }

@@ -148,7 +148,7 @@ func (f *sensitivityFlags) resume(t *prune.Table) error {
 
 // measure fills the table and keeps it on disk as it grows.
 func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, t *prune.Table, clock prune.Clock, out io.Writer) error {
-	j, err := newJudge(ctx, be, data, t.Size, f.pictures, out)
+	j, err := newJudge(ctx, be, data, t.Size, f.pictures, nil, out)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (f *trainFlags) unsized() (bool, error) {
 
 // newModel makes the model that --cfg describes, with random weights.
 func (f *trainFlags) newModel(names []string) (*graph.Graph, error) {
-	if !strings.HasSuffix(f.cfg, ".safetensors") && !strings.HasSuffix(f.cfg, ".pt") {
+	if !isModel(f.cfg) {
 		cfg, err := description(f.cfg)
 		if err != nil {
 			return nil, err
