@@ -483,6 +483,9 @@ func TestFolders(t *testing.T) {
 	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a folder with something else in it: %v", err)
 	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left in it: %v, %v", entries, err)
+	}
 
 	// What a first start that was killed or failed leaves is no obstacle.
 	dir = t.TempDir()
@@ -520,7 +523,7 @@ func TestFolders(t *testing.T) {
 	if _, err := Run(t.Context(), dir, job, data, o); err == nil || !strings.Contains(err.Error(), "at work in another process") {
 		t.Errorf("a run that is at work: %v", err)
 	}
-	if _, err := ReadResult(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadResult(t.TempDir()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no run of compress") {
 		t.Errorf("an empty folder: %v", err)
 	}
 }

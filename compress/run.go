@@ -126,7 +126,7 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 	switch {
 	case missing(err):
 		if err := empty(dir); err != nil {
-			return nil, err
+			return nil, errors.Join(err, os.Remove(r.path(lockFile))) // nothing of this is to stay there
 		}
 		r.state = newState(job)
 	case err != nil:

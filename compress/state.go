@@ -1,7 +1,9 @@
 package compress
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"time"
@@ -45,6 +47,10 @@ func ReadState(dir string) (State, error) {
 	var s State
 	path := filepath.Join(dir, "state.json")
 	if err := readJSON(path, &s); err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = fmt.Errorf("%s: holds no run of compress that can be read: state.json: %w", dir, pe.Err)
+		}
 		return s, err
 	}
 	if s.Version != stateVersion {
