@@ -96,16 +96,23 @@ func (f *exportFlags) output(format string) (string, error) {
 	if format != "onnx" && format != "safetensors" {
 		return "", fmt.Errorf("--include %s: this program writes onnx and safetensors", format)
 	}
-	out := f.out
-	if out == "" {
-		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
+	if f.out != "" {
+		if err := checkSmaller(f.out, f.weights); err != nil {
+			return "", err
+		}
+		if filepath.Ext(f.out) != "."+format {
+			return "", fmt.Errorf("-o %s: want a name that ends in .%s", f.out, format)
+		}
+		return f.out, nil
 	}
-	same, err := filepath.Abs(out)
-	if err != nil {
-		return "", err
-	}
-	if in, err := filepath.Abs(f.weights); err == nil && in == same {
-		return "", fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+	out := strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
+	if st, err := os.Stat(out); err == nil {
+		if in, err := os.Stat(f.weights); err == nil && os.SameFile(in, st) {
+			return "", fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+		}
+		if format == "safetensors" { // may be what was trained, where an ONNX can be made again
+			return "", fmt.Errorf("%s: is there already; name the file to write with -o", out)
+		}
 	}
 	return out, checkOutput(out)
 }

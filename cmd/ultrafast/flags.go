@@ -124,8 +124,7 @@ func sameName(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(inA, inB) && filepath.Base(a) == filepath.Base(b)
 }
 
-// checkSmaller is checkOutput for a smaller model, which must not take the place of the one
-// that it is made of.
+// checkSmaller is checkOutput for what is made of a model, which must not take its place.
 func checkSmaller(path, weights string) error {
 	out, err := os.Stat(path)
 	if in, errIn := os.Stat(weights); err == nil && errIn == nil && os.SameFile(in, out) {
