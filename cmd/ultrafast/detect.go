@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -141,13 +142,21 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() {
+		if c.Context().Err() == nil { // else a picture may be at work in it
+			r.Close()
+		}
+	}()
 	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Precision: f.precision, Compile: r.Compile,
 		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer d.Close()
+	defer func() {
+		if c.Context().Err() == nil {
+			d.Close()
+		}
+	}()
 	files, err := detect.Pictures(f.source)
 	if err != nil {
 		return err
@@ -155,21 +164,44 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	dir := "" // made with the first result, so that bad input leaves nothing behind
 	stems, all, bad := resultNames(files), []found{}, 0
 	start := time.Now()
+	bar := newProgress(c.ErrOrStderr())
+	defer func() { bar.clear() }()
 	for i, file := range files {
-		if err := c.Context().Err(); err != nil {
-			return fmt.Errorf("%d of %d pictures done: %w", i, len(files), err)
+		at := func() { bar.set("pictures", i, len(files)) }
+		if f.asJSON {
+			at()
+		} else { // each picture has its line, and a bar only where it takes long
+			bar = newProgress(c.ErrOrStderr())
+			at = func() { bar.set("picture "+file, 0, 1) }
 		}
-		p, err := picture.Open(file)
-		if err != nil {
-			if len(files) == 1 {
-				return err
+		var p *picture.RGB
+		var boxes []box.Box
+		var times detect.Times
+		var unread error
+		err := interruptible(c.Context(), at, func() (err error) {
+			if p, unread = picture.Open(file); unread == nil {
+				boxes, times, err = d.Detect(c.Context(), p)
 			}
-			bad++
-			complain(c.ErrOrStderr(), err.Error())
-			continue
+			return err
+		})
+		if c.Context().Err() != nil {
+			where := ""
+			if dir != "" {
+				where = ", results are in " + dir
+			}
+			return fmt.Errorf("%d of %d pictures done%s: %w", i, len(files), where, c.Context().Err())
 		}
-		boxes, times, err := d.Detect(c.Context(), p)
-		if err != nil {
+		if !f.asJSON || unread != nil {
+			bar.hide()
+		}
+		switch {
+		case unread != nil && len(files) == 1:
+			return unread
+		case unread != nil:
+			bad++
+			complain(c.ErrOrStderr(), unread.Error())
+			continue
+		case err != nil:
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if dir == "" {
@@ -203,6 +235,28 @@ func (f *detectFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("%d of %d pictures could not be read", bad, len(files))
 	}
 	return nil
+}
+
+// interruptible does what cannot be stopped, calls at each second meanwhile, and when ctx ends
+// leaves it behind, for the end of the program.
+func interruptible(ctx context.Context, at func(), work func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			at()
+		}
+	}
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
