@@ -75,8 +75,13 @@ func planCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check PLAN.yaml --weights MODEL",
 		Short: "Estimate an edited plan anew, and write the estimate into it",
-		Args:  cobra.ExactArgs(1),
-		RunE:  func(c *cobra.Command, args []string) error { return f.check(c, args[0]) },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("plan check takes one PLAN.yaml, %d are given; see --help", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return f.check(c, args[0]) },
 	}
 	f.addInputs(c)
 	return c
