@@ -15,6 +15,7 @@ import (
 
 	"ultrafast"
 	"ultrafast/box"
+	"ultrafast/dataset"
 	"ultrafast/detect"
 	"ultrafast/graph"
 	"ultrafast/models/mask"
@@ -23,6 +24,7 @@ import (
 
 type detectFlags struct {
 	weights, source, img string
+	more                 []string // sources beside the first, as a shell makes them of a pattern
 	conf, iou            float32
 	maxDet               int
 	classes              []int
@@ -36,19 +38,27 @@ type detectFlags struct {
 func detectCommand() *cobra.Command {
 	f := &detectFlags{}
 	c := &cobra.Command{
-		Use:   "detect --source FILE|DIR [--weights MODEL]",
+		Use:   "detect --source FILE|DIR|PATTERN|LIST.txt [--weights MODEL]",
 		Short: "Find objects in pictures",
 		Long: `Find objects in pictures and write annotated copies below runs/detect/exp.
 Without --weights they are faces with and without masks: see models/mask.
 
 The network's input is exactly --img: pictures are scaled to fit and the rest is
 grey. Pictures that cannot be read are named and skipped; the exit code is then 1.`,
-		Args: noArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			for i, a := range args {
+				if _, err := os.Stat(a); err != nil {
+					return noArgs(c, args[i:])
+				}
+			}
+			f.more = args
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (default: the one for masks that is in this program)")
-	fl.StringVar(&f.source, "source", "", "a picture, or a folder of pictures (required)")
+	fl.StringVar(&f.source, "source", "", "a picture, a folder of pictures, a pattern such as 'pictures/*.jpg', or a list of pictures (.txt, a path a line, from the list's folder) (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.Float32Var(&f.conf, "conf", 0.25, "confidence that boxes must exceed")
 	fl.Float32Var(&f.iou, "iou", 0.45, "overlap above which the less confident box goes")
@@ -157,7 +167,7 @@ func (f *detectFlags) run(c *cobra.Command) error {
 			d.Close()
 		}
 	}()
-	files, err := detect.Pictures(f.source)
+	files, err := f.pictures()
 	if err != nil {
 		return err
 	}
@@ -235,6 +245,22 @@ func (f *detectFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("%d of %d pictures could not be read", bad, len(files))
 	}
 	return nil
+}
+
+// pictures lists what the sources stand for.
+func (f *detectFlags) pictures() (all []string, err error) {
+	for _, source := range append([]string{f.source}, f.more...) {
+		find := detect.Pictures
+		if st, err := os.Stat(source); err == nil && !st.IsDir() && strings.EqualFold(filepath.Ext(source), ".txt") {
+			find = dataset.ReadList
+		}
+		files, err := find(source)
+		if err != nil {
+			return nil, fmt.Errorf("--source %w", err)
+		}
+		all = append(all, files...)
+	}
+	return all, nil
 }
 
 // interruptible does what cannot be stopped, calls at each second meanwhile, and when ctx ends
