@@ -167,6 +167,9 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 
 // gather collects what a score of gradients needs.
 func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.Evidence, error) {
+	if f.data == "" && f.score == "" && f.table != "" {
+		return nil, fmt.Errorf("--table %s: its score (taylor or fisher) looks at training pictures: give --data, or --score l2", f.table)
+	}
 	if f.data == "" {
 		return nil, errors.New("the scores taylor and fisher look at training pictures: give --data, or --score l2")
 	}
