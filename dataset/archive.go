@@ -76,7 +76,10 @@ func unpack(path string, o OpenOptions) (string, error) {
 	} else {
 		err = u.tar(strings.HasSuffix(strings.ToLower(path), "gz"))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, zip.ErrFormat): // a zip's directory is at its end
+		return "", fmt.Errorf("%s: the archive is cut off or broken, as after a broken download: fetch it again", path)
+	case err != nil:
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	if err := os.Rename(u.dir, final); !use(final) { // another process may have been faster

@@ -192,6 +192,17 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
+// TestCutArchives: what was not fetched whole is told from what is no archive of a data set.
+func TestCutArchives(t *testing.T) {
+	members := []member{{name: "images/a.png", text: pngText(t)}, {name: "labels/a.txt", text: boxText}, {name: "labels/b.txt", text: strings.Repeat(boxText, 100)}}
+	for kind, data := range map[string][]byte{".zip": makeZip(t, members), ".tar": makeTar(t, false, members), ".tar.gz": makeTar(t, true, members), ".tgz": nil} {
+		_, err := Open(put(t, "a"+kind, data[:len(data)/2]), OpenOptions{})
+		if err == nil || !strings.Contains(err.Error(), "a"+kind+": the archive is cut off or broken, as after a broken download: fetch it again") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 // TestHardLinks: tar has a file of two names once. No link leads out.
 func TestHardLinks(t *testing.T) {
 	for target, want := range map[string]string{"images/train/a.png": "", "../../a.png": "no file of a data set", "images/gone.png": "no such file"} {

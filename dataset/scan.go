@@ -94,6 +94,23 @@ func walk(to []found, dir string, been map[string]bool) ([]found, error) {
 	return to, nil
 }
 
+// ReadList returns the pictures that a text file names, one a line, relative to the folder of
+// the list. Whether they are there it does not say. Errors name the file and the line.
+func ReadList(path string) ([]string, error) {
+	list, err := readList(nil, path)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: names no pictures, want one a line", path)
+	}
+	pictures := make([]string, len(list))
+	for i, f := range list {
+		pictures[i] = f.path
+	}
+	return pictures, nil
+}
+
 // readList appends the pictures that a text file names, one a line, relative to the
 // folder of the list.
 func readList(to []found, path string) ([]found, error) {

@@ -25,12 +25,19 @@ func TestPictures(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
+	for pattern, want := range map[string][]string{"*.[jJ]*": want[1:2], "*": want, "?.png": want[:1]} {
+		if got, err := Pictures(filepath.Join(dir, pattern)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v, want %q", pattern, got, err, want)
+		}
+	}
 	one := filepath.Join(dir, "notes.txt")
 	if got, err := Pictures(one); err != nil || !slices.Equal(got, []string{one}) {
 		t.Errorf("a file named alone gives %q, %v", got, err)
 	}
 	for source, want := range map[string]string{
-		"": `"": no such file`, filepath.Join(dir, "gone"): "no such file", filepath.Join(dir, "none"): "no pictures in this folder",
+		"": `"": no such file`, filepath.Join(dir, "*.txt"): "no pictures match", "[": "syntax error in pattern",
+		"0": `"0": cameras and streams are not read`, "rtsp://camera/1": "cameras and streams", "https://x.org/a.jpg": "cameras and streams",
+		filepath.Join(dir, "gone"): "no such file", filepath.Join(dir, "none"): "no pictures in this folder",
 		filepath.Join(one, "x"): "not a directory",
 	} {
 		if _, err := Pictures(source); err == nil || !strings.Contains(err.Error(), want) {

@@ -80,6 +80,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"cut", png[:40], "PNG: the file ends too early"},
 		{"flipped bits", bad, "PNG: "},
 		{"bomb", pngHeader(20000, 20000), "PNG: 20000 x 20000 is more than 100 million pixels"},
+		{"frames", []byte("RIFF\x22\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x03\x00\x00ANIM\x08\x00\x00\x00\x00\x00\x00\x00"), "WebP: an animated picture, which is not read"},
 		{"no pixels", gifHeader(0, 5), "GIF: a picture of 0 x 5 pixels"},
 	} {
 		_, err := Decode(bytes.NewReader(c.file))

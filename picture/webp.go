@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"errors"
 	"image"
 
 	"golang.org/x/image/webp"
@@ -11,6 +12,9 @@ import (
 
 // decodeWebP differs from plain in lossy pictures, whose planes it converts itself.
 func decodeWebP(data []byte) (*RGB, error) {
+	if animatedWebP(data) {
+		return nil, errors.New("an animated picture, which is not read: save a frame of it as a picture of its own")
+	}
 	img, err := webp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
@@ -22,6 +26,12 @@ func decodeWebP(data []byte) (*RGB, error) {
 		return fromVP8(&img.YCbCr), nil
 	}
 	return FromImage(img), nil
+}
+
+// animatedWebP reports whether a file's first chunk, VP8X, says that frames follow.
+func animatedWebP(data []byte) bool {
+	const chunk, flags, animation = 12, 20, 1 << 1
+	return len(data) > flags && string(data[chunk:chunk+4]) == "VP8X" && data[flags]&animation != 0
 }
 
 // VP8 stores colour at half the resolution on both axes. The decoder gives the planes as

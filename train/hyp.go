@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -78,6 +79,9 @@ func OpenHyp(path string) (Hyp, error) {
 		return ReadHyp(f)
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Hyp{}, fmt.Errorf("%s: there is no such file; YOLOv5's own sets are scratch-low, scratch-med and scratch-high", path)
+	}
 	if err != nil {
 		return Hyp{}, err
 	}

@@ -63,6 +63,9 @@ func (f *convertFlags) run(c *cobra.Command, path string) error {
 	bar := newProgress(c.ErrOrStderr())
 	r, err := convert.Write(data, convert.Options{Format: f.to, Dir: f.out, Context: c.Context(), Progress: bar.set})
 	bar.clear()
+	if _, ok := errors.AsType[*convert.FolderError](err); ok {
+		return fmt.Errorf("-o %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // dataHelp is what --data takes.
-const dataHelp = "data set: data.yaml, a folder or archive of YOLO's, Pascal VOC's or COCO's layout, or a COCO .json"
+const dataHelp = "data set: data.yaml, a folder or archive of YOLO's, Pascal VOC's or COCO's layout, a COCO .json, or a list of pictures (.txt)"
 
 // namedProblems is how many of the pictures that are left out are named on the screen.
 const namedProblems = 5

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"ultrafast"
 	"ultrafast/box"
+	"ultrafast/dataset"
 	"ultrafast/detect"
 	"ultrafast/graph"
 	"ultrafast/models/mask"
@@ -22,6 +24,7 @@ import (
 
 type detectFlags struct {
 	weights, source, img string
+	more                 []string // sources beside the first, as a shell makes them of a pattern
 	conf, iou            float32
 	maxDet               int
 	classes              []int
@@ -35,19 +38,27 @@ type detectFlags struct {
 func detectCommand() *cobra.Command {
 	f := &detectFlags{}
 	c := &cobra.Command{
-		Use:   "detect --source FILE|DIR [--weights MODEL]",
+		Use:   "detect --source FILE|DIR|PATTERN|LIST.txt [--weights MODEL]",
 		Short: "Find objects in pictures",
 		Long: `Find objects in pictures and write annotated copies below runs/detect/exp.
 Without --weights they are faces with and without masks: see models/mask.
 
 The network's input is exactly --img: pictures are scaled to fit and the rest is
 grey. Pictures that cannot be read are named and skipped; the exit code is then 1.`,
-		Args: noArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			for i, a := range args {
+				if _, err := os.Stat(a); err != nil {
+					return noArgs(c, args[i:])
+				}
+			}
+			f.more = args
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.weights, "weights", "", "model: .pt, .safetensors or .onnx (default: the one for masks that is in this program)")
-	fl.StringVar(&f.source, "source", "", "a picture, or a folder of pictures (required)")
+	fl.StringVar(&f.source, "source", "", "a picture, a folder of pictures, a pattern such as 'pictures/*.jpg', or a list of pictures (.txt, a path a line, from the list's folder) (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.Float32Var(&f.conf, "conf", 0.25, "confidence that boxes must exceed")
 	fl.Float32Var(&f.iou, "iou", 0.45, "overlap above which the less confident box goes")
@@ -141,35 +152,66 @@ func (f *detectFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() {
+		if c.Context().Err() == nil { // else a picture may be at work in it
+			r.Close()
+		}
+	}()
 	d, err := detect.New(g, detect.Options{Width: w, Height: h, Conf: f.conf, Precision: f.precision, Compile: r.Compile,
 		NMS: box.NMSOptions{IoU: f.iou, Max: f.maxDet, Classes: f.classes, Agnostic: f.agnostic}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer d.Close()
-	files, err := detect.Pictures(f.source)
+	defer func() {
+		if c.Context().Err() == nil {
+			d.Close()
+		}
+	}()
+	files, err := f.pictures()
 	if err != nil {
 		return err
 	}
 	dir := "" // made with the first result, so that bad input leaves nothing behind
 	stems, all, bad := resultNames(files), []found{}, 0
 	start := time.Now()
+	bar := newProgress(c.ErrOrStderr())
+	defer func() { bar.clear() }()
 	for i, file := range files {
-		if err := c.Context().Err(); err != nil {
-			return fmt.Errorf("%d of %d pictures done: %w", i, len(files), err)
+		at := func() { bar.set("pictures", i, len(files)) }
+		if f.asJSON {
+			at()
+		} else { // each picture has its line, and a bar only where it takes long
+			bar = newProgress(c.ErrOrStderr())
+			at = func() { bar.set("picture "+file, 0, 1) }
 		}
-		p, err := picture.Open(file)
-		if err != nil {
-			if len(files) == 1 {
-				return err
+		var p *picture.RGB
+		var boxes []box.Box
+		var times detect.Times
+		var unread error
+		err := interruptible(c.Context(), at, func() (err error) {
+			if p, unread = picture.Open(file); unread == nil {
+				boxes, times, err = d.Detect(c.Context(), p)
 			}
-			bad++
-			complain(c.ErrOrStderr(), err.Error())
-			continue
+			return err
+		})
+		if c.Context().Err() != nil {
+			where := ""
+			if dir != "" {
+				where = ", results are in " + dir
+			}
+			return fmt.Errorf("%d of %d pictures done%s: %w", i, len(files), where, c.Context().Err())
 		}
-		boxes, times, err := d.Detect(c.Context(), p)
-		if err != nil {
+		if !f.asJSON || unread != nil {
+			bar.hide()
+		}
+		switch {
+		case unread != nil && len(files) == 1:
+			return unread
+		case unread != nil:
+			bad++
+			complain(c.ErrOrStderr(), unread.Error())
+			continue
+		case err != nil:
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if dir == "" {
@@ -203,6 +245,44 @@ func (f *detectFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("%d of %d pictures could not be read", bad, len(files))
 	}
 	return nil
+}
+
+// pictures lists what the sources stand for.
+func (f *detectFlags) pictures() (all []string, err error) {
+	for _, source := range append([]string{f.source}, f.more...) {
+		find := detect.Pictures
+		if st, err := os.Stat(source); err == nil && !st.IsDir() && strings.EqualFold(filepath.Ext(source), ".txt") {
+			find = dataset.ReadList
+		}
+		files, err := find(source)
+		if err != nil {
+			return nil, fmt.Errorf("--source %w", err)
+		}
+		all = append(all, files...)
+	}
+	return all, nil
+}
+
+// interruptible does what cannot be stopped, calls at each second meanwhile, and when ctx ends
+// leaves it behind, for the end of the program.
+func interruptible(ctx context.Context, at func(), work func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			at()
+		}
+	}
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

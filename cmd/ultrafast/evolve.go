@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -210,6 +211,9 @@ func keepFlags(fl *pflag.FlagSet, path string) error {
 
 func recallFlags(fl *pflag.FlagSet, path string) error {
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--resume %s: is no run of evolve, for it has no %s; ultrafast train --resume goes on with one of train", filepath.Dir(path), evolveOpts)
+	}
 	if err != nil {
 		return fmt.Errorf("--resume: %w", err)
 	}

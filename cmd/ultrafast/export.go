@@ -96,12 +96,21 @@ func (f *exportFlags) output(format string) (string, error) {
 	if format != "onnx" && format != "safetensors" {
 		return "", fmt.Errorf("--include %s: this program writes onnx and safetensors", format)
 	}
-	out := f.out
-	if out == "" {
-		out = strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
+	if f.out != "" {
+		if err := checkSmaller(f.out, f.weights); err != nil {
+			return "", err
+		}
+		if filepath.Ext(f.out) != "."+format {
+			return "", fmt.Errorf("-o %s: want a name that ends in .%s", f.out, format)
+		}
+		return f.out, nil
 	}
+	out := strings.TrimSuffix(f.weights, filepath.Ext(f.weights)) + "." + format
 	if sameFile(out, f.weights) {
 		return "", fmt.Errorf("%s: would be overwritten by its own export; name another file with -o", f.weights)
+	}
+	if format == "safetensors" && !missing(out) { // may be what was trained, where an ONNX can be made again
+		return "", fmt.Errorf("%s: is there already; name the file to write with -o", out)
 	}
 	return out, checkOutput(out)
 }

@@ -39,6 +39,9 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// maxSide is the side of a network's input that is taken for a mistake when exceeded.
+const maxSide = 1 << 14
+
 // parseSize reads a network input: "640" is a square, "1280x800" is width times height.
 func parseSize(s string) (w, h int, err error) {
 	ws, hs, two := strings.Cut(s, "x")
@@ -47,8 +50,8 @@ func parseSize(s string) (w, h int, err error) {
 	}
 	w, errW := strconv.Atoi(ws)
 	h, errH := strconv.Atoi(hs)
-	if errW != nil || errH != nil || w < 8 || h < 8 || w > 1<<14 || h > 1<<14 {
-		return 0, 0, fmt.Errorf("--img %q: want a side such as 640, or WIDTHxHEIGHT such as 1280x800, of 8 to %d pixels", s, 1<<14)
+	if errW != nil || errH != nil || w < 8 || h < 8 || w > maxSide || h > maxSide {
+		return 0, 0, fmt.Errorf("--img %q: want a side such as 640, or WIDTHxHEIGHT such as 1280x800, of 8 to %d pixels", s, maxSide)
 	}
 	return w, h, nil
 }
@@ -144,8 +147,7 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(inA, inB)
 }
 
-// checkSmaller is checkOutput for a smaller model, which must not take the place of the one
-// that it is made of.
+// checkSmaller is checkOutput for what is made of a model, which must not take its place.
 func checkSmaller(path, weights string, reads ...string) error {
 	if sameFile(path, weights) {
 		return fmt.Errorf("-o %s: is the model itself, which would be lost: choose another name", path)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -33,7 +34,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		DisableSuggestions: true, // they take several lines
+		DisableSuggestions:         true, // they take several lines
+		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
@@ -45,6 +47,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	if _, _, unknown := root.Find(args); unknown != nil {
+		err = unknownVerb(root, args)
+	}
 	text, code := err.Error(), 1
 	if ctx.Err() != nil {
 		code = 130
@@ -55,6 +60,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	complain(stderr, text)
 	return code
+}
+
+// unknownVerb is the error for a command line whose first word is no verb.
+func unknownVerb(root *cobra.Command, args []string) error {
+	i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+	like := ""
+	if verbs := root.SuggestionsFor(args[i]); len(verbs) > 0 {
+		like = "did you mean " + strings.Join(verbs, " or ") + "? "
+	}
+	return fmt.Errorf("there is no verb %q: %ssee ultrafast --help", args[i], like)
 }
 
 // complain prints an error as one line; line breaks come from names in files.

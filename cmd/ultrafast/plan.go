@@ -75,8 +75,13 @@ func planCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check PLAN.yaml --weights MODEL",
 		Short: "Estimate an edited plan anew, and write the estimate into it",
-		Args:  cobra.ExactArgs(1),
-		RunE:  func(c *cobra.Command, args []string) error { return f.check(c, args[0]) },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("plan check takes one PLAN.yaml, %d are given; see --help", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return f.check(c, args[0]) },
 	}
 	f.addInputs(c)
 	return c
@@ -166,6 +171,9 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 
 // gather collects what a score of gradients needs.
 func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.Evidence, error) {
+	if f.data == "" && f.score == "" && f.table != "" {
+		return nil, fmt.Errorf("--table %s: its score (taylor or fisher) looks at training pictures: give --data, or --score l2", f.table)
+	}
 	if f.data == "" {
 		return nil, errors.New("the scores taylor and fisher look at training pictures: give --data, or --score l2")
 	}

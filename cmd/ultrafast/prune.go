@@ -94,7 +94,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	var plan *prune.Plan
 	if f.plan != "" {
 		if file, err = readPlan(f.plan); err != nil {
-			return err
+			return fmt.Errorf("--plan: %w", err)
 		}
 		if plan, err = file.Plan(g); err != nil {
 			return fmt.Errorf("%s: %w", f.plan, err)

@@ -38,6 +38,9 @@ const latest = "latest"
 // autoBatch is what --batch is where memory decides.
 const autoBatch = -1
 
+// maxBatch is the --batch that is taken for a mistake when exceeded.
+const maxBatch = 4096
+
 func trainCommand() *cobra.Command {
 	f := &trainFlags{}
 	c := &cobra.Command{
@@ -222,10 +225,14 @@ func (f *trainFlags) config() (train.Config, error) {
 		return cfg, errors.New("--data is missing: want a data set, such as a data.yaml")
 	case f.epochs < 1 || f.batch < 1 && f.batch != autoBatch:
 		return cfg, errors.New("--epochs and --batch: want at least 1, or --batch -1")
+	case f.batch > maxBatch:
+		return cfg, fmt.Errorf("--batch %d: want at most %d, or -1 for as many as memory allows", f.batch, maxBatch)
+	case f.patience < 0:
+		return cfg, fmt.Errorf("--patience %d: want 0 or more epochs; 0 never ends the run", f.patience)
 	case f.precision != "" && !slices.Contains(train.Precisions, train.Precision(f.precision)):
 		return cfg, fmt.Errorf("--precision %q: want one of %v", f.precision, train.Precisions)
-	case f.img < dataset.Stride || f.img%dataset.Stride != 0:
-		return cfg, fmt.Errorf("--img %d: want a multiple of %d", f.img, dataset.Stride)
+	case f.img < dataset.Stride || f.img > maxSide || f.img%dataset.Stride != 0:
+		return cfg, fmt.Errorf("--img %d: want a multiple of %d, at most %d", f.img, dataset.Stride, maxSide)
 	}
 	path, err := filepath.Abs(f.data)
 	if err != nil {
@@ -237,7 +244,7 @@ func (f *trainFlags) config() (train.Config, error) {
 	}
 	if f.hyp != "" {
 		if cfg.Hyp, err = train.OpenHyp(f.hyp); err != nil {
-			return cfg, err
+			return cfg, fmt.Errorf("--hyp %w", err)
 		}
 	}
 	if cfg.FitAnchors, err = f.unsized(); err != nil {

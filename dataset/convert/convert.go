@@ -51,11 +51,21 @@ type writer struct {
 	result  Result
 }
 
+// A FolderError says why the new folder could not be made or filled.
+type FolderError struct {
+	Path string // of the folder, or of what was to be in it
+	Err  error
+}
+
+func (e *FolderError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *FolderError) Unwrap() error { return e.Err }
+
 // Write makes the folder, which is there in full or not at all. Pictures are hard links
 // where the file system has them, which take no room and share what is changed in place,
 // and copies elsewhere. Boxes keep 7 digits: YOLO's exactly what was read, those in pixels
 // with four digits after the point, also for VOC, where whole pixels would cost precision.
-// What YOLO does not know, such as outlines and objects marked difficult, stays behind.
+// What YOLO does not know, such as outlines and objects marked difficult, stays behind. Errors
+// are a *FolderError where they come of the folder and not of data.
 func Write(data *dataset.Data, o Options) (r Result, err error) {
 	if !slices.Contains(Formats, o.Format) {
 		return r, fmt.Errorf("format %q: want one of %s", o.Format, strings.Join(Formats, ", "))
@@ -65,9 +75,10 @@ func Write(data *dataset.Data, o Options) (r Result, err error) {
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(filepath.Clean(o.Dir)), "."+filepath.Base(o.Dir)+"-")
 	if err != nil {
-		return r, err
+		return r, &FolderError{o.Dir, reason(err)}
 	}
 	defer os.RemoveAll(dir) // once renamed it is no more
+	defer func() { err = ofFolder(err, dir, o.Dir) }()
 	w := &writer{dir: dir, names: data.Names}
 	w.collect(data, o.Format == "voc")
 	if len(w.entries) == 0 {
@@ -97,6 +108,31 @@ func Write(data *dataset.Data, o Options) (r Result, err error) {
 		return r, err
 	}
 	return w.result, nil
+}
+
+// ofFolder names the new folder in an error that names the one which is to become it.
+func ofFolder(err error, dir, becomes string) error {
+	path := ""
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		path = e.Path
+	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
+		path = e.Old
+	}
+	if inside, ok := strings.CutPrefix(path, dir); ok {
+		return &FolderError{becomes + inside, reason(err)}
+	}
+	return err
+}
+
+// reason is an error without the path in it.
+func reason(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // collect gives every picture a name. Names differ within a split, and where all pictures

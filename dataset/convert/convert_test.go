@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ultrafast/dataset"
@@ -118,6 +119,26 @@ func TestNames(t *testing.T) {
 	list, err := os.ReadFile(filepath.Join(dir, "ImageSets", "Main", "val.txt"))
 	if err != nil || string(list) != "0000-2\n0001-2\n0002-2\n0004\n" {
 		t.Errorf("val.txt holds %q (%v)", list, err)
+	}
+}
+
+// TestFolderErrors: a new folder that cannot be filled is named as the user has, and a source that
+// cannot be read is no fault of it.
+func TestFolderErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string // "" for one of the source
+	}{
+		{&os.PathError{Op: "write", Path: "a/.new-12/labels/x.txt", Err: syscall.ENOSPC}, "a/new/labels/x.txt: no space left on device"},
+		{&os.LinkError{Op: "rename", Old: "a/.new-12", New: "a/new", Err: syscall.EEXIST}, "a/new: file exists"},
+		{&os.PathError{Op: "open", Path: "b/x.jpg", Err: syscall.EACCES}, ""},
+		{errors.New("there are no pictures to convert"), ""},
+	} {
+		err := ofFolder(c.err, "a/.new-12", "a/new")
+		_, is := errors.AsType[*FolderError](err)
+		if is != (c.want != "") || is && err.Error() != c.want || !is && err != c.err {
+			t.Errorf("%v became %v, want %q", c.err, err, c.want)
+		}
 	}
 }
 
