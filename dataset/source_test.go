@@ -59,8 +59,8 @@ func TestRecogniseErrors(t *testing.T) {
 		{"no picture in the split", map[string]string{"images/val/a.gif": "", "labels/a.txt": ""}, "", "ROOT: val: no pictures (.bmp .jpeg .jpg .mpo .png .tif .tiff .webp) in images/val: put some there, or name another place"},
 		{"empty labels", map[string]string{"images/val/a.png": "20x10", "labels/val/a.txt": ""}, "", "ROOT: val: no boxes for any of 1 pictures; the labels of the first were looked for in ROOT/labels/val/a.txt: put some there"},
 		{"no names", map[string]string{"images/val/a.png": "20x10", "labels/val/a.txt": "", "classes.txt": "\n"}, "", "ROOT/classes.txt: is empty, want the names of the classes, one a line"},
-		{"broken archive", map[string]string{"a.zip": "PK"}, "a.zip", "ROOT/a.zip: zip: not a valid zip file"},
-		{"broken tar.gz", map[string]string{"a.tgz": "x"}, "a.tgz", "ROOT/a.tgz: unexpected EOF"},
+		{"broken archive", map[string]string{"a.zip": "PK"}, "a.zip", "ROOT/a.zip: the archive is cut off or broken, as after a broken download: fetch it again"},
+		{"broken tar.gz", map[string]string{"a.tgz": "x"}, "a.tgz", "ROOT/a.tgz: the archive is cut off or broken, as after a broken download: fetch it again"},
 		{"zero bytes", map[string]string{"a.json": ""}, "a.json", "ROOT/a.json: the file ends too early (at byte 0)"},
 	}
 	for _, test := range tests {
