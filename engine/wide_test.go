@@ -13,7 +13,11 @@ import (
 // FuzzWide is FuzzEngine on maps that are wide and tall enough to lie in rows and to be cut into
 // bands, in the ops of detectors. A processor gives the same bits with any number of threads.
 func FuzzWide(f *testing.F) {
-	for seed := range uint64(25) {
+	seeds := uint64(25)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {

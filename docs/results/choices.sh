@@ -4,7 +4,7 @@
 #
 #	docs/results/choices.sh data.yaml [SIZE [EPOCHS]]
 set -euo pipefail
-data=$1 size=${2:-192} epochs=${3:-8}
+data=$1 size=${2:-192} epochs=${3:-6}
 here=$(cd "$(dirname "$0")" && pwd)
 runs=runs/choices-$size
 uf=${ULTRAFAST:-./ultrafast}
@@ -12,7 +12,7 @@ mkdir -p "$runs"
 
 train() { # name, then flags of train; of a run that is there nothing is done
 	[ -e "$runs/$1/weights/best.safetensors" ] ||
-		"$uf" train --data "$data" --img "$size" --epochs "$epochs" --hyp "$here/mask-hyp.yaml" --precision bf16 \
+		"$uf" train --data "$data" --img "$size" --epochs "$epochs" --hyp "$here/mask-child-hyp.yaml" --precision bf16 \
 			--noautoanchor --noval --project "$runs" --name "$@" >"$runs/$1.txt" 2>&1
 }
 
