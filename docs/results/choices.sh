@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What scores, distillation, sparse training and the slim neck are worth after training on, in
-# short trainings on small pictures. Started again it goes on where it was stopped.
+# What scores and distillation are worth after training on, in short trainings on small pictures.
+# Started again it goes on where it was stopped.
 #
 #	docs/results/choices.sh data.yaml [SIZE [EPOCHS]]
 set -euo pipefail
-data=$1 size=${2:-192} epochs=${3:-6}
+data=$1 size=${2:-192} epochs=${3:-5}
 here=$(cd "$(dirname "$0")" && pwd)
 runs=runs/choices-$size
 uf=${ULTRAFAST:-./ultrafast}
@@ -40,25 +40,5 @@ for score in l2 gamma taylor fisher; do
 done
 
 for terms in pkd=1 cwd=1 outputs=1 pkd=1,outputs=1 cwd=1,outputs=1; do # beside half-fisher-trained, which has no teacher
-	trained "distill-$terms-0" --weights "$runs/half-fisher.safetensors" --teacher "$parent" --distill $terms
+	trained "distill-$terms" --weights "$runs/half-fisher.safetensors" --teacher "$parent" --distill $terms
 done
-
-for kind in none group gamma; do # as many epochs before the cut, and after
-	sparse=()
-	[ $kind = none ] || sparse=(--sparse $kind)
-	trained "sparse-$kind" --weights "$parent" "${sparse[@]}"
-	for score in l2 fisher; do
-		cut=$runs/sparse-$kind-$score.safetensors
-		prune "$runs/sparse-$kind/weights/last.safetensors" $score "$cut"
-		measure "sparse $kind, half by $score" "$cut"
-		trained "sparse-$kind-$score-trained" --weights "$cut"
-	done
-done
-
-n=$here/parents/yolov5n-416.safetensors
-slim=$runs/slim.safetensors cut=$runs/slim-size.safetensors
-[ -e "$slim" ] || "$uf" trim --weights "$n" --data "$data" --img "$size" --neck slim -o "$slim" >"$runs/slim.txt" 2>&1
-[ -e "$cut" ] || "$uf" prune --weights "$n" --data "$data" --img "$size" --keep 0.668 --pictures 400 -o "$cut" >"$runs/slim-size.txt" 2>&1
-trained neck-kept --weights "$n"
-trained neck-slim --weights "$slim"
-trained neck-cut --weights "$cut"
