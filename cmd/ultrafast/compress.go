@@ -254,7 +254,7 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		h := train.DefaultHyp()
 		if f.hyp != "" {
 			if h, err = train.OpenHyp(f.hyp); err != nil {
-				return j, err
+				return j, fmt.Errorf("--hyp %w", err)
 			}
 		}
 		j.Hyp = h.String()

@@ -247,7 +247,7 @@ func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset
 	}
 	bar := newProgress(progress)
 	defer bar.clear()
-	o := train.GradientOptions{Size: side, Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
+	o := train.GradientOptions{Size: side, Lost: warnLost(progress, bar), Progress: func(done, pictures int) { bar.set("gradients", done, pictures) }}
 	return e, train.PictureGradients(ctx, be, g, dataset.Spread(data.Train, pictures), o, e.Add)
 }
 
@@ -255,6 +255,6 @@ func gather(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset
 func recalibrate(ctx context.Context, be train.Backend, g *graph.Graph, data *dataset.Data, side, batch, pictures int, out io.Writer) (*graph.Graph, error) {
 	bar := newProgress(out)
 	defer bar.clear()
-	return train.Recalibrate(ctx, be, g, data.Train, train.RecalibrateOptions{Size: side, Batch: batch, Pictures: pictures,
+	return train.Recalibrate(ctx, be, g, data.Train, train.RecalibrateOptions{Size: side, Batch: batch, Pictures: pictures, Lost: warnLost(out, bar),
 		Progress: func(done, batches int) { bar.set("statistics", done, batches) }})
 }

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"ultrafast/dataset"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
+	"ultrafast/train"
 	"ultrafast/yolo"
 )
 
@@ -47,5 +51,37 @@ func TestPruneSavesFirst(t *testing.T) {
 	}
 	if _, err := safetensors.Open(out); err != nil {
 		t.Error(err)
+	}
+}
+
+// A training picture that goes while prune is at work is left out, with a warning.
+func TestPruneLoses(t *testing.T) {
+	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 4, Val: 1, Width: 64, Height: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := yolo.Standard("thin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, scene.Names, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(data.Train[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	warning := "warning: a picture can no longer be read and is left out, 1 so far: open " + data.Train[1].Path
+	var out bytes.Buffer
+	if _, err := recalibrate(t.Context(), train.Drift(), g, data, 64, 2, 4, &out); err != nil || !strings.Contains(out.String(), warning) {
+		t.Errorf("statistics: error %v, says %q", err, &out)
+	}
+	out.Reset()
+	if _, err := gather(t.Context(), train.Drift(), g, data, 64, 4, &out); err != nil || !strings.Contains(out.String(), warning) {
+		t.Errorf("gradients: error %v, says %q", err, &out)
 	}
 }
