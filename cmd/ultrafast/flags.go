@@ -135,9 +135,7 @@ func checkWritten(flag, path string) error {
 // sameName reports whether two names, which may be of files that are not there yet, are of one
 // file in a folder that is.
 func sameName(a, b string) bool {
-	inA, errA := os.Stat(filepath.Dir(a))
-	inB, errB := os.Stat(filepath.Dir(b))
-	return errA == nil && errB == nil && os.SameFile(inA, inB) && filepath.Base(a) == filepath.Base(b)
+	return sameFile(filepath.Dir(a), filepath.Dir(b)) && filepath.Base(a) == filepath.Base(b)
 }
 
 // sameFile reports whether two names are of one file that is there.

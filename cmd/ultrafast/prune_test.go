@@ -3,17 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"ultrafast/dataset"
 	"ultrafast/safetensors"
-	"ultrafast/scene"
 	"ultrafast/train"
-	"ultrafast/yolo"
 )
 
 // Who stops the comparison with a plan is told that the cut model is there.
@@ -22,18 +18,8 @@ func TestPruneSavesFirst(t *testing.T) {
 		t.Skip("the bridge to libtorch is not built: ultrafast engine build")
 	}
 	dir := t.TempDir()
-	data, err := scene.Write(filepath.Join(dir, "set"), scene.Set{Train: 2, Val: 1, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := yolo.Standard("thin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := yolo.New(cfg, scene.Names, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnSet(t, 2, 1)
+	g := thin(t)
 	model, plan, out := filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "plan.yaml"), filepath.Join(dir, "small.safetensors")
 	if err := safetensors.Save(model, &safetensors.File{Graph: g}); err != nil {
 		t.Fatal(err)
@@ -56,22 +42,8 @@ func TestPruneSavesFirst(t *testing.T) {
 
 // A training picture that goes while prune is at work is left out, with a warning.
 func TestPruneLoses(t *testing.T) {
-	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 4, Val: 1, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := yolo.Standard("thin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := yolo.New(cfg, scene.Names, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnData(t, 4, 1)
+	g := thin(t)
 	if err := os.Remove(data.Train[1].Path); err != nil {
 		t.Fatal(err)
 	}

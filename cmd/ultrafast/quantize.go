@@ -108,10 +108,7 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if n := g.Quantized(); n != nil { // before the data set is read
-		return fmt.Errorf("%s: %s is quantised already: take the network from before that", f.weights, n.Name)
-	}
-	if err := (quant.Options{KeepFloat: f.named()}).Check(g); err != nil { // before ranges are measured
+	if err := (quant.Options{KeepFloat: f.named()}).Check(g); err != nil { // before the data set is read and ranges are measured
 		return err
 	}
 	w, h, err := parseSize(f.img)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/safetensors"
 	"ultrafast/scene"
@@ -38,18 +37,8 @@ func (s *stopper) Write(b []byte) (int, error) {
 // others from 8 bits, is told of.
 func TestQuantizeSavesFirst(t *testing.T) {
 	dir := t.TempDir()
-	data, err := scene.Write(filepath.Join(dir, "set"), scene.Set{Train: 2, Val: 1, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := yolo.Standard("thin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := yolo.New(cfg, scene.Names, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnSet(t, 2, 1)
+	g := thin(t)
 	bn := g.Node("model.2.cv2.bn").Op.(*graph.BatchNorm)
 	clear(bn.Gamma.Data)
 	clear(bn.Beta.Data)
@@ -101,14 +90,7 @@ layers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := scene.Write(filepath.Join(dir, "set"), scene.Set{Train: 3, Val: 2, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnData(t, 3, 2)
 	layers := []string{"model.0.conv", "model.1.conv", "model.2.conv", "model.3.conv"}
 	for _, c := range []struct {
 		keep         []string
@@ -180,22 +162,8 @@ layers:
 // One picture of each split that goes while quantize is at work is left out; a second one of
 // four is an error.
 func TestQuantizeLoses(t *testing.T) {
-	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 4, Val: 4, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := yolo.Standard("thin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := yolo.New(cfg, scene.Names, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnData(t, 4, 4)
+	g := thin(t)
 	const warning = "warning: a picture can no longer be read and is left out, 1 so far: "
 	for lost := 1; lost <= 2; lost++ {
 		for _, path := range []string{data.Train[lost].Path, data.Val[lost].Path} {

@@ -10,12 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"ultrafast/dataset"
 	"ultrafast/graph"
 	"ultrafast/prune"
-	"ultrafast/scene"
 	"ultrafast/train"
-	"ultrafast/yolo"
 )
 
 // TestResume: a table is gone on with where its rows and new ones compare.
@@ -54,22 +51,8 @@ func TestResume(t *testing.T) {
 
 // Who is stopped is told of the table where there is one.
 func TestSensitivityStops(t *testing.T) {
-	file, err := scene.Write(filepath.Join(t.TempDir(), "set"), scene.Set{Train: 2, Val: 1, Width: 64, Height: 64, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openData(t.Context(), io.Discard, file, dataset.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := yolo.Standard("thin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := yolo.New(cfg, scene.Names, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := drawnData(t, 2, 1)
+	g := thin(t)
 	for _, rows := range []int{0, 2} {
 		ctx, stop := context.WithCancel(t.Context())
 		f := sensitivityFlags{out: t.TempDir(), pictures: 1}
