@@ -246,7 +246,7 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 			}, code...)
 			if k.quads() {
 				each := 4 * k.in * taps
-				p.bias = c.target.PackSums(levels(k.weight[first*each:][:spec.Out*each]), spec.Out, uint8(k.x.grid.Zero), k.scale[first:], p.bias)
+				p.bias = c.target.PackSums(k.quant, levels(k.weight[first*each:][:spec.Out*each]), spec.Out, uint8(k.x.grid.Zero), k.scale[first:], p.bias)
 			}
 			ps = append(ps, p)
 		}

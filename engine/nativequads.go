@@ -202,14 +202,16 @@ func (c *compiler) intoQuads(k *nativeConv, n *graph.Node, op *graph.Conv, out *
 	for i, w := range whole {
 		k.weight[i] = float32(w)
 	}
-	if out != nil {
-		k.quant.Zero = uint8(out.Zero)
+	if k.scale, k.bias, err = scales(op, c.grids[n.In[0]], out); err != nil {
+		return err
 	}
-	k.scale, k.bias, err = scales(op, c.grids[n.In[0]], out)
+	if out != nil {
+		k.quant = quantOf(op, out, k.scale, k.bias)
+	}
 	if op.Groups > 1 {
 		k.regroup(mergeGroups(op))
 	}
-	return err
+	return nil
 }
 
 // quads reports whether the convolution multiplies bytes.
@@ -320,7 +322,7 @@ func (c *compiler) dequantise(name string, x, y place) error {
 			return err
 		}
 		parts[i] = part{quad[0], []codegen.Func{f}, c.target.PackQuads(ones[:4*out], out, 1, 1, tile),
-			c.target.PackSums(ones[:4*out], out, uint8(x.grid.Zero), scale, make([]float32, out))}
+			c.target.PackSums(codegen.Quant{}, ones[:4*out], out, uint8(x.grid.Zero), scale, make([]float32, out))}
 	}
 	rows := func(s *state, i, quad, from, to int) {
 		p := &parts[quad]

@@ -18,12 +18,13 @@ import (
 // is what a float layer reads, where the product of the scales comes first. What a Quantize
 // makes of it is not rounded from y, but from the sum itself:
 //
-//	level = roundHalfToEven(float32(acc) * (Scale*WeightScale[k]/OutScale) + Bias[k]/OutScale) + OutZero
+//	level = roundHalfToEven(float32(acc + round(Bias[k]/(Scale*WeightScale[k]))) * (Scale*WeightScale[k]/OutScale)) + OutZero
 //
-// held to 0..255, as codegen.Quant.Sum has it: so a kernel needs one multiplication and one
-// addition. It is another level than y's once in a million. A sum of two values on grids that
-// a Quantize rounds is codegen.QuantAdd.Sum of their levels, with their scales divided by
-// OutScale. Padding has the level Zero, and adds nothing. A sum beyond int32, for which 66,000
+// held to 0..255, as codegen.Quant.Sum has it, where a bias can be a whole number (codegen.Whole),
+// as ONNX and ONNX Runtime have them: so a kernel needs one multiplication. It may be another
+// level than y's, where y is nearly halfway. A sum of two values on grids that a Quantize rounds
+// is codegen.QuantAdd.Sum of their levels, with their scales divided by OutScale.
+// Padding has the level Zero, and adds nothing. A sum beyond int32, for which 66,000
 // products of the largest numbers are needed, wraps around.
 
 // grids are those of graph.Graph.Grids.
@@ -81,8 +82,14 @@ func finisher(o *graph.Conv, in, out *graph.Quantize) (func(acc int32, k int) fl
 	if err != nil || out == nil {
 		return func(acc int32, k int) float32 { return float32(float32(acc)*m[k]) + b[k] }, err
 	}
-	q := codegen.Quant{Zero: uint8(out.Zero)}
+	q := quantOf(o, out, m, b)
 	return func(acc int32, k int) float32 { return out.Value(q.Sum(acc, m[k], b[k])) }, nil
+}
+
+// quantOf says how sums of o become levels of out, m and b being those of scales.
+func quantOf(o *graph.Conv, out *graph.Quantize, m, b []float32) codegen.Quant {
+	w := o.Weight.Shape
+	return codegen.Quant{Zero: uint8(out.Zero), Whole: codegen.Whole(m, b, w[1]*w[2]*w[3])}
 }
 
 // adder returns how values on the grids y and r add up to one on out.

@@ -50,24 +50,29 @@ func (a *avx) inputOffset() int32 { return 0 }
 
 func (a *avx) addIntM(d, x vec, base reg, off int) { a.v3(amd64.VPADDD, d, x, at(base, off)) }
 
-func (a *avx) scaleQuads(y, t vec, base reg, off int) {
+func (a *avx) scaleQuads(y, t vec, base reg, off int, plus bool) {
 	a.V2(amd64.VCVTDQ2PS, a.w, amd64.Vec(y), amd64.Vec(y))
-	if a.wide {
-		a.v3(amd64.VMULPS, y, y, at(base, off).Bcast())
-		a.v3(amd64.VADDPS, y, y, at(base, off+4).Bcast())
-		return
+	with := func(op amd64.Op, off int) {
+		if a.wide {
+			a.v3(op, y, y, at(base, off).Bcast())
+			return
+		}
+		a.spread(t, base, off)
+		a.v3(op, y, y, amd64.Vec(t))
 	}
-	a.spread(t, base, off)
-	a.mulV(y, y, t)
-	a.spread(t, base, off+4)
-	a.addV(y, y, t)
+	with(amd64.VMULPS, off)
+	if plus {
+		with(amd64.VADDPS, off+4)
+	}
 }
 
 func (a *avx) quotient(d, x, s vec) { a.divV(d, x, s, s) }
 
-// round holds y below 2^31, which would become the smallest number.
-func (a *avx) round(y vec) {
-	a.minM(y, y, rConst, constHigh*constSize)
+// round holds any y below 2^31, which would become the smallest number.
+func (a *avx) round(y vec, any bool) {
+	if any {
+		a.minM(y, y, rConst, constHigh*constSize)
+	}
 	a.V2(amd64.VCVTPS2DQ, a.w, amd64.Vec(y), amd64.Vec(y))
 }
 
@@ -81,6 +86,27 @@ func (a *avx) packQuads(y [4]vec, zero uint8, zeros int) {
 	}
 	a.v3(amd64.VPACKUSWB, y[0], y[0], amd64.Vec(y[2]))
 	a.v3(amd64.VPSHUFB, y[0], y[0], at(rConst, constQuads*constSize))
+}
+
+func (a *avx) addBytes(y, r vec, t [4]vec, w wholeAdd, weights, begin int) {
+	zero := amd64.Vec(t[2])
+	a.zero(t[2])
+	a.v3(amd64.VPUNPCKLBW, t[0], y, amd64.Vec(r))
+	a.v3(amd64.VPUNPCKHBW, r, y, amd64.Vec(r))
+	a.v3(amd64.VPUNPCKLBW, y, t[0], zero)
+	a.v3(amd64.VPUNPCKHBW, t[0], t[0], zero)
+	a.v3(amd64.VPUNPCKLBW, t[1], r, zero)
+	a.v3(amd64.VPUNPCKHBW, r, r, zero)
+	for _, v := range []vec{y, t[0], t[1], r} { // pairs in 16 bits, of the first to the last quarter of 16 bytes
+		a.v3(amd64.VPMADDWD, v, v, at(rConst, weights))
+		a.v3(amd64.VPADDD, v, v, at(rConst, begin))
+		if w.shift > 0 {
+			a.V2I(amd64.VPSRAD, a.w, amd64.Vec(v), amd64.Vec(v), uint8(w.shift))
+		}
+	}
+	a.v3(amd64.VPACKSSDW, y, y, amd64.Vec(t[0]))
+	a.v3(amd64.VPACKSSDW, t[1], t[1], amd64.Vec(r))
+	a.v3(amd64.VPACKUSWB, y, y, amd64.Vec(t[1]))
 }
 
 func (a *avx) lookup(y vec, table int, t [4]vec) {

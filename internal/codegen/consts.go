@@ -26,6 +26,7 @@ const (
 	constUpperHalf                        // the upper half of each lane
 	constPairs                            // indices 0 16 1 17 … of 16-bit words
 	constQuads                            // in each 128 bits, the bytes 0 4 8 12 1 5 9 13 …
+	constMix                              // in each 128 bits, the bytes 0 8 1 9 2 10 …
 	constLowBytes                         // the lower byte of each 16-bit word
 	constLowByte                          // the lowest byte of each lane
 	constHigh                             // 2^30 in float32
@@ -71,6 +72,7 @@ func newConstants() *constants {
 	c.words(func(int) uint32 { return 0xFFFF0000 })
 	c.words(func(i int) uint32 { return uint32(16+i)<<16 | uint32(i) })
 	c.words(func(i int) uint32 { return uint32(i%4)*0x01010101 + 0x0C080400 })
+	c.words(func(i int) uint32 { return uint32(i%4)*0x02020202 + 0x09010800 })
 	c.words(func(int) uint32 { return 0x00FF00FF })
 	c.words(func(int) uint32 { return 0xFF })
 	c.words(func(int) uint32 { return math.Float32bits(1 << 30) })

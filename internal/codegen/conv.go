@@ -375,7 +375,7 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 		for j := range v {
 			y := acc[o*v+j]
 			if w.QuadsIn {
-				m.(quadISA).scaleQuads(y, temp(), rBias, 4*(quantSums*o+1))
+				m.(quadISA).scaleQuads(y, temp(), rBias, 4*(quantSums*o+1), true)
 			}
 			if w.Act.Kind != "" {
 				w.b.activate(w.Act, w.PairsOut, y, temp(), temp(), temp())

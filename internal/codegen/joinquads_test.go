@@ -20,7 +20,7 @@ func TestQuadsJoined(t *testing.T) {
 			var call caller
 			pass(&call, 0, x, 0)
 			pass(&call, 1, target.PackQuads(q.weights, q.Out, q.In, 1, q.Tile), 0)
-			pass(&call, 2, target.PackSums(q.weights, q.Out, q.zeroX, q.m, q.b), 0)
+			pass(&call, 2, target.PackSums(q.Quant, q.weights, q.Out, q.zeroX, q.m, q.b), 0)
 			pass(&call, 3, out, 0)
 			return call.runQuads(t, target, func(b *Builder) (Func, error) { return b.Conv(q.Conv) })
 		}

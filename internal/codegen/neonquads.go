@@ -80,17 +80,19 @@ func (n *neon) inputOffset() int32 {
 
 func (n *neon) addIntM(d, x vec, base reg, off int) { n.withMemory(n.Add4S, d, x, base, off) }
 
-func (n *neon) scaleQuads(y, t vec, base reg, off int) {
+func (n *neon) scaleQuads(y, t vec, base reg, off int, plus bool) {
 	n.Scvtf(arm64.V(y), arm64.V(y))
 	n.spread(t, base, off)
 	n.mulV(y, y, t)
-	n.spread(t, base, off+4)
-	n.addV(y, y, t)
+	if plus {
+		n.spread(t, base, off+4)
+		n.addV(y, y, t)
+	}
 }
 
 func (n *neon) quotient(d, x, s vec) { n.Fdiv(arm64.V(d), arm64.V(x), arm64.V(s)) }
 
-func (n *neon) round(y vec) { n.Fcvtns(arm64.V(y), arm64.V(y)) }
+func (n *neon) round(y vec, _ bool) { n.Fcvtns(arm64.V(y), arm64.V(y)) }
 
 // packQuads: what saturates at 16 bits is beyond 8 with any zero point.
 func (n *neon) packQuads(y [4]vec, zero uint8, zeros int) {
@@ -110,6 +112,40 @@ func (n *neon) packQuads(y [4]vec, zero uint8, zeros int) {
 	n.Sqxtun16B(d, arm64.V(y[2]))
 	n.loadV(memory, rConst, constQuads*constSize)
 	n.Tbl(d, d, memory)
+}
+
+// addBytes multiplies the even bytes, in 16 bits, and then the odd ones.
+func (n *neon) addBytes(y, r vec, t [4]vec, w wholeAdd, weights, begin int) {
+	even := [2]arm64.V{arm64.V(t[0]), arm64.V(t[1])} // of y and r
+	odd := [2]arm64.V{arm64.V(y), arm64.V(r)}
+	n.loadV(memory, rConst, constLowBytes*constSize)
+	for i := range odd {
+		n.And(even[i], odd[i], memory)
+		n.Ushr8H(odd[i], odd[i], 8)
+	}
+	lower, upper := arm64.V(t[2]), arm64.V(t[3])
+	sum := func(x [2]arm64.V) { // to x[0], in 16 bits
+		n.loadV(lower, rConst, begin)
+		n.Mov16B(upper, lower)
+		for i := range x {
+			n.loadV(memory, rConst, weights)
+			n.Dup8H(memory, memory, i)
+			n.Smlal(lower, x[i], memory)
+			n.Smlal2(upper, x[i], memory)
+		}
+		if w.shift > 0 {
+			n.Sshr4S(lower, lower, w.shift)
+			n.Sshr4S(upper, upper, w.shift)
+		}
+		n.Sqxtn(x[0], lower)
+		n.Sqxtn2(x[0], upper)
+	}
+	sum(even)
+	sum(odd)
+	n.Sqxtun8B(even[0], even[0])
+	n.Sqxtun16B(even[0], odd[0])
+	n.loadV(memory, rConst, constMix*constSize)
+	n.Tbl(odd[0], even[0], memory)
 }
 
 // lookup takes sixteen bytes of the table at a time.

@@ -24,13 +24,16 @@ type quadISA interface {
 	quadWeight() int               // how many lanes the weights of a quad take
 	inputOffset() int32            // what it takes off every input
 
-	addIntM(d, x vec, base reg, off int)       // d = x + memory in int32
-	scaleQuads(y, t vec, base reg, off int)    // y, in int32, times the float32 in memory plus the next one; t is used up
-	quotient(d, x, s vec)                      // d = x/s, rounded to the nearest
-	round(y vec)                               // y to int32, halves to even; what is beyond becomes large or small
-	packQuads(y [4]vec, zero uint8, zeros int) // y[0] = the quads of y, in int32, plus zero, which stands at zeros among the constants in 16 bits; others are used up
-	lookup(y vec, table int, t [4]vec)         // bytes of y to those in a table of 256 among the constants; t are used up
-	quadByte(d, s vec, i int)                  // d = byte i of each lane of s, in float32
+	addIntM(d, x vec, base reg, off int)               // d = x + memory in int32
+	scaleQuads(y, t vec, base reg, off int, plus bool) // y, in int32, times the float32 in memory, plus the next one; t is used up
+	quotient(d, x, s vec)                              // d = x/s, rounded to the nearest
+	round(y vec, any bool)                             // y to int32, halves to even; any: what is beyond, too, which becomes large or small
+	packQuads(y [4]vec, zero uint8, zeros int)         // y[0] = the quads of y, in int32, plus zero, which stands at zeros among the constants in 16 bits; others are used up
+	// addBytes sets y to the bytes (y*w.y + r*w.r + w.begin) >> w.shift, held to what fits. Pairs
+	// of the weights and begin are among the constants; r and t are used up.
+	addBytes(y, r vec, t [4]vec, w wholeAdd, weights, begin int)
+	lookup(y vec, table int, t [4]vec) // bytes of y to those in a table of 256 among the constants; t are used up
+	quadByte(d, s vec, i int)          // d = byte i of each lane of s, in float32
 	// rgbQuads takes the same 2*lanes() interleaved 8-bit RGB pixels of two rows. A pixel of the
 	// result is two by two of these: the first quad has the even column's red, green and blue
 	// of the first row and the odd one's red, and so on. Registers 0 to 2.
@@ -97,8 +100,8 @@ func (w convWriter) storeQuads(acc, free []vec, out, v int, last bool) {
 			var y [4]vec
 			for i := range y {
 				y[i] = acc[(o+i)*v+j]
-				m.scaleQuads(y[i], free[i%len(free)], rBias, 4*(quantSums*(o+i)+1))
-				m.round(y[i])
+				m.scaleQuads(y[i], free[i%len(free)], rBias, 4*(quantSums*(o+i)+1), !w.Quant.Whole)
+				m.round(y[i], !w.Quant.Whole)
 			}
 			m.packQuads(y, w.Quant.Zero, w.b.consts.zeros(w.Quant.Zero))
 			w.finishQuads(y[0], [6]vec{y[1], y[2], y[3], free[0], free[1], free[2]}, o/4, j*size, j, last && j == v-1)
@@ -112,30 +115,14 @@ func (w convWriter) finishQuads(y vec, t [6]vec, quad, off, index int, last bool
 		w.m.(quadISA).lookup(y, w.b.consts.table(w.Quant.Table), [4]vec(t[:4]))
 	}
 	if w.Add {
-		y = w.b.addQuads(&w.Quant.Add, y, t, rRes, quad*w.AddChannel+off)
+		w.b.addQuads(&w.Quant.Add, y, t[4], [4]vec(t[:4]), rRes, quad*w.AddChannel+off)
 	}
 	w.Line.store(w.b, rOut, quad*w.OutChannel+off, y, t[5], index, last)
 }
 
-// addQuads adds the quads in memory to y, with six more registers, and returns where the
-// result is, which is none of the last two.
-func (b *Builder) addQuads(a *QuantAdd, y vec, t [6]vec, base reg, off int) vec {
-	m := b.isa.(quadISA)
-	z, r, s := [4]vec(t[:4]), t[4], t[5]
-	scaled := func(d, from vec, i int, zero uint8, scale float32) {
-		m.quadByte(d, from, i)
-		if zero != 0 {
-			m.addM(d, d, rConst, b.consts.offset(-float32(zero)))
-		}
-		m.mulM(d, d, rConst, b.consts.offset(scale))
-	}
-	m.load(r, base, off)
-	for i := range z {
-		scaled(z[i], y, i, a.ZeroY, a.ScaleY)
-		scaled(s, r, i, a.ZeroR, a.ScaleR)
-		m.addV(z[i], z[i], s)
-		m.round(z[i])
-	}
-	m.packQuads(z, a.Zero, b.consts.zeros(a.Zero))
-	return z[0]
+// addQuads adds the quads in memory to y. R and t are used up.
+func (b *Builder) addQuads(a *QuantAdd, y, r vec, t [4]vec, base reg, off int) {
+	w := a.whole()
+	b.isa.load(r, base, off)
+	b.isa.(quadISA).addBytes(y, r, t, w, b.consts.bits(uint32(uint16(w.y))|uint32(uint16(w.r))<<16), b.consts.bits(uint32(w.begin)))
 }

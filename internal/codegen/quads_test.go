@@ -94,7 +94,7 @@ type quadConv struct {
 
 func newQuadConv(r *rand.Rand, c Conv) *quadConv {
 	q := &quadConv{Conv: c, zeroX: randomZero(r), weights: make([]int8, c.Out*4*c.In*c.Kernel[0]*c.Kernel[1])}
-	extreme := r.IntN(4) == 0
+	extreme, whole := r.IntN(4) == 0, r.IntN(2) == 0
 	for i := range q.weights {
 		if q.weights[i] = int8(r.IntN(255) - 127); extreme {
 			q.weights[i] = int8(254*r.IntN(2) - 127)
@@ -104,16 +104,23 @@ func newQuadConv(r *rand.Rand, c Conv) *quadConv {
 		// so that sums spread over the bytes, or not at all
 		m := float32(r.Float64() / (75 * math.Sqrt(float64(4*c.In*c.Kernel[0]*c.Kernel[1]))))
 		b := float32(100 * r.NormFloat64())
-		switch r.IntN(10) {
-		case 0:
+		switch i := r.IntN(10); {
+		case i == 0 && whole:
+			m = []float32{0.5, 1e-4, -m}[r.IntN(3)]
+		case i == 0:
 			m = []float32{1e30, 1, 1e-30, 0, -m}[r.IntN(5)]
-		case 1:
+		case i == 1 && whole:
+			b = []float32{1e4, -1e4, 0.5, 0}[r.IntN(4)]
+		case i == 1:
 			b = []float32{1e30, -1e30, 0.5, 1 << 31, 0}[r.IntN(5)]
-		case 2:
+		case i == 2 && whole:
+			m, b = 0.25, 0.5
+		case i == 2:
 			m, b = 0.5, 0 // often halfway
 		}
 		q.m, q.b = append(q.m, m), append(q.b, b)
 	}
+	q.Quant.Whole = c.QuadsOut && whole && Whole(q.m, q.b, len(q.weights)/c.Out)
 	return q
 }
 
@@ -194,7 +201,7 @@ func TestConvQuadsRoundsTwice(t *testing.T) {
 		for range rounds() / 10 {
 			c := Conv{In: 1, Out: 4, Kernel: [2]int{1, 1}, Stride: 1, Line: Line{Vectors: 1}, Tile: Tile{4, 1}, QuadsIn: true, QuadsOut: true}
 			q := newQuadConv(r, c)
-			q.zeroX = 0 // and no sum is
+			q.zeroX, q.Quant.Whole = 0, false // and no sum is
 			for i := range q.weights {
 				q.weights[i] = int8(1 + r.IntN(127))
 			}
@@ -216,7 +223,7 @@ func TestConvQuadsRoundsTwice(t *testing.T) {
 			var call caller
 			pass(&call, 0, x, 0)
 			pass(&call, 1, target.PackQuads(q.weights, c.Out, c.In, 1, c.Tile), 0)
-			pass(&call, 2, target.PackSums(q.weights, c.Out, q.zeroX, q.m, q.b), 0)
+			pass(&call, 2, target.PackSums(q.Quant, q.weights, c.Out, q.zeroX, q.m, q.b), 0)
 			pass(&call, 3, out, 0)
 			if !call.runQuads(t, target, func(b *Builder) (Func, error) { return b.Conv(c) }) {
 				return
@@ -245,6 +252,7 @@ func testConvQuads(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 	t.Helper()
 	line := newLineMask(r, c.Line, target.lanes)
 	q := newQuadConv(r, c)
+	c = q.Conv
 	taps := c.Kernel[0] * c.Kernel[1]
 	last := 0
 	for tap := range taps {
@@ -269,7 +277,7 @@ func testConvQuads(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 	var call caller
 	pass(&call, 0, x, 0)
 	pass(&call, 1, packed, 0)
-	pass(&call, 2, target.PackSums(q.weights, c.Out, q.zeroX, q.m, q.b), 0)
+	pass(&call, 2, target.PackSums(q.Quant, q.weights, c.Out, q.zeroX, q.m, q.b), 0)
 	pass(&call, 3, out, 0)
 	pass(&call, 4, add, 0)
 	pass(&call, 6, filled(AMXScratch/4, nan), 0)
@@ -421,7 +429,7 @@ func testQuadBounds(t *testing.T, target Target, c Conv, tiles bool) {
 	if tiles {
 		packed = c.PackAMXQuads(weights)
 	}
-	sums := target.PackSums(weights, c.Out, 0, m, m)
+	sums := target.PackSums(c.Quant, weights, c.Out, 0, m, m)
 	if c.Line.Mask == MaskPart {
 		width += c.Line.Last - target.lanes
 	}

@@ -63,7 +63,7 @@ func (b *Builder) Round(c Round) (Func, error) {
 				}
 				quads.quotient(v, v, scale)
 				m.maxM(v, v, rConst, least)
-				quads.round(v)
+				quads.round(v, true)
 				m.add(rows[i], step)
 			}
 			quads.packQuads(y, c.Zero, b.consts.zeros(c.Zero))

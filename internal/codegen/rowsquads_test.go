@@ -91,7 +91,7 @@ func TestAddAllBytes(t *testing.T) {
 			add[i] = Quad([4]uint8{row, row, row, row})
 		}
 		for _, a := range []QuantAdd{
-			{ScaleY: 1, ScaleR: 1}, {128, 128, 0.5, 0.5, 128}, {255, 0, 0.25, 1.75, 3}, {17, 99, 0.3, 0.7, 255}, {0, 255, 1 << 20, 1 << 20, 9}, {3, 4, -1, 0, 200},
+			{ScaleY: 1, ScaleR: 1}, {128, 128, 0.5, 0.5, 128}, {255, 0, 0.25, 1.75, 3}, {17, 99, 0.3, 0.7, 255}, {0, 255, MaxAddScale, MaxAddScale, 9}, {5, 6, 1e-30, 1e-3, 7}, {1, 2, 0.99999, -0.3, 3}, {3, 4, -1, 0, 200},
 		} {
 			out := filled(1<<14, untouched)
 			var call caller

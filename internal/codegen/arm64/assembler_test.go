@@ -36,6 +36,7 @@ func TestErrors(t *testing.T) {
 		{func(a *Assembler) { a.Ushr4S(0, 0, 0) }, "by 0 bits"},
 		{func(a *Assembler) { a.Ushr4S(0, 0, 33) }, "by 33 bits"},
 		{func(a *Assembler) { a.Ushr8H(0, 0, 17) }, "by 17 bits"},
+		{func(a *Assembler) { a.Sshr4S(0, 0, 0) }, "by 0 bits"},
 		{func(a *Assembler) { a.Dup8H(0, 0, 8) }, "no element 8"},
 		{func(a *Assembler) { a.Dup8H(0, 0, -1) }, "no element -1"},
 		{func(a *Assembler) { a.Dup(0, 0, 4) }, "no element 4"},

@@ -37,15 +37,18 @@ func (a *Assembler) Dup8H(d, n V, index int) {
 }
 
 // Ushr4S sets d to n, in uint32, shifted right by 1 to 32 bits.
-func (a *Assembler) Ushr4S(d, n V, bits int) { a.ushr(32, d, n, bits) }
+func (a *Assembler) Ushr4S(d, n V, bits int) { a.shiftRight("ushr", 0x6F000400, 32, d, n, bits) }
 
 // Ushr8H sets d to n, in uint16, shifted right by 1 to 16 bits.
-func (a *Assembler) Ushr8H(d, n V, bits int) { a.ushr(16, d, n, bits) }
+func (a *Assembler) Ushr8H(d, n V, bits int) { a.shiftRight("ushr", 0x6F000400, 16, d, n, bits) }
 
-func (a *Assembler) ushr(size int, d, n V, bits int) {
+// Sshr4S sets d to n, in int32, shifted right by 1 to 32 bits.
+func (a *Assembler) Sshr4S(d, n V, bits int) { a.shiftRight("sshr", 0x4F000400, 32, d, n, bits) }
+
+func (a *Assembler) shiftRight(name string, op uint32, size int, d, n V, bits int) {
 	if bits < 1 || bits > size {
-		a.fail("ushr", "by %d bits", bits)
+		a.fail(name, "by %d bits", bits)
 		return
 	}
-	a.vv("ushr", 0x6F000400|uint32(2*size-bits)<<16, d, n)
+	a.vv(name, op|uint32(2*size-bits)<<16, d, n)
 }

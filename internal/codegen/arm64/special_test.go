@@ -35,6 +35,8 @@ var specialSamples = []sample{
 	{"Ushr4S", func(a *Assembler) { a.Ushr4S(3, 31, 1) }, "ushr v3.4s, v31.4s, #1"},
 	{"Ushr4S", func(a *Assembler) { a.Ushr4S(3, 4, 24) }, "ushr v3.4s, v4.4s, #24"},
 	{"Ushr4S", func(a *Assembler) { a.Ushr4S(30, 4, 32) }, "ushr v30.4s, v4.4s, #32"},
+	{"Sshr4S", func(a *Assembler) { a.Sshr4S(3, 31, 1) }, "sshr v3.4s, v31.4s, #1"},
+	{"Sshr4S", func(a *Assembler) { a.Sshr4S(30, 4, 20) }, "sshr v30.4s, v4.4s, #20"},
 	{"Ushr8H", func(a *Assembler) { a.Ushr8H(3, 31, 1) }, "ushr v3.8h, v31.8h, #1"},
 	{"Ushr8H", func(a *Assembler) { a.Ushr8H(30, 4, 8) }, "ushr v30.8h, v4.8h, #8"},
 	{"Ushr8H", func(a *Assembler) { a.Ushr8H(3, 4, 16) }, "ushr v3.8h, v4.8h, #16"},
