@@ -90,34 +90,31 @@ type halver struct {
 	half   int // columns of one kind
 }
 
-// halvedRows is for how many rows of the output the halved rows lie one after the other,
-// before those that are read again are moved to the front.
+// halvedRows is for how many rows of the output the halved rows lie one after the other.
 const halvedRows = 4
 
 // size is the floats of a halved row.
 func (h *halver) size() int { return h.x.c * 2 * h.half }
 
-// room is the floats of a buffer for row.
+// room is the floats of a buffer for group.
 func (h *halver) room() int { return (2*(halvedRows-1)+h.kernel)*h.size() + behind }
 
-// row leaves the rows that row y of the output reads in buffer, one after the other, and
-// returns where they begin. What row y-1 has read is still there, unless y is the thread's
-// first, the 0th in turn.
-func (h *halver) row(s *state, buffer []float32, i, y, turn int) uintptr {
-	size, at, have := h.size(), turn%halvedRows*2, 0
-	if turn > 0 {
+// group leaves the rows that rows y to y+n-1 of the output read in buffer, one after the other,
+// and returns where they begin; n is at most halvedRows. Those that it shares with the group
+// before are still there, after as many as can be, unless this is the thread's first.
+func (h *halver) group(s *state, buffer []float32, i, y, n int, first bool) uintptr {
+	size, have := h.size(), 0
+	if !first {
 		have = max(0, h.kernel-2)
-		if at == 0 {
-			copy(buffer, buffer[2*halvedRows*size:][:have*size])
-		}
+		copy(buffer, buffer[2*halvedRows*size:][:have*size])
 	}
-	for r := have; r < h.kernel; r++ {
+	for r := have; r < 2*(n-1)+h.kernel; r++ {
 		s.text.Call(h.code, &codegen.Args{
 			0: pointer(s.v[h.x.value], h.x.at(i, 0, 2*y-h.pad[0]+r, -h.pad[1])),
-			3: pointer(buffer, (at+r)*size),
+			3: pointer(buffer, r*size),
 		})
 	}
-	return pointer(buffer, at*size)
+	return pointer(buffer, 0)
 }
 
 // convHalved appends a convolution of stride 2 to a wide map.

@@ -217,6 +217,10 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 	if k.add != nil {
 		spec.Add, spec.AddChannel = true, 4*k.add.channel
 	}
+	if ch.amx() {
+		next := k.next()
+		spec.NextX, spec.NextOut, spec.NextAdd = next[0], next[1], next[2]
+	}
 	bounds := parts(k.out, ch.Tile.Out, (jobsPerThread*c.threads+blocks*k.y.n-1)/(blocks*k.y.n))
 	var ps []part
 	for g := range k.groups {
@@ -283,22 +287,31 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 			a[6] = pointer(scratch, 0)
 		}
 		in := p.first / k.out * k.in
-		for y := from; y < to; y++ {
-			switch row := (y - from) % codegen.WinogradRows; {
+		for y, n := from, 0; y < to; y += n {
+			switch n = to - y; {
 			case k.halves != nil:
-				a[0] = k.halves.row(s, scratch[sums:], i, y, y-from)
-			case k.rows == nil:
-				a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
-			case row == 0:
+				n = min(n, halvedRows)
+				a[0] = k.halves.group(s, scratch[sums:], i, y, n, y == from)
+			case k.rows != nil:
+				n = min(n, codegen.WinogradRows)
 				a[0] = k.rows.group(s, scratch[sums:], i, y, y == from, worker)
 			default:
-				a[0] += uintptr(4 * k.x.row)
+				a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
 			}
 			a[3] = pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), y, 0))
 			if k.add != nil {
 				a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), y, 0))
 			}
-			s.text.Call(p.code[0], &a)
+			if ch.amx() {
+				a[8] = uintptr(n)
+				s.text.Call(p.code[0], &a)
+				continue
+			}
+			next := k.next()
+			for range n {
+				s.text.Call(p.code[0], &a)
+				a[0], a[3], a[4] = a[0]+uintptr(next[0]), a[3]+uintptr(next[1]), a[4]+uintptr(next[2])
+			}
 		}
 		if p.first == 0 {
 			k.y.pads(s.v[k.y.value], i, from, to)
@@ -316,6 +329,19 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	st.bands = &b
 	k.describe(st, ch)
 	return nil
+}
+
+// next returns the bytes from a row of the output to the next: of the input, of the output, and
+// of what is added.
+func (k *nativeConv) next() (n [3]int) {
+	n = [3]int{4 * k.stride[0] * k.x.row, 4 * k.y.row}
+	if k.halves != nil { // whose rows are two rows
+		n[0] = 4 * k.x.row
+	}
+	if k.add != nil {
+		n[2] = 4 * k.add.row
+	}
+	return n
 }
 
 // jobsPerThread is how many jobs a step should have for each thread: enough that a thread
@@ -379,6 +405,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 			2: pointer(p.bias, 0),
 			3: pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), 0, 0)+v*lanes),
 			5: pointer(mask, v*lead),
+			8: 1,
 		}
 		if sums > 0 {
 			a[6] = pointer(s.scratch[worker], 0)

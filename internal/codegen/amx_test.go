@@ -359,6 +359,7 @@ func TestConvAMXBounds(t *testing.T) {
 		}
 		pass(&call, 5, atEnd(t, tileRows*c.Line.Vectors), 0)
 		pass(&call, 6, atEnd(t, AMXScratch/4), 0)
+		call.args[argRows] = 1
 		call.run(t, target, func(b *Builder) (Func, error) { return b.ConvAMX(c) })
 	}
 }

@@ -22,6 +22,9 @@ type Conv struct {
 	Ahead       int // how far behind the tile lies what later calls read, to be fetched; 0: nowhere
 	OutChannel  int
 	AddChannel  int
+	NextX       int // by tiles of AMX: from a line to the next
+	NextOut     int
+	NextAdd     int
 	Add         bool // add the argument after the activation
 	Act         Activation
 	Line        Line
@@ -164,6 +167,8 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: conv with stride %d over rows and columns that lie apart", c.Stride)
 	case !c.fits(t):
 		return fmt.Errorf("codegen: a tile of %d x %d sums does not fit the registers of %s", c.Tile.Out, c.Tile.Vectors, t)
+	case c.NextX != 0 || c.NextOut != 0 || c.NextAdd != 0:
+		return fmt.Errorf("codegen: conv %+v: lines one after the other are computed by tiles of AMX", *c)
 	case c.QuadsIn && 4*c.In*c.Kernel[0]*c.Kernel[1] > MaxQuadProducts:
 		return fmt.Errorf("codegen: a sum of %d products of bytes may overflow, at most %d do not", 4*c.In*c.Kernel[0]*c.Kernel[1], MaxQuadProducts)
 	case c.QuadsIn && (c.PairsIn || c.PairsOut) || c.QuadsOut && !c.QuadsIn:

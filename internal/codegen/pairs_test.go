@@ -247,6 +247,7 @@ func testConvPairs(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 	pass(&call, 3, out, 0)
 	pass(&call, 4, add, 0)
 	pass(&call, 6, filled(AMXScratch/4, nan), 0)
+	call.args[argRows] = 1
 	line.pass(&call)
 	if !call.runPairs(t, target, func(b *Builder) (Func, error) {
 		if tiles {

@@ -281,6 +281,7 @@ func testConvQuads(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 	pass(&call, 3, out, 0)
 	pass(&call, 4, add, 0)
 	pass(&call, 6, filled(AMXScratch/4, nan), 0)
+	call.args[argRows] = 1
 	line.pass(&call)
 	if !call.runQuads(t, target, func(b *Builder) (Func, error) {
 		if tiles {
@@ -378,6 +379,7 @@ func TestImpossibleQuads(t *testing.T) {
 			func(c *Conv) { c.QuadsOut, c.PairsOut = false, true },
 			func(c *Conv) { c.QuadsOut, c.Line.Pad = false, 1 },
 			func(c *Conv) { c.Quant.Add.ScaleR = nan },
+			func(c *Conv) { c.Line.Vectors = 0 },
 		} {
 			c := good
 			change(&c)
@@ -440,6 +442,7 @@ func testQuadBounds(t *testing.T, target Target, c Conv, tiles bool) {
 	}
 	pass(&call, 5, atEnd(t, tileRows*c.Line.Vectors), 0)
 	pass(&call, 6, atEnd(t, AMXScratch/4), 0)
+	call.args[argRows] = 1
 	if c.Line.Far {
 		pass(&call, 3, floatsOf(aligned(4*((c.Out/perOut-1)*c.OutChannel/4+width))), 0)
 	}

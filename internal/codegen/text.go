@@ -14,9 +14,12 @@ type Text struct {
 }
 
 // Args are a kernel's arguments: addresses and counts, as the kernel's kind defines.
-type Args [8]uintptr
+type Args [9]uintptr
 
-const argConst = 7 // the address of the constants, which Call fills in
+const (
+	argConst = 7 // the address of the constants, which Call fills in
+	argRows  = 8 // of ConvAMX
+)
 
 // Finish maps the code. The error says why the system refuses executable memory.
 func (b *Builder) Finish() (*Text, error) {
