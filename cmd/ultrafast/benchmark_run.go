@@ -79,6 +79,7 @@ type side struct {
 	network       [][]time.Duration // by round
 	frames        []time.Duration
 	before, after []time.Duration // parts of the frames
+	within        []time.Duration // and their networks
 }
 
 // cell measures all runtimes with one number of threads, for that many seconds each, half
@@ -231,7 +232,7 @@ func (b *benchmark) turn(ctx context.Context, s *side, d time.Duration) error {
 		_, t, err := s.detector.Detect(ctx, b.frame)
 		if measured {
 			s.frames = append(s.frames, t.Before+t.Network+t.After)
-			s.before, s.after = append(s.before, t.Before), append(s.after, t.After)
+			s.before, s.within, s.after = append(s.before, t.Before), append(s.within, t.Network), append(s.after, t.After)
 		}
 		return err
 	})
@@ -264,6 +265,7 @@ func (s *side) row(first *side, threads int) benchRow {
 		Network: benchTimes(newSpread(slices.Concat(s.network...))),
 		Frame:   benchTimes(newSpread(s.frames)),
 		Before:  inMillis(newSpread(s.before).median),
+		Within:  inMillis(newSpread(s.within).median),
 		After:   inMillis(newSpread(s.after).median),
 		Ratio: benchRatio{
 			Median: roundTo(quantile(ratios, 0.5), 4),
