@@ -39,7 +39,7 @@ func (c *compiler) canQuantize(n *graph.Node) bool {
 	if op, ok := c.grids.conv(n.In[0]); ok {
 		return c.canConv(n.In[0], op)
 	}
-	return c.lanesOf(n) != nil || c.grids[n].Scale >= codegen.MinScale
+	return c.lanesOf(n) != nil || codegen.CanRound(c.grids[n].Scale)
 }
 
 // canConvQuads reports whether the channels of n, a convolution of 8-bit values, make quads,

@@ -10,7 +10,7 @@ import (
 // isPicture reports whether n rounds the input to quads whose padding is zero.
 func (c *compiler) isPicture(n *graph.Node) bool {
 	q, ok := n.Op.(*graph.Quantize)
-	return ok && c.quads && n.In[0] == c.graph.Input() && q.Zero == 0 && q.Scale >= codegen.MinScale
+	return ok && c.quads && n.In[0] == c.graph.Input() && q.Zero == 0 && codegen.CanRound(q.Scale)
 }
 
 // isStemOnly reports whether n is a picture of quads that one stem alone reads, for whom it is

@@ -10,13 +10,14 @@ import "fmt"
 // beyond them, 3 output, 5 masks of the output's vectors (with MaskLast).
 type Round struct {
 	Columns [4]Columns // of each row
-	Scale   float32    // at least MinScale
+	Scale   float32    // as CanRound says
 	Zero    uint8
 	Line    Line // of the output, without MaskAll
 }
 
-// MinScale is the least normal float32: kernels take what is less for 0.
-const MinScale = 0x1p-126
+// CanRound reports whether Round takes the scale s: kernels take less than the least normal
+// float32 for 0, and beyond 2^97 there are no float32 far from all levels.
+func CanRound(s float32) bool { return s >= 0x1p-126 && s <= 0x1p97 }
 
 // Columns says which columns of a row count.
 type Columns int
@@ -30,7 +31,7 @@ const (
 
 // Round writes the rounding.
 func (b *Builder) Round(c Round) (Func, error) {
-	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || !(c.Scale >= MinScale) {
+	if c.Line.Vectors < 1 || c.Line.Mask == MaskAll || !CanRound(c.Scale) {
 		return 0, fmt.Errorf("codegen: impossible %+v", c)
 	}
 	return b.kernel(c, false, func(m isa) {
@@ -43,27 +44,30 @@ func (b *Builder) Round(c Round) (Func, error) {
 			}
 		}
 		m.pickLanes()
-		y, scale, free := [4]vec{0, 1, 2, 3}, vec(4), vec(5)
+		y, x, scale, free := [4]vec{0, 1, 2, 3}, vec(4), vec(5), vec(6)
 		m.load(scale, rConst, b.consts.offset(c.Scale))
-		least := b.consts.offset(-1 << 30)
+		product := productDivides(c.Scale)
+		far := c.Scale * (1 << 30) // from all levels, and quotients fit 32 bits
+		least, most := b.consts.offset(-far), b.consts.offset(far)
 		vectors := func(last bool) {
 			for i, v := range y {
 				step := 8 * m.lanes()
 				switch c.Columns[i] {
 				case AllColumns:
-					m.load(v, rows[i], 0)
+					m.load(x, rows[i], 0)
 					step /= 2
 				case EvenColumns:
-					m.loadEven(v, rows[i], 0)
+					m.loadEven(x, rows[i], 0)
 				case OddColumns:
-					m.loadOdd(v, rows[i], 0)
+					m.loadOdd(x, rows[i], 0)
 				default:
 					m.zero(v)
 					continue
 				}
-				quads.quotient(v, v, scale)
-				m.maxM(v, v, rConst, least)
-				quads.round(v, true)
+				m.maxM(x, x, rConst, least)
+				m.minM(x, x, rConst, most)
+				b.quotient(v, x, scale, c.Scale, product)
+				quads.round(v, false)
 				m.add(rows[i], step)
 			}
 			quads.packQuads(y, c.Zero, b.consts.zeros(c.Zero))
