@@ -15,7 +15,7 @@ func TestGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(g.Names, []string{"face", "mask"}) || g.ParamCount() != 270627 {
+	if !slices.Equal(g.Names, []string{"face", "mask"}) || g.ParamCount() != 98016 {
 		t.Errorf("classes %v, %d parameters", g.Names, g.ParamCount())
 	}
 	other, err := mask.Graph()
