@@ -46,6 +46,7 @@ type library struct {
 
 	quantize     func(out *handle, x handle, scale float64, zero int64) message
 	roundWeights func(out *handle, weight handle) message
+	roundBias    func(out *handle, bias, weight handle, scale float64) message
 
 	backward  func(x, gradients *handle, n int64, scale float64) message
 	unscale   func(leaves *handle, n int64, scale float64, finite *int64) message
@@ -90,7 +91,7 @@ func loadLibrary(path string) (*library, error) {
 		"uf_write": &l.write, "uf_leaf": &l.leaf, "uf_mix": &l.mix,
 		"uf_conv": &l.conv, "uf_conv_transpose": &l.transpose, "uf_batch_norm": &l.batchNorm, "uf_activation": &l.activation, "uf_add": &l.add,
 		"uf_concat": &l.concat, "uf_max_pool": &l.maxPool, "uf_upsample": &l.upsample, "uf_slice": &l.slice,
-		"uf_quantize": &l.quantize, "uf_round_weights": &l.roundWeights,
+		"uf_quantize": &l.quantize, "uf_round_weights": &l.roundWeights, "uf_round_bias": &l.roundBias,
 		"uf_backward": &l.backward, "uf_unscale": &l.unscale, "uf_clear": &l.clear, "uf_gradients": &l.gradients, "uf_sgd": &l.sgd, "uf_adam": &l.adam,
 		"uf_group_open": &l.groupOpen, "uf_group_connect": &l.groupConnect, "uf_group_lose": &l.groupLose,
 		"uf_group_close": &l.groupClose, "uf_group_sum": &l.groupSum, "uf_group_mean": &l.groupMean, "uf_group_broadcast": &l.groupBroadcast,

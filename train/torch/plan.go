@@ -2,6 +2,7 @@ package torch
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"ultrafast/graph"
@@ -25,6 +26,9 @@ type call struct {
 	out     int
 	weights []int // into the network's tensors, in the order of the op's parameters; -1 none
 	last    []int // values nobody needs after this call
+	// inputScale is that of the input's grid where the sums of a convolution of 8 bits begin with
+	// its bias in whole numbers, as codegen.Quant has it; else 0.
+	inputScale float32
 }
 
 // A mode says what batch norm does.
@@ -58,7 +62,7 @@ func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 		isMap[n] = true
 	}
 	slots := slotsOf(params)
-	users := g.Consumers()
+	users, grids := g.Consumers(), g.Grids()
 	for _, n := range g.Nodes {
 		switch n.Op.(type) {
 		case *graph.Input, *graph.Detect:
@@ -83,6 +87,10 @@ func newPlan(g *graph.Graph, params []graph.Param) (*plan, error) {
 			c.in = append(c.in, number[in])
 		}
 		c.weights = slots.of(source.Op)
+		onlyRounded := !isMap[n] && !slices.ContainsFunc(users[n], func(u *graph.Node) bool { _, ok := u.Op.(*graph.Quantize); return !ok })
+		if op, ok := n.Op.(*graph.Conv); ok && op.WeightScale != nil && op.Bias != nil && grids[n.In[0]] != nil && onlyRounded {
+			c.inputScale = grids[n.In[0]].Scale
+		}
 		p.calls = append(p.calls, c)
 	}
 	p.findLast()
@@ -190,8 +198,16 @@ func (p *plan) call(s *scope, c call, in, w []handle, m norms) (out handle, err 
 			}
 			defer s.drop(weight)
 		}
+		bias := w[1]
+		if c.inputScale > 0 {
+			msg := l.roundBias(&bias, w[1], w[0], float64(c.inputScale))
+			if bias, err = s.keep(bias, msg); err != nil {
+				return 0, err
+			}
+			defer s.drop(bias)
+		}
 		g := geometry(op.Stride, op.Pad, op.Dilation, op.Groups)
-		msg = l.conv(&out, in[0], weight, w[1], &g[0], precision)
+		msg = l.conv(&out, in[0], weight, bias, &g[0], precision)
 	case *graph.Quantize:
 		msg = l.quantize(&out, in[0], float64(op.Scale), int64(op.Zero))
 	case *graph.ConvTranspose:

@@ -55,18 +55,37 @@ struct Levels : torch::autograd::Function<Levels> {
   }
 };
 
+// channelScales returns graph.Conv.EightBits' scales of weights, one for each output channel.
+Tensor channelScales(const Tensor& w) {
+  Tensor scale = at::div(at::amax(w.abs(), {1, 2, 3}, /*keepdim=*/true), number(127, w));
+  return scale.masked_fill(scale < 1e-30, 1);
+}
+
 // Weights rounds as graph.Conv.EightBits does. The largest of a channel is a level, so none is
 // held to an end.
 struct Weights : torch::autograd::Function<Weights> {
   static Tensor forward(torch::autograd::AutogradContext*, Tensor w) {
-    Tensor scale = at::div(at::amax(w.abs(), {1, 2, 3}, /*keepdim=*/true), number(127, w));
-    scale = scale.masked_fill(scale < 1e-30, 1);
+    Tensor scale = channelScales(w);
     Tensor k = at::round(at::div(w.to(at::kDouble), scale.to(at::kDouble))).clamp_(-127, 127);
     return k.to(at::kFloat).mul_(scale);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
                                                  torch::autograd::variable_list grad) {
     return {grad[0]};
+  }
+};
+
+// Bias rounds to whole multiples of the scales of products, as codegen.Quant.Sum does where
+// such a number fits 32 bits.
+struct Bias : torch::autograd::Function<Bias> {
+  static Tensor forward(torch::autograd::AutogradContext*, Tensor b, Tensor w, double scale) {
+    Tensor step = channelScales(w).flatten().mul(number(scale, w)).to(at::kDouble);
+    Tensor k = at::round(at::div(b.to(at::kDouble), step));
+    return at::where(k.abs() < 0x1p30, k.mul(step).to(at::kFloat), b);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list grad) {
+    return {grad[0], Tensor(), Tensor()};
   }
 };
 
@@ -84,5 +103,9 @@ uf_error uf_quantize(uf_tensor** out, uf_tensor* x, double scale, int64_t zero) 
 
 uf_error uf_round_weights(uf_tensor** out, uf_tensor* weight) {
   return guard([&] { *out = give(Weights::apply(get(weight))); });
+}
+
+uf_error uf_round_bias(uf_tensor** out, uf_tensor* bias, uf_tensor* weight, double scale) {
+  return guard([&] { *out = give(Bias::apply(get(bias), get(weight).detach(), scale)); });
 }
 }

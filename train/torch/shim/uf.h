@@ -77,6 +77,8 @@ uf_error uf_quantize(uf_tensor** out, uf_tensor* x, double scale, int64_t zero);
 // Rounds the weights of a convolution to whole multiples, -127..127, of a scale for each output
 // channel: its largest magnitude / 127, or 1 where it holds nothing.
 uf_error uf_round_weights(uf_tensor** out, uf_tensor* weight);
+// Rounds a bias to whole multiples of scale, the input's, times those scales of the weights.
+uf_error uf_round_bias(uf_tensor** out, uf_tensor* bias, uf_tensor* weight, double scale);
 
 // ---- learning (learn.cpp)
 
