@@ -260,34 +260,52 @@ func (w convWriter) weights(out int) int {
 	return w.In * w.Kernel[0] * w.Kernel[1] * w.tapBytes(out)
 }
 
-// pixels writes the loop over tiles of v vectors. Where the line's last vector is special,
-// so is the last tile.
-func (w convWriter) pixels(tile func(v int, last bool)) {
-	segments := balanced(w.Line.Vectors, w.Tile.Vectors)
-	special := 0 // vectors of the last tile
+// pixelTiles are n tiles of v vectors. Where the line's last vector is special, so is its last
+// tile, which is one of them then.
+type pixelTiles struct {
+	n, v int
+	last bool
+}
+
+func (w convWriter) pixelTiles() (all []pixelTiles) {
+	for _, s := range balanced(w.Line.Vectors, w.Tile.Vectors) {
+		all = append(all, pixelTiles{s.n, s.size, false})
+	}
 	if w.Line.Mask == MaskLast || w.Line.Mask == MaskPart {
-		last := &segments[len(segments)-1]
-		special = last.size
-		if last.n--; last.n == 0 {
-			segments = segments[:len(segments)-1]
+		end := &all[len(all)-1]
+		if end.n--; end.n == 0 {
+			end.n, end.last = 1, true
+		} else {
+			all = append(all, pixelTiles{1, end.v, true})
 		}
 	}
+	return all
+}
+
+// past moves the output, and what goes with it, on by v vectors.
+func (w convWriter) past(v int) {
 	size := 4 * w.m.lanes()
-	for _, s := range segments {
-		w.m.loop(rOuter, s.n, func() {
-			tile(s.size, false)
-			w.m.add(rX, s.size*size*w.Stride)
-			w.m.add(rOut, s.size*size)
-			if w.Add {
-				w.m.add(rRes, s.size*size)
-			}
-			if w.Line.Mask == MaskAll {
-				w.m.add(rMask, s.size*constSize)
-			}
-		})
+	w.m.add(rOut, v*size)
+	if w.Add {
+		w.m.add(rRes, v*size)
 	}
-	if special > 0 {
-		tile(special, true)
+	if w.Line.Mask == MaskAll {
+		w.m.add(rMask, v*constSize)
+	}
+}
+
+// pixels writes the loop over tiles of v vectors.
+func (w convWriter) pixels(tile func(v int, last bool)) {
+	for _, t := range w.pixelTiles() {
+		if t.last {
+			tile(t.v, true)
+			continue
+		}
+		w.m.loop(rOuter, t.n, func() {
+			tile(t.v, false)
+			w.m.add(rX, t.v*4*w.m.lanes()*w.Stride)
+			w.past(t.v)
+		})
 	}
 }
 

@@ -169,7 +169,7 @@ func (w *amxWriter) stepBytes(tiles int) int { return len(w.ranges) * tiles * w.
 // blocks writes out channels, in so many tiles, of a line. The products of a block come before
 // what finishes the sums of the one before, and so do not wait for it.
 func (w *amxWriter) blocks(tiles, out int) {
-	m, size, blocks := w.m, 4*w.m.lanes(), w.lineBlocks()
+	m, size, blocks := w.m, 4*w.m.lanes(), w.pixelTiles()
 	w.products(tiles, blocks[0].v)
 	for i, b := range blocks {
 		one := func(next int) {
@@ -179,13 +179,7 @@ func (w *amxWriter) blocks(tiles, out int) {
 				w.products(tiles, next)
 			}
 			w.finish(out, b.v, b.last)
-			m.add(rOut, b.v*size)
-			if w.Add {
-				m.add(rRes, b.v*size)
-			}
-			if w.Line.Mask == MaskAll {
-				m.add(rMask, b.v*constSize)
-			}
+			w.past(b.v)
 		}
 		if b.n > 1 {
 			m.loop(rOuter, b.n-1, func() { one(b.v) })
@@ -196,28 +190,6 @@ func (w *amxWriter) blocks(tiles, out int) {
 			one(0)
 		}
 	}
-}
-
-// amxBlocks are n blocks of v vectors. Where the last vector of a line is special, its last
-// block is one of them.
-type amxBlocks struct {
-	n, v int
-	last bool
-}
-
-func (w *amxWriter) lineBlocks() (all []amxBlocks) {
-	for _, s := range balanced(w.Line.Vectors, w.Tile.Vectors) {
-		all = append(all, amxBlocks{s.n, s.size, false})
-	}
-	if w.Line.Mask == MaskLast || w.Line.Mask == MaskPart {
-		end := &all[len(all)-1]
-		if end.n--; end.n == 0 {
-			end.n, end.last = 1, true
-		} else {
-			all = append(all, amxBlocks{1, end.v, true})
-		}
-	}
-	return all
 }
 
 // block writes out channels, in so many tiles, of v vectors.
