@@ -63,7 +63,7 @@ func (c *compiler) amxChoices(k *nativeConv) (lists [][]choice, faster bool) {
 	tiles = tiles[:min(len(tiles), choicesPerForm)]
 	var list, outer []choice
 	for _, t := range tiles {
-		list, outer = append(list, choice{form, t, false, k.quads()}), append(outer, choice{form, t, true, k.quads()})
+		list, outer = append(list, choice{form, t, false, k.numbers()}), append(outer, choice{form, t, true, k.numbers()})
 	}
 	lists = append(lists, list)
 	if form == amxRows || form == amxHalved {

@@ -19,20 +19,34 @@ const (
 // A choice is one of the ways to compute a convolution.
 type choice struct {
 	Form         string
-	codegen.Tile      // of sums in registers
-	PixelsOuter  bool // see codegen.Conv
-	int8         bool // of quads
+	codegen.Tile        // of sums in registers
+	PixelsOuter  bool   // see codegen.Conv
+	numbers      string // Int8 or int8by16 where quads are multiplied
 }
 
 func (ch choice) String() string {
 	s := fmt.Sprintf("%s %dx%d", ch.Form, ch.Out, ch.Vectors)
-	if ch.int8 {
-		s = Int8 + " " + s
+	if ch.numbers != "" {
+		s = ch.numbers + " " + s
 	}
 	if ch.PixelsOuter {
 		s += " pixels outer"
 	}
 	return s
+}
+
+// int8by16 is said of bytes multiplied by weights of 16 bits.
+const int8by16 = "int8x16"
+
+// numbers says which whole numbers k multiplies, if it does.
+func (k *nativeConv) numbers() string {
+	switch {
+	case k.wide:
+		return int8by16
+	case k.quads():
+		return Int8
+	}
+	return ""
 }
 
 // choicesPerForm is how many tiles are worth a measurement.
@@ -55,15 +69,15 @@ func (c *compiler) choices(k *nativeConv) []choice {
 			tiles = c.target.QuadTiles
 		}
 		for _, t := range tiles(k.out, vectors, taps, stride) {
-			if t.Out%k.y.perLane() != 0 {
+			if t.Out%k.y.perLane() != 0 || k.wide && t.Out%2 != 0 {
 				continue
 			}
 			if len(list) < choicesPerForm {
-				list = append(list, choice{form, t, false, k.quads()})
+				list = append(list, choice{form, t, false, k.numbers()})
 			}
 			near := taps > 1 || t.Vectors == 1 || 4*lanes*t.Vectors*k.in <= nearRoom
 			if len(outer) < choicesPerForm && near && (form == rows || form == flat) {
-				outer = append(outer, choice{form, t, true, k.quads()})
+				outer = append(outer, choice{form, t, true, k.numbers()})
 			}
 		}
 		if taps == 1 && outer != nil { // each pixel is read once from afar
@@ -150,6 +164,8 @@ func (k *nativeConv) key() string {
 		s += ", added"
 	}
 	switch {
+	case k.wide:
+		s += ", " + int8by16
 	case k.quads() && k.y.grid == nil:
 		s += ", " + Int8 + " to " + FP32
 	case k.bytes:

@@ -50,10 +50,7 @@ func random(r *rand.Rand, shape ...int) *tensor.Tensor {
 // far is the largest difference, relative to numbers above 1.
 func far(got, want *tensor.Tensor) (worst float64) {
 	for i, w := range want.Data {
-		d := math.Abs(float64(got.Data[i])-float64(w)) / max(1, math.Abs(float64(w)))
-		if !(d <= worst) {
-			worst = d
-		}
+		worst = max(worst, math.Abs(float64(got.Data[i])-float64(w))/max(1, math.Abs(float64(w)))) // NaN if one is
 	}
 	return worst
 }

@@ -29,6 +29,7 @@ type nativeConv struct {
 	add          *place    // what is added after the activation, or nil
 	far          bool      // whether the result is large and only the caller of Run reads it
 	bytes        bool      // whether x is quads and all else float32
+	wide         bool      // whether weights have 16 bits, and out counts two for each channel (codegen.Conv.Wide)
 }
 
 func newNativeConv(n *graph.Node, op *graph.Conv, shapes map[*graph.Node]graph.Shape) *nativeConv {
@@ -93,7 +94,12 @@ func (c *compiler) input(k *nativeConv, n *graph.Node, op *graph.Conv) (err erro
 	case k.quads():
 		k.x, err = c.source(n.In[0])
 	case c.takesBytes(n, op):
-		if k.x, err = c.source(n.In[0]); err == nil {
+		if k.x, err = c.source(n.In[0]); err != nil {
+			return err
+		}
+		if c.takesWide(n) {
+			k.widen()
+		} else {
 			k.fromBytes()
 		}
 	default:
@@ -208,7 +214,7 @@ func (c *compiler) cut(k *nativeConv, ch choice, stride, blocks int, lines ...co
 	spec := codegen.Conv{In: k.in, Kernel: k.kernel, Stride: stride, InRow: 4 * k.x.row, InChannel: 4 * k.x.channel,
 		Apart: [2]int{4 * k.apart[0], 4 * k.apart[1]}, OutChannel: 4 * k.y.channel, Act: k.act, Tile: ch.Tile,
 		PixelsOuter: ch.PixelsOuter, PairsIn: c.pairs && k.x.slots != nil, PairsOut: c.pairs && k.y.slots != nil,
-		QuadsIn: k.quads(), QuadsOut: k.y.grid != nil, BytesIn: k.bytes, Quant: k.quant}
+		QuadsIn: k.quads(), QuadsOut: k.y.grid != nil, Wide: k.wide, BytesIn: k.bytes, Quant: k.quant}
 	if k.kernel == [2]int{1, 1} {
 		if spec.Ahead = 4 * k.x.row; k.x.flat { // the next tile instead of the next row
 			spec.Ahead = 4 * c.target.Lanes() * ch.Vectors
@@ -298,9 +304,9 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 			default:
 				a[0] = pointer(s.v[k.x.value], k.x.at(i, in, y*k.stride[0]-k.pad[0], -k.pad[1]))
 			}
-			a[3] = pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), y, 0))
+			a[3] = pointer(s.v[k.y.value], k.y.at(i, k.lane(p.first), y, 0))
 			if k.add != nil {
-				a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), y, 0))
+				a[4] = pointer(s.v[k.add.value], k.add.at(i, k.lane(p.first), y, 0))
 			}
 			if ch.amx() {
 				a[8] = uintptr(n)
@@ -329,6 +335,14 @@ func (c *compiler) convRows(k *nativeConv, ch choice) error {
 	st.bands = &b
 	k.describe(st, ch)
 	return nil
+}
+
+// lane returns which lane of the output's has channel first of out.
+func (k *nativeConv) lane(first int) int {
+	if k.wide {
+		return first / 2
+	}
+	return k.y.slot(first)
 }
 
 // next returns the bytes from a row of the output to the next: of the input, of the output, and
@@ -403,7 +417,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 			0: pointer(s.v[k.x.value], k.x.at(i, in, -k.pad[0], -k.pad[1])+v*lanes),
 			1: pointer(p.weight, 0),
 			2: pointer(p.bias, 0),
-			3: pointer(s.v[k.y.value], k.y.at(i, k.y.slot(p.first), 0, 0)+v*lanes),
+			3: pointer(s.v[k.y.value], k.y.at(i, k.lane(p.first), 0, 0)+v*lanes),
 			5: pointer(mask, v*lead),
 			8: 1,
 		}
@@ -411,7 +425,7 @@ func (c *compiler) convFlat(k *nativeConv, ch choice) error {
 			a[6] = pointer(s.scratch[worker], 0)
 		}
 		if k.add != nil {
-			a[4] = pointer(s.v[k.add.value], k.add.at(i, k.y.slot(p.first), 0, 0)+v*lanes)
+			a[4] = pointer(s.v[k.add.value], k.add.at(i, k.lane(p.first), 0, 0)+v*lanes)
 		}
 		s.text.Call(p.code[strip], &a)
 	})

@@ -258,12 +258,17 @@ func (c *compiler) added(n *graph.Node) (other, to *graph.Node) {
 	return other, to
 }
 
-// takesBytes reports whether n, a convolution in float32, reads 8-bit values as they lie. Where
-// their zero point is high, sums of levels would be much larger than those of values, and lose
-// digits.
+// takesBytes reports whether n, a convolution in float32, reads 8-bit values as they lie: with
+// weights of 16 bits or, where that is not faster, in float32. Then, where their zero point is high,
+// sums of levels would be much larger than those of values, and lose digits.
 func (c *compiler) takesBytes(n *graph.Node, op *graph.Conv) bool {
-	return c.quads && c.slots[n] == nil && c.slots[n.In[0]] != nil && c.grids[n.In[0]].Zero <= 32 && op.Groups == 1 &&
+	return c.quads && c.slots[n] == nil && c.slots[n.In[0]] != nil && (c.takesWide(n) || c.grids[n.In[0]].Zero <= 32) && op.Groups == 1 &&
 		op.Weight.Shape[2]*op.Weight.Shape[3] == 1 && op.Stride == [2]int{1, 1} && op.Pad == [2]int{}
+}
+
+// takesWide reports whether weights of 16 bits are the faster ones for n, if it takes bytes.
+func (c *compiler) takesWide(n *graph.Node) bool {
+	return c.target.Dot() && len(c.slots[n.In[0]]) <= codegen.MaxQuadProducts
 }
 
 // fromBytes makes k's weights those of the levels that x holds, so that
@@ -281,6 +286,19 @@ func (k *nativeConv) fromBytes() {
 		bias[o] = float32(sum)
 	}
 	k.weight, k.bias = weight, bias
+}
+
+// widen makes k's weights those of 16 bits for the levels that x holds.
+func (k *nativeConv) widen() {
+	halves, m := codegen.Widen(k.weight, k.out)
+	weight, scale, bias := make([]float32, len(halves)), make([]float32, 2*k.out), make([]float32, 2*k.out)
+	for i, w := range halves {
+		weight[i] = float32(w)
+	}
+	for i := range scale {
+		scale[i], bias[i] = m[i/2]*k.x.grid.Scale, k.bias[i/2]
+	}
+	k.weight, k.scale, k.bias, k.out, k.wide = weight, scale, bias, 2*k.out, true
 }
 
 // floats returns where the values of n, which lie in quads, lie in float32.

@@ -51,7 +51,7 @@ With --cfg the weights are random; a .pt, .safetensors or .onnx there lends its 
 	fl.StringSliceVar(&f.runtimes, "runtimes", []string{"native", "ort"}, "native, ort (ONNX Runtime), or both")
 	addProvider(fl, &f.provider)
 	f.addEngine(fl)
-	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what the engine computes a float network in: fp32, bf16; ONNX Runtime always in fp32")
+	fl.StringSliceVar(&f.precision, "precision", []string{"fp32"}, "what a float network is computed in: fp32; bf16, where ONNX Runtime stays in fp32; int8 in both, quantised with the ranges of the drawn picture")
 	fl.Float64Var(&f.seconds, "seconds", 10, "time to measure for, for each runtime and number of threads")
 	fl.BoolVar(&f.profile, "profile", false, "print what each step of the network takes, too")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
@@ -74,7 +74,7 @@ func (f *benchmarkFlags) check() error {
 		}
 	}
 	for _, p := range f.precision {
-		if err := checkPrecision(p, f.runtimes...); err != nil {
+		if err := checkAnyPrecision(p, f.runtimes...); err != nil {
 			return err
 		}
 	}
@@ -123,9 +123,17 @@ func (f *benchmarkFlags) measure(ctx context.Context, b *benchmark, bar *progres
 	}
 	report.Seconds = f.seconds
 	done, all := 0, len(f.threads)*len(f.precision)*len(f.runtimes)*rounds
+	networks := map[string]*benchmark{}
+	for _, precision := range f.precision {
+		if networks[precision] = b; precision == engine.Int8 && b.raw.Quantized() == nil {
+			if networks[precision], err = b.inInt8(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, threads := range f.threads {
 		for _, precision := range f.precision {
-			rows, err := b.cell(ctx, threads, precision, f.seconds, f.profile, func() {
+			rows, err := networks[precision].cell(ctx, threads, precision, f.seconds, f.profile, func() {
 				done++
 				bar.set("benchmark", done, all)
 			})

@@ -70,6 +70,21 @@ func (b *benchmark) close() {
 	}
 }
 
+// inInt8 is the benchmark of the network in 8 bits, with the ranges of the drawn picture.
+func (b *benchmark) inInt8(ctx context.Context) (*benchmark, error) {
+	g, err := inEightBits(ctx, b.g, b.input)
+	if err != nil {
+		return nil, err
+	}
+	raw, _, err := yolo.Raw(g)
+	if err != nil {
+		return nil, err
+	}
+	eight := *b
+	eight.g, eight.raw = g, raw
+	return &eight, nil
+}
+
 // A side is one runtime's network and what was measured of it.
 type side struct {
 	name          string
@@ -145,7 +160,7 @@ func (b *benchmark) options(threads int, precision string) detect.Options {
 
 func (b *benchmark) side(name string, r runner, threads int, precision string) (*side, error) {
 	s := &side{name: name, precision: engine.FP32}
-	if name == "native" {
+	if name == "native" && b.raw.Quantized() == nil {
 		s.precision = precision
 	}
 	o := b.options(threads, s.precision)

@@ -59,7 +59,7 @@ Times are the least of several runs, from the input to the raw maps, for one pic
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.StringVar(&f.runtime, "runtime", "native", "what to measure in: native, or ort (ONNX Runtime); or a table to predict from")
 	addProvider(fl, &f.provider)
-	fl.StringVar(&f.precision, "precision", "", "what the engine computes in: fp32, or bf16 where the processor can (default fp32)")
+	fl.StringVar(&f.precision, "precision", "", "what the engine computes in: fp32, bf16 where the processor can, or int8, which ultrafast quantize makes of a network (default fp32)")
 	addCPU(fl, &f.cpu)
 	fl.IntVar(&f.threads, "threads", 0, "threads to run with; 0 means all cores")
 	fl.IntVar(&f.networks, "networks", 30, "how many networks to measure the table with")
@@ -178,7 +178,7 @@ func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, b
 	if _, there := os.Stat(f.out); err != nil && there == nil {
 		return nil, fmt.Errorf("%s is as it was: %w", f.out, err)
 	}
-	t.Machine, t.Runtime, t.Precision, t.Threads = processor(), d.name+", "+d.String(), d.o.Precision, d.o.Threads
+	t.Machine, t.Runtime, t.Precision, t.Threads = processor(), d.name+", "+d.String(), d.precision(), d.o.Threads
 	var text bytes.Buffer
 	if err := t.Write(&text); err != nil {
 		return nil, err
@@ -195,7 +195,9 @@ func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, b
 // A device is the runtime that networks are measured in, and how.
 type device struct {
 	runner
+	ctx   context.Context
 	name  string // native or ort
+	int8  bool   // networks run in 8 bits
 	o     detect.Options
 	input *tensor.Tensor
 }
@@ -210,20 +212,49 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		name, _, _ = strings.Cut(table.Runtime, ",")
 		precision, threads = cmp.Or(table.Precision, engine.FP32), table.Threads
 	}
+	if err := checkAnyPrecision(precision, name); err != nil {
+		return nil, err
+	}
+	int8 := precision == engine.Int8
+	if int8 {
+		if name != "native" {
+			return nil, fmt.Errorf("--precision %s: is for the engine (native)", precision)
+		}
+		precision = engine.FP32 // of the layers that stay in float
+	}
 	rf := runtimeFlags{runtime: name, provider: f.provider, precision: precision, engineFlags: engineFlags{cpu: f.cpu}}
 	r, err := rf.openRuntime(c.Context(), c.ErrOrStderr())
 	if err != nil {
 		return nil, err
 	}
-	d := &device{runner: r, name: name, input: tensor.New(1, 3, h, w),
-		o: detect.Options{Width: w, Height: h, Threads: cmp.Or(threads, runtime.GOMAXPROCS(0)), Sessions: 1, Precision: precision}}
-	for i := range d.input.Data {
-		d.input.Data[i] = float32(i%256) / 255
+	return &device{ctx: c.Context(), runner: r, name: name, int8: int8, input: ramp(w, h),
+		o: detect.Options{Width: w, Height: h, Threads: cmp.Or(threads, runtime.GOMAXPROCS(0)), Sessions: 1, Precision: precision}}, nil
+}
+
+// ramp is a picture of every shade.
+func ramp(w, h int) *tensor.Tensor {
+	x := tensor.New(1, 3, h, w)
+	for i := range x.Data {
+		x.Data[i] = float32(i%256) / 255
 	}
-	return d, nil
+	return x
+}
+
+func (d *device) precision() string {
+	if d.int8 {
+		return engine.Int8
+	}
+	return d.o.Precision
 }
 
 func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
+	if d.int8 {
+		side := 2 * maxStride(g) // ranges have no influence on the time, so few pixels will do
+		var err error
+		if g, err = inEightBits(d.ctx, g, ramp(side, side)); err != nil {
+			return prune.Profile{}, err
+		}
+	}
 	raw, _, err := yolo.Raw(g)
 	if err != nil {
 		return prune.Profile{}, err

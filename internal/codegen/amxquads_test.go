@@ -15,6 +15,9 @@ func randomAMXQuads(r *rand.Rand, in, out int) Conv {
 		c.Act, c.Quant = Activation{}, randomQuant(r)
 		c.Line.Pad = randomZero(r)
 	}
+	if c.Wide = !c.QuadsOut && r.IntN(2) == 0; c.Wide {
+		c.Out += c.Out % 2
+	}
 	tiles := TilesAMX(c.Out, c.Line.Vectors, c.Kernel[0]*c.Kernel[1])
 	c.Tile = tiles[r.IntN(len(tiles))]
 	return c
@@ -64,7 +67,7 @@ func TestConvAMXLines(t *testing.T) {
 		if c.QuadsOut = true; c.Out%4 != 0 {
 			c.Out = roundUp(c.Out, 4)
 		}
-		c.Act, c.Line.Far = Activation{}, false
+		c.Act, c.Line.Far, c.Wide = Activation{}, false, false
 		const lines = 5
 		c.NextX, c.NextOut, c.NextAdd = 4*r.IntN(100), c.Out/4*c.OutChannel+4*r.IntN(100), 4*r.IntN(100)
 		last := 0

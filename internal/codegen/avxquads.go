@@ -50,6 +50,11 @@ func (a *avx) inputOffset() int32 { return 0 }
 
 func (a *avx) addIntM(d, x vec, base reg, off int) { a.v3(amd64.VPADDD, d, x, at(base, off)) }
 
+func (a *avx) addUpper(y, lower vec) {
+	a.V2I(amd64.VPSLLD, a.w, amd64.Vec(y), amd64.Vec(y), 8)
+	a.v3(amd64.VPADDD, y, y, amd64.Vec(lower))
+}
+
 func (a *avx) scaleQuads(y, t vec, base reg, off int, plus bool) {
 	a.V2(amd64.VCVTDQ2PS, a.w, amd64.Vec(y), amd64.Vec(y))
 	with := func(op amd64.Op, off int) {

@@ -33,6 +33,7 @@ type Conv struct {
 	PairsOut    bool  // the output and what is added are; Out is even, and so are tiles
 	QuadsIn     bool  // the input and the weights are quads of bytes; In counts quads
 	QuadsOut    bool  // the output and what is added are, too; Out and Tile.Out are multiples of four
+	Wide        bool  // with QuadsIn, into float32: weights have 16 bits, the upper and lower eight of each of the output's channels as two of Out
 	BytesIn     bool  // the input is quads of bytes and all else float32; In counts channels, four to a quad; 1x1
 	Quant       Quant // with QuadsOut
 	PixelsOuter bool  // all channels of one tile of pixels before the next
@@ -175,6 +176,8 @@ func (c *Conv) check(t Target) error {
 		return fmt.Errorf("codegen: conv from quads %v and pairs %v to quads %v and pairs %v", c.QuadsIn, c.PairsIn, c.QuadsOut, c.PairsOut)
 	case c.BytesIn && (c.QuadsIn || c.PairsIn || c.PairsOut || c.In%4 != 0 || c.Kernel != [2]int{1, 1} || c.Stride != 1):
 		return fmt.Errorf("codegen: conv %+v: bytes are taken by 1x1 convolutions of whole quads, with a stride of 1, into float32", *c)
+	case c.Wide && (!c.QuadsIn || c.QuadsOut || c.Out%2 != 0 || c.Tile.Out%2 != 0):
+		return fmt.Errorf("codegen: conv %+v: weights of 16 bits are those of a convolution of quads into float32, two channels and sums for each of the output's", *c)
 	case c.Line.Pad != 0 && !c.QuadsOut:
 		return fmt.Errorf("codegen: conv %+v: padding of bytes where there are none", *c)
 	case c.QuadsOut && (c.Out%4 != 0 || c.Tile.Out%4 != 0 || c.Act.Kind != ""):
@@ -227,12 +230,12 @@ func (w convWriter) channels(tile func(out int)) {
 	}
 }
 
-// perLane is how many channels of the output a lane holds.
+// perLane is how many channels of Out make a lane of the output.
 func (w convWriter) perLane() int {
 	switch {
 	case w.QuadsOut:
 		return 4
-	case w.PairsOut:
+	case w.PairsOut, w.Wide:
 		return 2
 	}
 	return 1
@@ -397,6 +400,9 @@ func (w convWriter) store(acc, free []vec, out, v int, last bool) {
 		toRes, toOut := o/w.perLane()*w.AddChannel, o/w.perLane()*w.OutChannel
 		for j := range v {
 			y := acc[o*v+j]
+			if w.Wide {
+				m.(quadISA).addUpper(y, acc[(o+1)*v+j])
+			}
 			if w.QuadsIn {
 				m.(quadISA).scaleQuads(y, temp(), rBias, 4*(quantSums*o+1), true)
 			}

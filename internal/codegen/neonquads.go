@@ -80,6 +80,11 @@ func (n *neon) inputOffset() int32 {
 
 func (n *neon) addIntM(d, x vec, base reg, off int) { n.withMemory(n.Add4S, d, x, base, off) }
 
+func (n *neon) addUpper(y, lower vec) {
+	n.Shl(arm64.V(y), arm64.V(y), 8)
+	n.Add4S(arm64.V(y), arm64.V(y), arm64.V(lower))
+}
+
 func (n *neon) scaleQuads(y, t vec, base reg, off int, plus bool) {
 	n.Scvtf(arm64.V(y), arm64.V(y))
 	n.spread(t, base, off)

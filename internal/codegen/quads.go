@@ -25,6 +25,7 @@ type quadISA interface {
 	inputOffset() int32            // what it takes off every input
 
 	addIntM(d, x vec, base reg, off int)               // d = x + memory in int32
+	addUpper(y, lower vec)                             // y = 256*y + lower in int32
 	scaleQuads(y, t vec, base reg, off int, plus bool) // y, in int32, times the float32 in memory, plus the next one; t is used up
 	quotient(d, x, s vec)                              // d = x/s, rounded to the nearest
 	round(y vec, any bool)                             // y to int32, halves to even; any: what is beyond, too, which becomes large or small

@@ -153,10 +153,14 @@ func randomQuadConv(r *rand.Rand, t Target, in, out int) Conv {
 		c.Act, c.Quant = Activation{}, randomQuant(r)
 		c.Line.Pad = randomZero(r)
 	}
+	if c.Wide = !c.QuadsOut && r.IntN(2) == 0; c.Wide {
+		c.Out += c.Out % 2
+	}
 	if c.Stride == 1 && r.IntN(4) == 0 { // all memory counts as input, wherever the taps are
 		c.Apart = [2]int{4 + 4*rarely(r, 300), 4 * rarely(r, 300)}
 	}
 	tiles := t.QuadTiles(c.Out, c.Line.Vectors, c.Kernel[0]*c.Kernel[1], c.Stride)
+	tiles = slices.DeleteFunc(tiles, func(t Tile) bool { return c.Wide && t.Out%2 != 0 })
 	c.Tile = tiles[r.IntN(len(tiles))]
 	return c
 }
@@ -235,6 +239,24 @@ func TestConvQuadsRoundsTwice(t *testing.T) {
 	})
 }
 
+func TestImpossibleWide(t *testing.T) {
+	for _, target := range quadTargets() {
+		for name, change := range map[string]func(c *Conv){
+			"input":        func(c *Conv) { c.QuadsIn = false },
+			"output":       func(c *Conv) { c.QuadsOut = true },
+			"odd channels": func(c *Conv) { c.Out = 5 },
+			"odd tiles":    func(c *Conv) { c.Tile.Out = 1 },
+			"bytes":        func(c *Conv) { c.BytesIn = true },
+		} {
+			c := Conv{In: 2, Out: 4, Kernel: [2]int{1, 1}, Stride: 1, InChannel: 4, OutChannel: 4, Line: Line{Vectors: 1}, Tile: Tile{2, 1}, QuadsIn: true, Wide: true}
+			change(&c)
+			if _, err := NewBuilder(target).Conv(c); err == nil {
+				t.Errorf("%s: a convolution with weights of 16 bits is written: %s", target, name)
+			}
+		}
+	}
+}
+
 func FuzzConvQuads(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)
@@ -258,10 +280,7 @@ func testConvQuads(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 	for tap := range taps {
 		last = max(last, ((c.In-1)*c.InChannel+c.tapAt(tap/c.Kernel[1], tap%c.Kernel[1]))/4)
 	}
-	perOut := 1
-	if c.QuadsOut {
-		perOut = 4
-	}
+	perOut := convWriter{Conv: c}.perLane()
 	size := line.Vectors * target.lanes
 	x := randomQuads(r, last+c.reads(target))
 	packed := target.PackQuads(q.weights, c.Out, c.In, taps, c.Tile)
@@ -315,12 +334,17 @@ func testConvQuads(t *testing.T, target Target, r *rand.Rand, c Conv, tiles bool
 func (q *quadConv) compareFloats(t *testing.T, line *lineMask, x, add, out []float32) {
 	t.Helper()
 	want := newWanted(len(out))
-	for o := range q.Out {
-		line.write(want, o*q.OutChannel/4, func(p int) (v, slack float64) {
-			y := float64(float32(float32(q.sum(x, o, p*q.Stride))*q.m[o]) + q.b[o])
+	each := convWriter{Conv: q.Conv}.perLane()
+	for o := 0; o < q.Out; o += each {
+		line.write(want, o/each*q.OutChannel/4, func(p int) (v, slack float64) {
+			acc := q.sum(x, o, p*q.Stride)
+			if q.Wide {
+				acc = acc<<8 + q.sum(x, o+1, p*q.Stride)
+			}
+			y := float64(float32(float32(acc)*q.m[o]) + q.b[o])
 			if q.Act.Kind == "" {
 				if v = y; q.Add {
-					v = float64(float32(y) + add[o*q.AddChannel/4+p])
+					v = float64(float32(y) + add[o/each*q.AddChannel/4+p])
 				}
 				return v, 0
 			}
@@ -330,7 +354,7 @@ func (q *quadConv) compareFloats(t *testing.T, line *lineMask, x, add, out []flo
 			v = plainActivation(q.Act, y)
 			slack = 2e-6 * (1 + math.Abs(y))
 			if q.Add {
-				v += float64(add[o*q.AddChannel/4+p])
+				v += float64(add[o/each*q.AddChannel/4+p])
 			}
 			return v, slack + 1e-7*math.Abs(v)
 		})
