@@ -19,18 +19,21 @@ import (
 // each group keeps and which blocks leave, with what that saves and what it is thought to
 // cost. Which channels leave follows from Order.
 type File struct {
-	Version  string            `yaml:"ultrafast"` // "plan 1"
-	Model    string            `yaml:"model"`     // the network's Fingerprint
-	Target   string            `yaml:"target"`    // "latency=3ms"
-	Width    int               `yaml:"width"`     // of the network's input
-	Height   int               `yaml:"height"`
-	Score    Score             `yaml:"score"`
-	Guard    float64           `yaml:"guard,omitempty"` // share by which no group alone makes a loss grow
-	Before   Estimate          `yaml:"before"`          // the uncut network
-	Estimate Estimate          `yaml:"estimate"`
-	Groups   []FileGroup       `yaml:"groups"`
-	Blocks   []FileBlock       `yaml:"blocks,omitempty"`
-	Order    map[string]string `yaml:"order"` // by group: its channels, numbers and spaces, in the order in which they leave
+	Version string  `yaml:"ultrafast"` // "plan 1"
+	Model   string  `yaml:"model"`     // the network's Fingerprint
+	Target  string  `yaml:"target"`    // "latency=3ms"
+	Width   int     `yaml:"width"`     // of the network's input
+	Height  int     `yaml:"height"`
+	Score   Score   `yaml:"score"`
+	Guard   float64 `yaml:"guard,omitempty"` // share by which no group alone makes a loss grow
+	// Precision is what the milliseconds are of, as the latency table says; "" where it does not, or
+	// there is none.
+	Precision string            `yaml:"precision,omitempty"`
+	Before    Estimate          `yaml:"before"` // the uncut network
+	Estimate  Estimate          `yaml:"estimate"`
+	Groups    []FileGroup       `yaml:"groups"`
+	Blocks    []FileBlock       `yaml:"blocks,omitempty"`
+	Order     map[string]string `yaml:"order"` // by group: its channels, numbers and spaces, in the order in which they leave
 
 	remarks map[string]remark // what a person wrote into it as comments
 	lines   map[string]int    // of width and height in what ReadFile has read; nil without it
@@ -120,7 +123,10 @@ func (f *File) assess(a *allocator) error {
 	if err != nil {
 		return err
 	}
-	f.Before, f.Estimate = Estimate{Cost: a.before}, Estimate{}
+	f.Before, f.Estimate, f.Precision = Estimate{Cost: a.before}, Estimate{}, ""
+	if l, ok := a.Clock.(*Latency); ok {
+		f.Precision = l.Precision
+	}
 	if f.Estimate.Cost, err = a.cost(plan, true); err != nil {
 		return err
 	}
@@ -302,8 +308,9 @@ const fileHelp = `# A plan for pruning. You may edit it:
 `
 
 const (
-	guardHelp = "# as it was planned, no group alone makes a loss grow by more than this share"
-	orderHelp = "# channels, those that leave first in front"
+	guardHelp     = "# as it was planned, no group alone makes a loss grow by more than this share"
+	precisionHelp = "# of the network whose milliseconds these are"
+	orderHelp     = "# channels, those that leave first in front"
 )
 
 // WriteTo writes the file as YAML, with comments that say how to edit it, and with those that
@@ -321,6 +328,9 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, "ultrafast: %s\nmodel: %q\ntarget: %q\nwidth: %d\nheight: %d\nscore: %s\n", f.Version, f.Model, f.Target, f.Width, f.Height, f.Score)
 	if f.Guard > 0 {
 		fmt.Fprintf(&b, "guard: %v %s\n", f.Guard, guardHelp)
+	}
+	if f.Precision != "" {
+		fmt.Fprintf(&b, "precision: %q %s\n", f.Precision, precisionHelp)
 	}
 	fmt.Fprintf(&b, "before: %s\nestimate: %s\ngroups:\n", flow(f.Before), flow(f.Estimate))
 	for _, g := range f.Groups {

@@ -231,6 +231,13 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		o: detect.Options{Width: w, Height: h, Threads: cmp.Or(threads, runtime.GOMAXPROCS(0)), Sessions: 1, Precision: precision}}, nil
 }
 
+// smallRamp is a picture to quantise g with where only its time counts: ranges have no influence on
+// that.
+func smallRamp(g *graph.Graph) *tensor.Tensor {
+	side := 2 * maxStride(g)
+	return ramp(side, side)
+}
+
 // ramp is a picture of every shade.
 func ramp(w, h int) *tensor.Tensor {
 	x := tensor.New(1, 3, h, w)
@@ -249,9 +256,8 @@ func (d *device) precision() string {
 
 func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 	if d.int8 {
-		side := 2 * maxStride(g) // ranges have no influence on the time, so few pixels will do
 		var err error
-		if g, err = inEightBits(d.ctx, g, ramp(side, side)); err != nil {
+		if g, err = inEightBits(d.ctx, g, smallRamp(g)); err != nil {
 			return prune.Profile{}, err
 		}
 	}

@@ -186,12 +186,15 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	if err != nil {
 		return err
 	}
-	options := engine.Options{Batch: 1, Width: file.Width, Height: file.Height}
-	uncut, err := newProgramInfo(c.Context(), g, options)
+	precision := engine.FP32
+	if p := file.Precision; p == engine.Int8 || p == engine.BF16 && engine.BF16Missing() == nil {
+		precision = p
+	}
+	uncut, err := milliseconds(c.Context(), g, file.Width, file.Height, precision)
 	if err != nil {
 		return err
 	}
-	program, err := newProgramInfo(c.Context(), small, options)
+	ms, err := milliseconds(c.Context(), small, file.Width, file.Height, precision)
 	if err != nil {
 		return err
 	}
@@ -225,18 +228,34 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	}
 	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
 	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
-	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut.Ms), file.Estimate.Ms, program.Ms)
+	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut), file.Estimate.Ms, ms)
 	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.Report.MAP5095)
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "measured in the engine in fp32 at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
-		file.Width, file.Height, uncut.Ms, len(val), side)
+	fmt.Fprintf(out, "measured in the engine in %s at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
+		precision, file.Width, file.Height, uncut, len(val), side)
 	if e := file.Estimate; e.MAP > 0 {
 		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
 	}
 	_, err = fmt.Fprintln(out)
 	return err
+}
+
+// milliseconds is what g takes in the engine for a picture of w by h.
+func milliseconds(ctx context.Context, g *graph.Graph, w, h int, precision string) (float64, error) {
+	if precision == engine.Int8 {
+		var err error
+		if g, err = inEightBits(ctx, g, smallRamp(g)); err != nil {
+			return 0, err
+		}
+		precision = engine.FP32
+	}
+	p, err := newProgramInfo(ctx, g, engine.Options{Batch: 1, Width: w, Height: h, Precision: precision})
+	if err != nil {
+		return 0, err
+	}
+	return p.Ms, nil
 }
 
 // gather collects what the gradients of training pictures say about the channels of g.
