@@ -37,10 +37,10 @@ $(ORT):
 demo: torch
 	./ultrafast demo
 
-# The table of speeds beside ONNX Runtime's: about BENCH_SECONDS * 25, twice that where the
-# processor has bfloat16, on an idle machine.
+# The table of speeds beside ONNX Runtime's, on an idle machine: about BENCH_SECONDS * 25 for
+# each precision.
 BENCH_SECONDS ?= 10
-BENCH_PRECISION ?= $(shell grep -q avx512_bf16 /proc/cpuinfo && echo fp32,bf16 || echo fp32)
+BENCH_PRECISION ?= $(shell grep -q avx512_bf16 /proc/cpuinfo && echo fp32,bf16,int8 || echo fp32,int8)
 bench: ultrafast onnxruntime
 	go run ./docs/results/bench -ultrafast ./ultrafast -precision $(BENCH_PRECISION) -seconds $(BENCH_SECONDS) -o docs/results/bench.md
 

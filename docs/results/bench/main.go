@@ -41,7 +41,7 @@ func main() {
 	program := flag.String("ultrafast", "./ultrafast", "the program")
 	out := flag.String("o", "bench.md", "file to write")
 	seconds := flag.Float64("seconds", 10, "time to measure for, for each runtime and number of threads")
-	precision := flag.String("precision", "fp32", "what the engine computes in: fp32, or fp32,bf16")
+	precision := flag.String("precision", "fp32", "what is computed in: fp32, or fp32,bf16,int8")
 	flag.Parse()
 	if err := run(*program, *out, *precision, *seconds); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)

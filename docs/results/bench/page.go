@@ -49,21 +49,29 @@ func page(reports []report, precision string, seconds float64) string {
 
     make bench
 
-Machine: %s, %d cores. native: %s; ort: %s, always in fp32.
+Machine: %s, %d cores. native: %s; ort: %s, in int8 where native is, else in fp32.
 Both in turn in one run, for %g seconds a row; weights are random, and the maps of both were
 compared before. Milliseconds: median (quartiles). The ratio is ort's time over native's,
-taken round by round. A frame is a drawn picture of 1920x1080 in memory to its boxes:
+taken round by round; the last one is that of ort in fp32, in a row above, to native. A frame is a drawn picture of 1920x1080 in memory to its boxes:
 scaling, network, decoding, NMS.
 
-| model | input | parameters | GFLOP | threads | native in | native, ms | ort, ms | ort / native | native, GFLOP/s | frame, native | frame, ort | largest difference |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| model | input | parameters | GFLOP | threads | native in | native, ms | ort, ms | ort / native | native, GFLOP/s | frame, native | frame, ort | largest difference | ort in fp32 / native |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `, first.Processor, first.Cores, first.Runtimes["native"], first.Runtimes["ort"], seconds)
 	for i, r := range reports {
+		inFP32 := map[int]float64{} // ort's milliseconds by threads
 		for at := 0; at+1 < len(r.Rows); at += 2 {
 			native, ort := r.Rows[at], r.Rows[at+1]
-			fmt.Fprintf(&b, "| %s | %dx%d | %d | %.2f | %d | %s | %s | %s | %.2f (%.2f-%.2f) | %.0f | %s | %s | %.1e |\n",
+			beside := ""
+			if ort.Precision == "fp32" {
+				inFP32[ort.Threads] = ort.Network.Median
+			}
+			if ms := inFP32[ort.Threads]; ms > 0 {
+				beside = fmt.Sprintf("%.1f", ms/native.Network.Median)
+			}
+			fmt.Fprintf(&b, "| %s | %dx%d | %d | %.2f | %d | %s | %s | %s | %.2f (%.2f-%.2f) | %.0f | %s | %s | %.1e | %s |\n",
 				models[i].name, r.Width, r.Height, r.Parameters, r.GFLOP, native.Threads, native.Precision, native.Network, ort.Network,
-				ort.Ratio.Median, ort.Ratio.Q1, ort.Ratio.Q3, r.GFLOP/native.Network.Median*1000, native.Frame, ort.Frame, ort.Differs.Rel)
+				ort.Ratio.Median, ort.Ratio.Q1, ort.Ratio.Q3, r.GFLOP/native.Network.Median*1000, native.Frame, ort.Frame, ort.Differs.Rel, beside)
 		}
 	}
 	b.WriteString(`
@@ -85,7 +93,7 @@ func classes(b *strings.Builder, reports []report) {
 	fmt.Fprintf(b, `What the kinds of kernels reach on one thread, as a share of the %.0f GFLOP/s in fp32 that
 this machine was measured to multiply and add at. Winograd's kernels need fewer operations
 than are counted, by which they can be beyond it; in parentheses, the share with what they
-need. bf16 multiplies two pairs at a time.
+need. bf16 multiplies two pairs at a time, int8 four, and tiles of AMX many more.
 
 | model | input | in | kernels | ms | share of the time | GFLOP/s | share of the peak |
 |---|---|---|---|---|---|---|---|
