@@ -26,7 +26,8 @@ type Options struct {
 // The precisions. With BF16, maps and weights are bfloat16, while sums, biases, activations
 // and the program's outputs are float32: for processors that multiply bfloat16. Int8 is that
 // of quantised networks, and cannot be asked for: what lies on a grid is computed in 8 bits,
-// equal to Reference in every bit, and the rest in float32.
+// equal to Reference in every bit, and the rest in float32; but 1x1 convolutions in float32 that read
+// such values have weights of 16 bits where the processor multiplies four bytes at once.
 const (
 	FP32 = "fp32"
 	BF16 = "bf16"

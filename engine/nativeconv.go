@@ -91,6 +91,8 @@ func (c *compiler) input(k *nativeConv, n *graph.Node, op *graph.Conv) (err erro
 	switch {
 	case c.isStem(n, op):
 		return c.stem(k, n.In[0])
+	case k.quads() && op.Groups > 1: // quads of channels that follow each other
+		k.x, err = c.sourceIn(n.In[0], newSlots(op.Groups*op.Weight.Shape[1], 4))
 	case k.quads():
 		k.x, err = c.source(n.In[0])
 	case c.takesBytes(n, op):

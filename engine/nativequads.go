@@ -53,7 +53,7 @@ func (c *compiler) canConvQuads(n *graph.Node, op *graph.Conv) bool {
 		return len(s)*w[2]*w[3] <= codegen.MaxQuadProducts
 	}
 	m := mergeGroups(op)
-	return len(s) == m.groups*m.in && slices.Equal(s, newSlots(s.channels(), 4)) && m.groups*m.out == roundUp(w[0], 4) &&
+	return roundUp(s.channels(), 4) == m.groups*m.in && m.groups*m.out == roundUp(w[0], 4) &&
 		(w[0]%4 == 0 || c.absorbed(n)) && m.in*w[2]*w[3] <= codegen.MaxQuadProducts
 }
 
@@ -100,7 +100,7 @@ func (c *compiler) nativeQuantize(n *graph.Node, op *graph.Quantize) error {
 	spec := codegen.Map{Quads: true}
 	var add *place
 	if c.grids.joined(n) {
-		r, err := c.sourceLike(from.In[1], from.In[0])
+		r, err := c.sourceIn(from.In[1], c.slots[from.In[0]])
 		if err != nil {
 			return err
 		}
@@ -266,9 +266,12 @@ func (c *compiler) takesBytes(n *graph.Node, op *graph.Conv) bool {
 		op.Weight.Shape[2]*op.Weight.Shape[3] == 1 && op.Stride == [2]int{1, 1} && op.Pad == [2]int{}
 }
 
+// multipliesQuads says where weights of 16 bits are faster than float32. Tests replace it.
+var multipliesQuads = codegen.Target.Dot
+
 // takesWide reports whether weights of 16 bits are the faster ones for n, if it takes bytes.
 func (c *compiler) takesWide(n *graph.Node) bool {
-	return c.target.Dot() && len(c.slots[n.In[0]]) <= codegen.MaxQuadProducts
+	return multipliesQuads(c.target) && len(c.slots[n.In[0]]) <= codegen.MaxQuadProducts
 }
 
 // fromBytes makes k's weights those of the levels that x holds, so that

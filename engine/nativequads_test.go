@@ -96,6 +96,10 @@ func kernels(p *Program) (all []string) {
 
 const quantisedInput = "x = input shape=1,4,8,8\nq = quantize x scale=0.02 zero=117\n"
 
+// shuffledText has groups of channels that lie scattered over quads.
+const shuffledText = quantisedInput + "a = conv q w=i8[5,4,1,1] bias\nb = quantize a scale=0.06 zero=111\nc = conv q w=i8[6,4,3,3] pad=1\n" +
+	"d = quantize c scale=0.06 zero=111\ne = concat b d\nf = conv e w=i8[11,1,3,3] bias pad=1 groups=11"
+
 // quantisedTests have counts of channels that fill no quad wherever these meet.
 var quantisedTests = []string{
 	quantisedInput + "a = conv q w=i8[5,4,1,1] bias\nb = quantize a scale=0.05 zero=130\nc = silu b\ny = quantize c scale=0.03 zero=10",
@@ -129,6 +133,7 @@ var quantisedTests = []string{
 		"e = conv d w=f32[7,6,1,1] bias\nf = silu c\ny = add e f", // 32 is the highest zero point of bytes that are taken as they lie
 	quantisedInput + "a = conv q w=i8[5,4,1,1]\nb = quantize a scale=0.06 zero=9\nc = conv q w=i8[3,4,3,3] bias pad=1\nd = quantize c scale=0.06 zero=9\n" +
 		"e = concat b d\ny = conv e w=f32[21,8,1,1] bias",
+	shuffledText + "\ny = quantize f scale=0.2 zero=128",
 	quantisedInput + "a = convtranspose q w=f32[4,3,2,2] bias stride=2\nb = slice q axis=2 start=0 step=2\nc = conv b w=i8[33,4,5,2] bias stride=3,2 pad=2,1\ny = quantize c scale=0.2 zero=128",
 }
 
@@ -147,6 +152,21 @@ func TestQuantisedOps(t *testing.T) {
 				checkQuantised(t, g, x, Options{Threads: 3})
 			}
 		})
+	}
+}
+
+// TestHeadsOfBytes has heads in float32 take bytes as they lie, as on processors that do not multiply
+// four at once.
+func TestHeadsOfBytes(t *testing.T) {
+	defer func(was func(codegen.Target) bool) { multipliesQuads = was }(multipliesQuads)
+	multipliesQuads = func(codegen.Target) bool { return false }
+	for _, text := range quantisedTests {
+		if strings.Contains(text, "f32") {
+			g := quantisedGraph(t, text+"\noutput y\n", 1)
+			for i, s := range opShapes {
+				checkQuantised(t, g, random(rand.New(rand.NewPCG(uint64(i), 2)), s[:]...), Options{Threads: 2, KeepAll: i%2 == 0})
+			}
+		}
 	}
 }
 
@@ -366,7 +386,7 @@ func pictures(r *rand.Rand, n, h, w int) (*tensor.Tensor, []uint8) {
 
 // TestQuantisedIsMachineCode asks that nothing in the middle of an ordinary network is plain Go.
 func TestQuantisedIsMachineCode(t *testing.T) {
-	for _, text := range []string{yoloText, depthwiseText} {
+	for _, text := range []string{yoloText, depthwiseText, shuffledText + "\ny = quantize f scale=0.2 zero=128\noutput y\n"} {
 		g := quantisedGraph(t, text, 1)
 		for _, target := range codegen.Targets() {
 			if !target.Int8() {
@@ -378,11 +398,16 @@ func TestQuantisedIsMachineCode(t *testing.T) {
 			}
 			for _, s := range p.Steps() {
 				n := g.Node(s.Name)
-				eight := n != nil && n.Name != "o"
-				if eight {
-					_, eight = n.Op.(*graph.Conv)
+				if n == nil { // what brings values into another form
+					continue
 				}
-				if s.Kernel == PlainGo || eight != strings.HasPrefix(s.Kernel, Int8+" ") {
+				want := ""
+				if _, ok := n.Op.(*graph.Conv); ok && n.Name != "o" {
+					want = Int8
+				} else if ok && target.Dot() {
+					want = int8by16
+				}
+				if numbers, _, _ := strings.Cut(s.Kernel, " "); s.Kernel == PlainGo || (want != "" || strings.HasPrefix(numbers, Int8)) && numbers != want {
 					t.Errorf("%s: %s is %s", target, s.Name, s.Kernel)
 				}
 			}

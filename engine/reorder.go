@@ -26,18 +26,18 @@ func (c *compiler) reorder(name string, done *graph.Node, x, y place, first, ste
 	return nil
 }
 
-// sourceLike is source for a kernel that reads n lane by lane with like, both in quads.
-func (c *compiler) sourceLike(n, like *graph.Node) (place, error) {
+// sourceIn is source for a kernel that wants n, in quads, to have these slots.
+func (c *compiler) sourceIn(n *graph.Node, s slots) (place, error) {
 	x, err := c.source(n)
-	if err != nil || slices.Equal(c.slots[n], c.slots[like]) {
+	if err != nil || slices.Equal(c.slots[n], s) {
 		return x, err
 	}
-	y, size, err := x.layout.newPlace(len(c.lives), x.n, c.placeChannels(like))
+	y, size, err := x.layout.newPlace(len(c.lives), x.n, len(s)/c.perLane)
 	if err != nil {
 		return place{}, err
 	}
 	c.newLife(size, y.layout)
-	y.slots, y.grid = c.slots[like], x.grid
+	y.slots, y.grid = s, x.grid
 	return y, c.reorder(n.Name+" in order", nil, x, y, 0, 1)
 }
 

@@ -20,6 +20,14 @@ type benchReport struct {
 	Runtimes   map[string]string `json:"runtimes"`
 	Seconds    float64           `json:"seconds"` // for each row
 	Rows       []benchRow        `json:"rows"`
+	Notes      []string          `json:"notes,omitempty"` // of what was not measured
+}
+
+// note adds a note that is not there yet.
+func (r *benchReport) note(s string) {
+	if !slices.Contains(r.Notes, s) {
+		r.Notes = append(r.Notes, s)
+	}
 }
 
 type benchRow struct {
@@ -90,6 +98,9 @@ over the largest number.
 `, r.Seconds, rounds, r.Rows[0].Runtime, r.Rows[0].Runtime, frameWidth, frameHeight, r.Rows[0].Runtime)
 	if err != nil {
 		return err
+	}
+	for _, s := range r.Notes {
+		fmt.Fprintln(out, s)
 	}
 	for _, b := range r.Rows {
 		if err := b.printProfile(out); err != nil {

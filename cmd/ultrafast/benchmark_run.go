@@ -85,6 +85,13 @@ func (b *benchmark) inInt8(ctx context.Context) (*benchmark, error) {
 	return &eight, nil
 }
 
+// alone is the benchmark in its first runtime only.
+func (b *benchmark) alone() *benchmark {
+	first := *b
+	first.names, first.runners = b.names[:1], b.runners[:1]
+	return &first
+}
+
 // A side is one runtime's network and what was measured of it.
 type side struct {
 	name          string

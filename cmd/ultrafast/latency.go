@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
+	"ultrafast/scene"
 	"ultrafast/tensor"
 	"ultrafast/yolo"
 )
@@ -195,7 +197,7 @@ func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, b
 // A device is the runtime that networks are measured in, and how.
 type device struct {
 	runner
-	ctx   context.Context
+	ctx   context.Context // of the command
 	name  string // native or ort
 	int8  bool   // networks run in 8 bits
 	o     detect.Options
@@ -213,6 +215,9 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		precision, threads = cmp.Or(table.Precision, engine.FP32), table.Threads
 	}
 	if err := checkAnyPrecision(precision, name); err != nil {
+		if table != nil {
+			return nil, fmt.Errorf("--check: the table is of %.40q: only %s, %s and %s can be measured here", precision, engine.FP32, engine.BF16, engine.Int8)
+		}
 		return nil, err
 	}
 	int8 := precision == engine.Int8
@@ -231,11 +236,14 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		o: detect.Options{Width: w, Height: h, Threads: cmp.Or(threads, runtime.GOMAXPROCS(0)), Sessions: 1, Precision: precision}}, nil
 }
 
-// smallRamp is a picture to quantise g with where only its time counts: ranges have no influence on
-// that.
-func smallRamp(g *graph.Graph) *tensor.Tensor {
+// smallPicture is what g is quantised with where only its time counts, on which ranges have next to
+// no influence.
+func smallPicture(g *graph.Graph) *tensor.Tensor {
 	side := 2 * maxStride(g)
-	return ramp(side, side)
+	frame, _ := scene.Draw(rand.New(rand.NewPCG(1, 0)), side, side)
+	x := tensor.New(1, 3, side, side)
+	frame.CHW(x.Data)
+	return x
 }
 
 // ramp is a picture of every shade.
@@ -257,7 +265,7 @@ func (d *device) precision() string {
 func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 	if d.int8 {
 		var err error
-		if g, err = inEightBits(d.ctx, g, smallRamp(g)); err != nil {
+		if g, err = inEightBits(d.ctx, g, smallPicture(g)); err != nil {
 			return prune.Profile{}, err
 		}
 	}
@@ -276,9 +284,19 @@ func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 		if i := strings.IndexAny(name, " /"); i >= 0 {
 			name = name[:i]
 		}
+		for n := raw.Node(name); n != nil; n = n.In[0] { // a table knows no Quantize
+			if name = n.Name; !isQuantize(n) {
+				break
+			}
+		}
 		p.Steps = append(p.Steps, prune.StepMs{Node: name, Ms: s.Time.least.Seconds() * 1e3})
 	}
 	return p, nil
+}
+
+func isQuantize(n *graph.Node) bool {
+	_, ok := n.Op.(*graph.Quantize)
+	return ok
 }
 
 // A latencyReport is what latency prints. Times are in milliseconds.

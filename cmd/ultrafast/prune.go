@@ -233,8 +233,11 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "measured in the engine in %s at %dx%d here, where the uncut model takes %.2f ms; mAP50-95 on %d validation pictures at %d, before any training",
+	fmt.Fprintf(out, "ms measured in the engine in %s at %dx%d here, where the uncut model takes %.2f; mAP50-95 in fp32 on %d validation pictures at %d, before any training",
 		precision, file.Width, file.Height, uncut, len(val), side)
+	if file.Estimate.Ms > 0 && file.Precision != "" && file.Precision != precision {
+		fmt.Fprintf(out, "; the plan's ms are of %.40q", file.Precision)
+	}
 	if e := file.Estimate; e.MAP > 0 {
 		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
 	}
@@ -246,7 +249,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 func milliseconds(ctx context.Context, g *graph.Graph, w, h int, precision string) (float64, error) {
 	if precision == engine.Int8 {
 		var err error
-		if g, err = inEightBits(ctx, g, smallRamp(g)); err != nil {
+		if g, err = inEightBits(ctx, g, smallPicture(g)); err != nil {
 			return 0, err
 		}
 		precision = engine.FP32

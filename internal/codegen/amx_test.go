@@ -285,6 +285,18 @@ func TestConvAMX(t *testing.T) {
 	}
 }
 
+// TestTilesAMXOrder has the shapes of a stem and of a layer in the middle.
+func TestTilesAMXOrder(t *testing.T) {
+	for _, c := range []struct {
+		out, vectors, taps int
+		want               Tile
+	}{{12, 40, 9, Tile{16, 2}}, {24, 10, 1, Tile{32, 2}}} {
+		if got := TilesAMX(c.out, c.vectors, c.taps)[0]; got != c.want {
+			t.Errorf("%d channels of %d vectors, %d taps: %v, want %v", c.out, c.vectors, c.taps, got, c.want)
+		}
+	}
+}
+
 // TestConvAMXRemainders has channels around the sizes of tiles, and blocks of tiles of all sizes.
 func TestConvAMXRemainders(t *testing.T) {
 	target := amxTarget(t)

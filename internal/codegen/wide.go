@@ -3,17 +3,22 @@ package codegen
 import "math"
 
 // Weights of 16 bits are multiplied by bytes as two of 8 each (Conv.Wide), for layers whose weights
-// are float32: they are 2^-16 of the largest from that at most, where bfloat16 would be 2^-9 of each.
+// are float32: each is rounded to a multiple of 1/32639 of the channel's largest or, where all the
+// products of that could exceed 32 bits, as those of 300 weights that are all alike do, of a little more.
 // Processors that multiply quads at once take less time for both than for float32.
 
 // maxWide is the largest weight of 16 bits, whose two bytes are at most 127.
 const maxWide = 127<<8 + 127
 
-// maxWideSum is beyond what the whole numbers of a sum may come to, so that it fits 32 bits.
-const maxWideSum = 1 << 30
+// A byte less its zero point, and what a weight may be off as a whole number: rounded, and where a
+// lower byte of -128 becomes -127.
+const (
+	maxByte  = 255
+	wideSlip = 1.5
+)
 
 // Widen returns the weights of a convolution with Wide, [2*out, …], for weights of float32, [out, …],
-// and what each of its out sums is to be multiplied by.
+// and what each of its out sums is to be multiplied by. A channel has at most MaxQuadProducts.
 func Widen(weights []float32, out int) (halves []int8, m []float32) {
 	each := len(weights) / out
 	for o := range out {
@@ -22,7 +27,7 @@ func Widen(weights []float32, out int) (halves []int8, m []float32) {
 		for _, w := range row {
 			largest, sum = max(largest, math.Abs(float64(w))), sum+math.Abs(float64(w))
 		}
-		scale := max(largest/maxWide, sum*255/maxWideSum)
+		scale := max(largest/maxWide, sum*maxByte/(math.MaxInt32-maxByte*wideSlip*float64(each)))
 		if scale == 0 {
 			scale = 1
 		}

@@ -17,6 +17,7 @@ type report struct {
 	Cores      int
 	Runtimes   map[string]string
 	Rows       []row
+	Notes      []string
 }
 
 type row struct {
@@ -60,8 +61,14 @@ scaling, network, decoding, NMS.
 `, first.Processor, first.Cores, first.Runtimes["native"], first.Runtimes["ort"], seconds)
 	for i, r := range reports {
 		inFP32 := map[int]float64{} // ort's milliseconds by threads
-		for at := 0; at+1 < len(r.Rows); at += 2 {
-			native, ort := r.Rows[at], r.Rows[at+1]
+		for at, native := range r.Rows {
+			if native.Runtime != "native" {
+				continue
+			}
+			ort := row{Threads: native.Threads}
+			if at+1 < len(r.Rows) && r.Rows[at+1].Runtime == "ort" { // else its maps are others: see the notes
+				ort = r.Rows[at+1]
+			}
 			beside := ""
 			if ort.Precision == "fp32" {
 				inFP32[ort.Threads] = ort.Network.Median
@@ -72,6 +79,11 @@ scaling, network, decoding, NMS.
 			fmt.Fprintf(&b, "| %s | %dx%d | %d | %.2f | %d | %s | %s | %s | %.2f (%.2f-%.2f) | %.0f | %s | %s | %.1e | %s |\n",
 				models[i].name, r.Width, r.Height, r.Parameters, r.GFLOP, native.Threads, native.Precision, native.Network, ort.Network,
 				ort.Ratio.Median, ort.Ratio.Q1, ort.Ratio.Q3, r.GFLOP/native.Network.Median*1000, native.Frame, ort.Frame, ort.Differs.Rel, beside)
+		}
+	}
+	for i, r := range reports {
+		for _, note := range r.Notes {
+			fmt.Fprintf(&b, "\n%s at %dx%d: %s.\n", models[i].name, r.Width, r.Height, note)
 		}
 	}
 	b.WriteString(`
