@@ -198,8 +198,8 @@ func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, b
 type device struct {
 	runner
 	ctx   context.Context // of the command
-	name  string // native or ort
-	int8  bool   // networks run in 8 bits
+	name  string          // native or ort
+	int8  bool            // networks run in 8 bits
 	o     detect.Options
 	input *tensor.Tensor
 }
