@@ -55,7 +55,7 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 
 // layers are the times of the steps of the parent and of the pruned network.
 func (r *run) layers(found *Result) (report.LayerTimes, error) {
-	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads}
+	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads, Precision: r.o.Runtime.Precision}
 	if r.o.Profile == nil {
 		return l, nil
 	}

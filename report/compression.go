@@ -200,9 +200,10 @@ type PlanRow struct {
 
 // LayerTimes is how long each layer takes, in parent and child.
 type LayerTimes struct {
-	Runtime string      `json:"runtime"`
-	Threads int         `json:"threads"`
-	Rows    []LayerTime `json:"rows"` // in network order
+	Runtime   string      `json:"runtime"`
+	Threads   int         `json:"threads"`
+	Precision string      `json:"precision"` // "fp32", "bf16", "int8"
+	Rows      []LayerTime `json:"rows"`      // in network order
 }
 
 // A LayerTime is one step of the engine.

@@ -155,7 +155,7 @@ func (c *Compression) layers() section {
 		s.Missing = []string{c.missing(PartLayers, "Layers were not timed one by one.")}
 		return s
 	}
-	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: outlined the parent, solid the result.", timed{c.Layers.Runtime, c.Layers.Threads, ""})
+	s.Text = fmt.Sprintf("Milliseconds of each layer, %s: outlined the parent, solid the result.", timed{c.Layers.Runtime, c.Layers.Threads, c.Layers.Precision})
 	var parent, child, slowest Number
 	for _, l := range c.Layers.Rows {
 		for _, v := range []Number{positive(l.Parent), positive(l.Child)} {

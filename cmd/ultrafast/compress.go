@@ -16,6 +16,7 @@ import (
 	"ultrafast"
 	"ultrafast/compress"
 	"ultrafast/dataset"
+	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/report"
@@ -74,7 +75,7 @@ and how long that takes.`, compress.Int8Drop),
 	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
-	fl.StringVar(&f.runtime, "runtime", "native", "what milliseconds are measured in: native, or ort (ONNX Runtime); or a latency table of another device, see latency")
+	fl.StringVar(&f.runtime, "runtime", "native", "what milliseconds are measured in: native, int8 (the same with networks in 8 bits), or ort (ONNX Runtime); or a latency table of another device, see latency")
 	fl.StringVarP(&f.out, "output", "o", "runs/compress/exp", "folder of the run; one that was begun goes on")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and what it would take, and do nothing")
 	c.AddCommand(compressStatusCommand())
@@ -266,13 +267,13 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 		j.Precision = f.precision
 	}
 	if given("runtime") {
-		if j.Runtime, j.Table, j.TableHash = f.runtime, "", ""; f.runtime != "native" && f.runtime != "ort" {
+		if j.Runtime, j.Table, j.TableHash = f.runtime, "", ""; !slices.Contains([]string{"native", engine.Int8, "ort"}, f.runtime) {
 			j.Runtime = ""
 			if j.Table, err = absolute(f.runtime); err != nil {
 				return j, err
 			}
 			if j.TableHash, err = compress.HashFile(j.Table); err != nil {
-				return j, fmt.Errorf("--runtime: want native, ort, or a latency table: %w", err)
+				return j, fmt.Errorf("--runtime: want native, int8, ort, or a latency table: %w", err)
 			}
 		}
 	}
@@ -356,12 +357,16 @@ func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Opti
 		o.Runtime = report.Time{Runtime: cmp.Or(t.Runtime, j.Table) + ", as its table predicts", Threads: t.Threads, Precision: cmp.Or(t.Precision, "fp32")}
 		return nil, nil
 	}
-	d, err := (&latencyFlags{runtime: j.Runtime, provider: "cpu"}).device(c, nil, j.Width, j.Height)
+	l := &latencyFlags{runtime: j.Runtime, provider: "cpu"}
+	if j.Runtime == engine.Int8 {
+		l.runtime, l.precision = "native", engine.Int8
+	}
+	d, err := l.device(c, nil, j.Width, j.Height)
 	if err != nil {
 		return nil, err
 	}
 	o.Profile = d.profile
-	o.Runtime = report.Time{Runtime: runtimeName(d.name), Threads: d.o.Threads, Precision: d.o.Precision}
+	o.Runtime = report.Time{Runtime: runtimeName(d.name), Threads: d.o.Threads, Precision: d.precision()}
 	return d, nil
 }
 

@@ -83,7 +83,7 @@ func inBF16(d *device) compress.Precision {
 	p := compress.Precision{Predictor: predictorIn(engine.BF16)}
 	if d != nil && d.name == "native" {
 		same := *d
-		same.o.Precision = engine.BF16
+		same.int8, same.o.Precision = false, engine.BF16
 		p.Profile = same.profile
 	}
 	return p

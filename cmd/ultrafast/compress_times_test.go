@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ultrafast/compress"
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/quant"
@@ -76,6 +77,45 @@ func TestBenchmarkTimes(t *testing.T) {
 		}
 		if !slices.Equal(runtimes, c.runtimes) {
 			t.Errorf("%s is measured in %v, want %v", c.precision, runtimes, c.runtimes)
+		}
+	}
+}
+
+// TestCompressClocks has each runtime of this machine measure a network in float and one in 8 bits.
+func TestCompressClocks(t *testing.T) {
+	cfg, err := yolo.ParseConfig(strings.NewReader(tinyConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := yolo.New(cfg, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eight, err := inEightBits(t.Context(), g, smallPicture(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := compressCommand()
+	command.SetContext(t.Context())
+	for runtime, precision := range map[string]string{"native": engine.FP32, engine.Int8: engine.Int8} {
+		var o compress.Options
+		d, err := (&compressFlags{}).clock(command, compress.Job{Runtime: runtime, Width: 64, Height: 64}, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if o.Runtime.Precision != precision || o.Runtime.Runtime != report.Native {
+			t.Errorf("%s is called %+v", runtime, o.Runtime)
+		}
+		for _, g := range []*graph.Graph{g, eight} {
+			if p, err := o.Profile(g); err != nil || p.Ms <= 0 {
+				t.Errorf("%s: %v, %v", runtime, p.Ms, err)
+			}
+		}
+		if b := inBF16(d); b.Missing == "" {
+			if p, err := b.Profile(g); err != nil || p.Ms <= 0 {
+				t.Errorf("%s in bf16: %v, %v", runtime, p.Ms, err)
+			}
 		}
 	}
 }

@@ -199,7 +199,7 @@ type device struct {
 	runner
 	ctx   context.Context // of the command
 	name  string          // native or ort
-	int8  bool            // networks run in 8 bits
+	int8  bool            // networks run in 8 bits, those in float quantised first
 	o     detect.Options
 	input *tensor.Tensor
 }
@@ -263,7 +263,7 @@ func (d *device) precision() string {
 }
 
 func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
-	if d.int8 {
+	if d.int8 && g.Quantized() == nil {
 		var err error
 		if g, err = inEightBits(d.ctx, g, smallPicture(g)); err != nil {
 			return prune.Profile{}, err
