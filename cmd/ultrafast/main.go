@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(infoCommand(), modelsCommand(), detectCommand(), valCommand(), benchmarkCommand(), latencyCommand(), anchorsCommand(), trainCommand(), evolveCommand(), sensitivityCommand(), planCommand(), pruneCommand(), trimCommand(), compressCommand(), quantizeCommand(), exportCommand(), doctorCommand(), convertCommand(), demoCommand(), engineCommand())
+	root.AddCommand(infoCommand(), modelsCommand(), detectCommand(), valCommand(), benchmarkCommand(), latencyCommand(), anchorsCommand(), trainCommand(), evolveCommand(), sensitivityCommand(), planCommand(), pruneCommand(), trimCommand(), compressCommand(), quantizeCommand(), averageCommand(), exportCommand(), doctorCommand(), convertCommand(), demoCommand(), engineCommand())
 	root.SetGlobalNormalizationFunc(yolov5Flag)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
