@@ -118,6 +118,15 @@ func TestErrors(t *testing.T) {
 	sick := g.Clone()
 	sick.Node("model.3.conv").Op.(*graph.Conv).Bias.Data[0] = float32(math.NaN())
 	black := func(yield func(*tensor.Tensor, error) bool) { yield(tensor.New(1, 3, side, side), nil) }
+	boxed := func(yield func(*tensor.Tensor, error) bool) { // black, in the grey of a letterbox
+		x := tensor.New(1, 3, side, side)
+		for i := range x.Data {
+			if i/side%side < 5 {
+				x.Data[i] = float32(114) / 255
+			}
+		}
+		yield(x, nil)
+	}
 	bright := tensor.New(1, 3, side, side)
 	bright.Data[5] = 255
 	fails := errors.New("no such picture")
@@ -142,6 +151,8 @@ func TestErrors(t *testing.T) {
 		{calibrate(g, func(yield func(*tensor.Tensor, error) bool) { yield(bright, nil) }, ""), "holds 255, want 0 to 1"},
 		{calibrate(g, func(yield func(*tensor.Tensor, error) bool) { yield(tensor.New(3), nil) }, ""), "want [batch"},
 		{calibrate(flat, black, ""), "c is 0 everywhere in all 1 pictures, and every other value is the same everywhere too: are these black?"},
+		{calibrate(g, black, ""), "all 1 pictures are of one colour, as black ones are"},
+		{calibrate(g, boxed, ""), "all 1 pictures are of one colour, as black ones are"},
 		{calibrate(sick, drawn(1), ""), "picture 1: model.3.conv is NaN"},
 		{calibrate(q, drawn(1), ""), "images.q is quantised already"},
 		{quantize(q, r), "images.q is quantised already"},

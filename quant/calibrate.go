@@ -18,7 +18,8 @@ type Runner func(g *graph.Graph) (func(x *tensor.Tensor) ([]*tensor.Tensor, erro
 // will see them are enough. All of them must have a size that run can take. g is not changed.
 //
 // A value that is Dead gets a range all the same. Errors are those of pictures and run, and name
-// the value that is no number; that all are Dead is one too, as nothing was measured then.
+// the value that is no number; that all are Dead is one too, and that all pictures are of one colour,
+// as nothing was measured then.
 func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Runner, method Method) (*Ranges, error) {
 	if method == "" {
 		method = MSE
@@ -44,7 +45,16 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 		}
 		return nil
 	}
-	if r.Pictures, err = watch(pictures, run, count, withOutputs(net.Graph, values)); err != nil {
+	colours := false
+	seen := func(yield func(*tensor.Tensor, error) bool) {
+		for x, err := range pictures {
+			colours = colours || err == nil && len(x.Shape) == 4 && !oneColour(x)
+			if !yield(x, err) {
+				return
+			}
+		}
+	}
+	if r.Pictures, err = watch(seen, run, count, withOutputs(net.Graph, values)); err != nil {
 		return nil, err
 	}
 	dead := 0
@@ -61,7 +71,32 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 	if dead == len(values) {
 		return nil, fmt.Errorf("quant: %s is %g everywhere in all %d pictures, and every other value is the same everywhere too: are these black?", r.Values[0].Name, r.Values[0].Min, r.Pictures)
 	}
+	if !colours {
+		return nil, fmt.Errorf("quant: all %d pictures are of one colour, as black ones are: ranges of these say nothing of others", r.Pictures)
+	}
 	return r, r.check()
+}
+
+// grey is what a letterbox puts around a picture.
+const grey = float32(114) / 255
+
+// oneColour reports whether pictures, [N, C, H, W], have one value in each channel, but for what a
+// letterbox puts around them.
+func oneColour(x *tensor.Tensor) bool {
+	plane := x.Shape[2] * x.Shape[3]
+	for c := range x.Shape[0] * x.Shape[1] {
+		first, known := float32(0), false
+		for _, v := range x.Data[c*plane:][:plane] {
+			switch {
+			case v == grey:
+			case !known:
+				first, known = v, true
+			case v != first:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // withOutputs returns a graph of the same nodes whose outputs are these.

@@ -2,6 +2,7 @@ package quant_test
 
 import (
 	"bytes"
+	"cmp"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -344,9 +345,18 @@ func TestEngineIsReference(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, n := range q.Outputs {
+					slack := 0.0
+					if i > 0 { // raw maps, whose weights have 16 bits
+						slack = 1e-4 * math.Abs(float64(slices.MaxFunc(want[n].Data, func(a, b float32) int {
+							return cmp.Compare(math.Abs(float64(a)), math.Abs(float64(b)))
+						})))
+					}
 					for k, w := range want[n].Data {
 						v := outs[i].Data[k]
-						if i > 3 && v != w || math.Abs(float64(v-w)) > 1e-4*max(1, math.Abs(float64(w))) {
+						if i == 0 { // boxes, of raw maps of 1000 here
+							slack = 0.1 * max(1, math.Abs(float64(w)))
+						}
+						if i > 3 && v != w || math.Abs(float64(v-w)) > slack {
 							t.Fatalf("%s, symmetric %v, on %q: %s[%d] is %v, want %v", c.name, c.symmetric, cpu, n.Name, k, v, w)
 						}
 					}

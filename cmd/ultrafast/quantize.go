@@ -76,6 +76,9 @@ squares of the longer side.`,
 	return c
 }
 
+// fewPictures are too few to trust the ranges of.
+const fewPictures = 50
+
 // lossPictures are few: a noise is seen on any picture.
 const lossPictures = 4
 
@@ -132,6 +135,9 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 		return err
 	}
 	noteDead(c.ErrOrStderr(), b.ranges)
+	if n := b.ranges.Pictures; n < fewPictures {
+		fmt.Fprintf(c.ErrOrStderr(), "there are few pictures to measure ranges on, %d, and others may hold larger values: a few hundred are enough\n", n)
+	}
 	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
