@@ -2,7 +2,6 @@ package quant_test
 
 import (
 	"bytes"
-	"cmp"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -345,16 +344,19 @@ func TestEngineIsReference(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, n := range q.Outputs {
-					slack := 0.0
-					if i > 0 { // raw maps, whose weights have 16 bits
-						slack = 1e-4 * math.Abs(float64(slices.MaxFunc(want[n].Data, func(a, b float32) int {
-							return cmp.Compare(math.Abs(float64(a)), math.Abs(float64(b)))
-						})))
+					largest := 0.0
+					for _, w := range want[n].Data {
+						largest = max(largest, math.Abs(float64(w)))
 					}
 					for k, w := range want[n].Data {
 						v := outs[i].Data[k]
-						if i == 0 { // boxes, of raw maps of 1000 here
-							slack = 0.1 * max(1, math.Abs(float64(w)))
+						slack := 1e-4 * max(1, math.Abs(float64(w)))
+						switch { // plain Go is that near everywhere; machine code has weights of 16 bits in the head
+						case cpu == engine.Generic:
+						case i > 0:
+							slack = 1e-4 * largest
+						default: // raw maps go up to 1000 here, and a side of a box by 2 % with 0.01
+							slack = 0.06 * max(1, math.Abs(float64(w)))
 						}
 						if i > 3 && v != w || math.Abs(float64(v-w)) > slack {
 							t.Fatalf("%s, symmetric %v, on %q: %s[%d] is %v, want %v", c.name, c.symmetric, cpu, n.Name, k, v, w)

@@ -31,7 +31,8 @@ often finds more than each, and costs nothing when it runs. Look with ultrafast 
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&f.weights, "weights", nil, "models: .pt, .safetensors or .onnx, two at least (required)")
-	fl.Float64SliceVar(&f.shares, "shares", nil, "how much of each: 3,1 is three quarters of the first (default: as much of each)")
+	fl.Float64SliceVar(&f.shares, "shares", nil, "how much of each: 3,1 is three quarters of the first")
+	fl.Lookup("shares").DefValue = "as much of each"
 	fl.StringVarP(&f.out, "output", "o", "", "file to write, .safetensors (required)")
 	must(c.MarkFlagRequired("weights"))
 	must(c.MarkFlagRequired("output"))

@@ -91,7 +91,7 @@ func TestCompressClocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eight, err := inEightBits(t.Context(), g, smallPicture(g))
+	eight, err := timedInEightBits(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}

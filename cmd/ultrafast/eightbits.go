@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/quant"
+	"ultrafast/scene"
 	"ultrafast/tensor"
 )
 
@@ -32,4 +34,14 @@ func inEightBits(ctx context.Context, g *graph.Graph, x *tensor.Tensor) (*graph.
 		return nil, err
 	}
 	return quant.Quantize(g, r, quant.Options{})
+}
+
+// timedInEightBits is inEightBits with a small drawn picture: only g's time counts, on which ranges
+// have next to no influence.
+func timedInEightBits(ctx context.Context, g *graph.Graph) (*graph.Graph, error) {
+	side := 2 * maxStride(g)
+	frame, _ := scene.Draw(rand.New(rand.NewPCG(1, 0)), side, side)
+	x := tensor.New(1, 3, side, side)
+	frame.CHW(x.Data)
+	return inEightBits(ctx, g, x)
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
@@ -22,7 +21,6 @@ import (
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/prune"
-	"ultrafast/scene"
 	"ultrafast/tensor"
 	"ultrafast/yolo"
 )
@@ -236,16 +234,6 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		o: detect.Options{Width: w, Height: h, Threads: cmp.Or(threads, runtime.GOMAXPROCS(0)), Sessions: 1, Precision: precision}}, nil
 }
 
-// smallPicture is what g is quantised with where only its time counts, on which ranges have next to
-// no influence.
-func smallPicture(g *graph.Graph) *tensor.Tensor {
-	side := 2 * maxStride(g)
-	frame, _ := scene.Draw(rand.New(rand.NewPCG(1, 0)), side, side)
-	x := tensor.New(1, 3, side, side)
-	frame.CHW(x.Data)
-	return x
-}
-
 // ramp is a picture of every shade.
 func ramp(w, h int) *tensor.Tensor {
 	x := tensor.New(1, 3, h, w)
@@ -265,7 +253,7 @@ func (d *device) precision() string {
 func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 	if d.int8 && g.Quantized() == nil {
 		var err error
-		if g, err = inEightBits(d.ctx, g, smallPicture(g)); err != nil {
+		if g, err = timedInEightBits(d.ctx, g); err != nil {
 			return prune.Profile{}, err
 		}
 	}

@@ -249,7 +249,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 func milliseconds(ctx context.Context, g *graph.Graph, w, h int, precision string) (float64, error) {
 	if precision == engine.Int8 {
 		var err error
-		if g, err = inEightBits(ctx, g, smallPicture(g)); err != nil {
+		if g, err = timedInEightBits(ctx, g); err != nil {
 			return 0, err
 		}
 		precision = engine.FP32
