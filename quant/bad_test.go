@@ -13,6 +13,7 @@ import (
 
 	"ultrafast/graph"
 	"ultrafast/pass"
+	"ultrafast/picture"
 	"ultrafast/quant"
 	"ultrafast/tensor"
 )
@@ -122,7 +123,7 @@ func TestErrors(t *testing.T) {
 		x := tensor.New(1, 3, side, side)
 		for i := range x.Data {
 			if i/side%side < 5 {
-				x.Data[i] = float32(114) / 255
+				x.Data[i] = float32(picture.Grey) / 255
 			}
 		}
 		yield(x, nil)

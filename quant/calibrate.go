@@ -6,7 +6,6 @@ import (
 	"iter"
 
 	"ultrafast/graph"
-	"ultrafast/picture"
 	"ultrafast/tensor"
 )
 
@@ -78,10 +77,12 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 	return r, r.check()
 }
 
+// grey is what a letterbox puts around a picture, picture.Grey.
+const grey = float32(114) / 255
+
 // oneColour reports whether pictures, [N, C, H, W], have one value in each channel, but for what a
 // letterbox puts around them.
 func oneColour(x *tensor.Tensor) bool {
-	const grey = float32(picture.Grey) / 255
 	plane := x.Shape[2] * x.Shape[3]
 	for c := range x.Shape[0] * x.Shape[1] {
 		first, known := float32(0), false
