@@ -109,7 +109,8 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 	const step = 1.0 / 128 // below which no layer changes, mostly: channels are multiples of 8
 	low, high := 0, 192    // in steps: fits; too wide, or wider than anybody asks for
 	for high-low > 1 {
-		mid := (low + high) / 2
+		// Twice as wide each time until it is too wide, since wide ones take long to measure.
+		mid := min(max(2*low, 1), (low+high)/2)
 		g, err := r.thinModel(float64(mid) * step)
 		if err != nil {
 			return found, err
