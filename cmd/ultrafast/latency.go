@@ -141,7 +141,7 @@ func (f *latencyFlags) run(c *cobra.Command) error {
 		r.Prediction.Layers[i].Ms = roundTo(r.Prediction.Layers[i].Ms, 4)
 	}
 	if f.check > 0 {
-		if r.Check, err = checkLatency(c.Context(), d, table, g, f.check, bar); err != nil {
+		if r.Check, err = checkLatency(d, table, g, f.check, bar); err != nil {
 			return err
 		}
 	}
@@ -280,6 +280,45 @@ func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 		p.Steps = append(p.Steps, prune.StepMs{Node: name, Ms: s.Time.least.Seconds() * 1e3})
 	}
 	return p, nil
+}
+
+// inTurns returns the milliseconds of networks: the least of a few measurements of each with all
+// others in between, so that what else the machine does by now does little harm.
+func (d *device) inTurns(networks int, network func(int) (*graph.Graph, error), bar *progress) ([]float64, error) {
+	const passes = 3
+	bar.clear()
+	defer bar.clear()
+	least := make([]float64, networks)
+	for k := range passes * networks {
+		if err := d.ctx.Err(); err != nil {
+			return nil, err
+		}
+		bar.set("measuring", k, passes*networks)
+		i := k % networks
+		g, err := network(i)
+		if err != nil {
+			return nil, err
+		}
+		p, err := d.profile(g)
+		if err != nil {
+			return nil, err
+		}
+		if k < networks || p.Ms < least[i] {
+			least[i] = p.Ms
+		}
+	}
+	return least, nil
+}
+
+// engineTimes returns the milliseconds of models in the engine, measured in turns.
+func engineTimes(c *cobra.Command, precision string, threads, w, h int, models ...*graph.Graph) ([]float64, error) {
+	f := latencyFlags{runtime: "native", provider: "cpu", precision: precision, threads: threads}
+	d, err := f.device(c, nil, w, h)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.inTurns(len(models), func(i int) (*graph.Graph, error) { return models[i], nil }, newProgress(c.ErrOrStderr()))
 }
 
 func isQuantize(n *graph.Node) bool {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math"
@@ -30,41 +29,28 @@ type checkedNetwork struct {
 
 // checkLatency predicts and measures that many random networks, none of which a table is
 // made with. They are measured several times, with all others in between.
-func checkLatency(ctx context.Context, d *device, t *prune.Latency, g *graph.Graph, networks int, bar *progress) (*latencyCheck, error) {
+func checkLatency(d *device, t *prune.Latency, g *graph.Graph, networks int, bar *progress) (*latencyCheck, error) {
 	c := &latencyCheck{Networks: make([]checkedNetwork, networks)}
-	const passes = 3
-	bar.clear()
-	for k := range passes * networks {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		bar.set("check", k, passes*networks)
-		i := k % networks
-		net, err := prune.Random(g, rand.New(rand.NewPCG(1, uint64(i))))
-		if err != nil {
-			return nil, err
-		}
-		p, err := d.profile(net)
-		if err != nil {
-			return nil, err
-		}
-		n := &c.Networks[i]
-		if k < networks {
-			n.Measured = p.Ms
-			n.Parameters = net.ParamCount()
-			if n.GFLOP, err = net.GFLOP(d.o.Width, d.o.Height); err != nil {
-				return nil, err
-			}
-			if n.Predicted, err = t.Ms(net, d.o.Width, d.o.Height); err != nil {
-				return nil, err
-			}
-		}
-		n.Measured = min(n.Measured, p.Ms)
-		n.Error = n.Predicted/n.Measured - 1
+	random := func(i int) (*graph.Graph, error) { return prune.Random(g, rand.New(rand.NewPCG(1, uint64(i)))) }
+	measured, err := d.inTurns(networks, random, bar)
+	if err != nil {
+		return nil, err
 	}
 	var errs []float64
 	for i := range c.Networks {
 		n := &c.Networks[i]
+		net, err := random(i)
+		if err != nil {
+			return nil, err
+		}
+		n.Parameters, n.Measured = net.ParamCount(), measured[i]
+		if n.GFLOP, err = net.GFLOP(d.o.Width, d.o.Height); err != nil {
+			return nil, err
+		}
+		if n.Predicted, err = t.Ms(net, d.o.Width, d.o.Height); err != nil {
+			return nil, err
+		}
+		n.Error = n.Predicted/n.Measured - 1
 		errs = append(errs, math.Abs(n.Error))
 		n.GFLOP, n.Predicted, n.Measured, n.Error = roundTo(n.GFLOP, 4), roundTo(n.Predicted, 4), roundTo(n.Measured, 4), roundTo(n.Error, 4)
 	}

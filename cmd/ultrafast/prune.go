@@ -190,11 +190,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	if p := file.Precision; p == engine.Int8 || p == engine.BF16 && engine.BF16Missing() == nil {
 		precision = p
 	}
-	uncut, err := milliseconds(c.Context(), g, file.Width, file.Height, precision)
-	if err != nil {
-		return err
-	}
-	ms, err := milliseconds(c.Context(), small, file.Width, file.Height, precision)
+	ms, err := engineTimes(c, precision, 0, file.Width, file.Height, g, small)
 	if err != nil {
 		return err
 	}
@@ -228,13 +224,13 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	}
 	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
 	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
-	row("ms", "%.2f", cmp.Or(file.Before.Ms, uncut), file.Estimate.Ms, ms)
+	row("ms", "%.2f", cmp.Or(file.Before.Ms, ms[0]), file.Estimate.Ms, ms[1])
 	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.Report.MAP5095)
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "ms measured in the engine in %s at %dx%d here, where the uncut model takes %.2f; mAP50-95 in fp32 on %d validation pictures at %d, before any training",
-		precision, file.Width, file.Height, uncut, len(val), side)
+		precision, file.Width, file.Height, ms[0], len(val), side)
 	if file.Estimate.Ms > 0 && file.Precision != "" && file.Precision != precision {
 		fmt.Fprintf(out, "; the plan's ms are of %.40q", file.Precision)
 	}
@@ -243,22 +239,6 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	}
 	_, err = fmt.Fprintln(out)
 	return err
-}
-
-// milliseconds is what g takes in the engine for a picture of w by h.
-func milliseconds(ctx context.Context, g *graph.Graph, w, h int, precision string) (float64, error) {
-	if precision == engine.Int8 {
-		var err error
-		if g, err = timedInEightBits(ctx, g); err != nil {
-			return 0, err
-		}
-		precision = engine.FP32
-	}
-	p, err := newProgramInfo(ctx, g, engine.Options{Batch: 1, Width: w, Height: h, Precision: precision})
-	if err != nil {
-		return 0, err
-	}
-	return p.Ms, nil
 }
 
 // gather collects what the gradients of training pictures say about the channels of g.

@@ -118,23 +118,28 @@ func (f *trimFlags) run(c *cobra.Command) error {
 		return err
 	}
 	var steps []trimStep
-	small := g
-	bar := newProgress(c.ErrOrStderr())
-	defer bar.clear()
+	var models []*graph.Graph
 	for i, trim := range trims {
-		bar.set("measuring", i, len(trims))
-		if small, err = trim.Apply(g); err != nil {
+		m, err := trim.Apply(g)
+		if err != nil {
 			return fmt.Errorf("%s: %w", f.weights, err)
 		}
-		s, err := f.measure(c, small, w, h)
+		summary, err := summarize(m, w, h)
 		if err != nil {
 			return err
 		}
-		s.What = whats[i]
-		s.Labels = yolo.ScoreAnchors(t.sizes, small.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR
-		steps = append(steps, *s)
+		models = append(models, m)
+		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP,
+			Labels: yolo.ScoreAnchors(t.sizes, m.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR})
 	}
-	bar.clear()
+	ms, err := engineTimes(c, engine.FP32, f.threads, w, h, models...)
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		steps[i].Ms = ms[i]
+	}
+	small := models[len(models)-1]
 	if err := safetensors.Save(f.out, &safetensors.File{Graph: small}); err != nil {
 		return err
 	}
@@ -144,19 +149,6 @@ func (f *trimFlags) run(c *cobra.Command) error {
 		return e.Encode(map[string]any{"width": w, "height": h, "labels": len(t.sizes), "steps": steps, "output": f.out})
 	}
 	return printTrim(c.OutOrStdout(), steps, len(t.sizes), f.out)
-}
-
-// measure says what a model costs.
-func (f *trimFlags) measure(c *cobra.Command, g *graph.Graph, w, h int) (*trimStep, error) {
-	summary, err := summarize(g, w, h)
-	if err != nil {
-		return nil, err
-	}
-	program, err := newProgramInfo(c.Context(), g, engine.Options{Batch: 1, Width: w, Height: h, Threads: f.threads})
-	if err != nil {
-		return nil, err
-	}
-	return &trimStep{Parameters: summary.Parameters, GFLOP: summary.GFLOP, Ms: program.Ms}, nil
 }
 
 func printTrim(out io.Writer, steps []trimStep, labels int, file string) error {
