@@ -117,7 +117,7 @@ const deaf = 0.1
 // 64,511 parameters where 330,000 were allowed, which learnt nothing after that.
 func choose(all []candidate, before float64) candidate {
 	best := slices.MaxFunc(all, func(a, b candidate) int { return cmp.Compare(a.points, b.points) })
-	if best.points < deaf*before {
+	if best.points <= deaf*before {
 		best = slices.MinFunc(all, func(a, b candidate) int { return cmp.Compare(a.loss, b.loss) })
 	}
 	return best

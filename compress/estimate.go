@@ -3,6 +3,7 @@ package compress
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -80,7 +81,10 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	}
 	trim := g
 	if !r.o.Unsized { // else nobody knows yet which levels the labels use
-		if trim, err = r.trimmed(g); err != nil {
+		if trim, err = r.trimmed(g); errors.Is(err, errUnmatched) {
+			trim, err = g, nil // anchors that fit are found first
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -90,6 +94,9 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	}
 	goal := r.limits.On(e.Parent)
 	small, rounds := trim, 0
+	if met(trimCost, goal) {
+		r.log("the model meets the target as it is: nothing is cut", "target", r.job.Target)
+	}
 	if e.Child = trimCost; !met(trimCost, goal) {
 		rounds = roundsTo(trimCost, goal)
 		if _, small, e.Child, err = r.cutTo(trim, goal, prune.Target{Blocks: goal.Excess(e.Parent) > blocksBeyond}); err != nil {

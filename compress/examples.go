@@ -53,14 +53,14 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 	return all, nil
 }
 
-// layers are the times of the steps of the parent and of the pruned network.
+// layers are the times of the steps of the parent and of what is handed out.
 func (r *run) layers(found *Result) (report.LayerTimes, error) {
 	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads, Precision: r.o.Runtime.Precision}
 	if r.o.Profile == nil {
 		return l, nil
 	}
 	rows := map[string]int{} // by name
-	for i, file := range []string{"parent.safetensors", found.Final.File} {
+	for i, file := range []string{"parent.safetensors", found.Choice.File} {
 		g, err := r.open(file)
 		if err != nil {
 			return l, err

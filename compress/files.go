@@ -24,6 +24,37 @@ func (r *run) done(output string) bool {
 	return err == nil
 }
 
+// whole reports whether the output of a stage is in place with all that it tells of: the weights of
+// a model, the other files that are written before it.
+func (r *run) whole(output string) bool {
+	if !r.done(output) {
+		return false
+	}
+	var m struct {
+		File string `json:"file"`
+	}
+	switch {
+	case output == "report.json":
+		return r.done("report.html")
+	case output == "child.onnx":
+		return r.done("child-int8.onnx") || !r.done(int8File)
+	case filepath.Ext(output) == ".json" && r.readJSON(output, &m) == nil: // else whoever reads it says so
+		return m.File == "" || r.done(m.File)
+	}
+	return true
+}
+
+// finished reports whether there is nothing left to do, by what this program or an older one, which
+// knew fewer stages, had to.
+func (r *run) finished() bool {
+	for _, s := range r.way() {
+		if r.done(s.output) && !r.whole(s.output) {
+			return false
+		}
+	}
+	return r.done("report.json") && r.done("choice.json") && r.done("child.safetensors") && r.done("child.onnx")
+}
+
 // write puts a file of the run in place, whole and on the disk.
 func (r *run) write(name string, data []byte) error {
 	return renameio.WriteFile(r.path(name), data, 0o644, renameio.WithTempDir(filepath.Dir(r.path(name))), renameio.WithStaticPermissions(0o644))

@@ -71,6 +71,9 @@ func TestChoose(t *testing.T) {
 	if by := choose(all, 30).by; by != "l2" {
 		t.Errorf("the most points: %s", by)
 	}
+	if by := choose([]candidate{{by: "table", loss: 0.2}, {by: "taylor", loss: 0.1}}, 0).by; by != "taylor" {
+		t.Errorf("where nothing was found before either: %s", by)
+	}
 	if by := choose(all, 230).by; by != "taylor" {
 		t.Errorf("where nothing is found: %s", by)
 	}

@@ -195,7 +195,7 @@ func TestInt8(t *testing.T) {
 			if got := strings.Contains(string(text), "ultrafast train --qat"); got != c.learned {
 				t.Errorf("commands are\n%s", text)
 			}
-			judged := " -o " + quote(r.path("child-int8-judged.safetensors"))
+			judged := " -o " + Quote(r.path("child-int8-judged.safetensors"))
 			if got := strings.Contains(string(text), judged); got != (c.spoil == nil && !c.learned) {
 				t.Errorf("commands are\n%s", text)
 			}
@@ -348,7 +348,7 @@ func TestPrecisionRows(t *testing.T) {
 		t.Errorf("int8 came to %+v, %v", said, err)
 	}
 	r.limits = prune.Limits{}
-	if text := strings.Join(r.lines(res), "\n"); !strings.Contains(text, "ultrafast quantize --weights "+quote(r.path("child.safetensors"))) {
+	if text := strings.Join(r.lines(res), "\n"); !strings.Contains(text, "ultrafast quantize --weights "+Quote(r.path("child.safetensors"))) {
 		t.Errorf("commands are %s", text)
 	}
 }

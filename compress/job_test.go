@@ -203,3 +203,36 @@ func TestRecipes(t *testing.T) {
 		}
 	}
 }
+
+// A stage is done when all is there that its output tells of.
+func TestWhole(t *testing.T) {
+	r := &run{dir: t.TempDir()}
+	for _, c := range []struct {
+		write, text string
+		stage       string
+		whole       bool
+	}{
+		{"thin.json", `{"file": "thin.safetensors"}`, "thin.json", false},
+		{"thin.safetensors", "", "thin.json", true},
+		{"rounds.json", `{"file": ""}`, "rounds.json", true},
+		{"child.onnx", "", "child.onnx", true},
+		{int8File, "", "child.onnx", false},
+		{"child-int8.onnx", "", "child.onnx", true},
+		{"report.json", "{}", "report.json", false},
+		{"report.html", "", "report.json", true},
+		{"bf16.json", "{", "bf16.json", true}, // whoever reads it says what is wrong
+		{"", "", "choice.json", false},
+	} {
+		if c.write != "" {
+			if err := r.write(c.write, []byte(c.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := r.whole(c.stage); got != c.whole {
+			t.Errorf("with %s, %s is whole: %v", c.write, c.stage, got)
+		}
+	}
+	if r.finished() {
+		t.Error("finished without a child")
+	}
+}

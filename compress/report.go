@@ -52,25 +52,28 @@ func (r *run) lines(found *Result) []string {
 	if j.Width == j.Height {
 		size = fmt.Sprint(j.Width)
 	}
-	from := "--weights " + quote(j.Weights)
+	from := "--weights " + Quote(j.Weights)
 	if j.Weights == "" {
-		from = "--cfg " + quote(j.Cfg)
+		from = "--cfg " + Quote(j.Cfg)
 	}
 	made := fmt.Sprintf("ultrafast compress %s --data %s --target %s --max-drop %v --img %s --epochs %d --batch %d --precision %s --seed %d",
-		from, quote(j.Data), quote(j.Target), j.MaxDrop, size, j.Epochs, j.Batch, j.Precision, j.Seed)
+		from, Quote(j.Data), Quote(j.Target), j.MaxDrop, size, j.Epochs, j.Batch, j.Precision, j.Seed)
 	if j.Size != max(j.Width, j.Height) {
 		made += fmt.Sprintf(" --train-img %d", j.Size)
 	}
 	if r.hyp != train.DefaultHyp() {
-		made += " --hyp " + quote(r.path("hyp.yaml"))
+		made += " --hyp " + Quote(r.path("hyp.yaml"))
 	}
 	if runtime := cmp.Or(j.Table, j.Runtime); runtime != "native" {
-		made += " --runtime " + quote(runtime)
+		made += " --runtime " + Quote(runtime)
 	}
-	child, ship := quote(r.path("child.safetensors")), quote(r.path("child.onnx"))
+	if r.o.Device != "cpu" && r.o.Device != "" {
+		made += " --device " + Quote(r.o.Device)
+	}
+	child, ship := Quote(r.path("child.safetensors")), Quote(r.path("child.onnx"))
 	lines := []string{
-		made + " -o " + quote(r.dir),
-		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, quote(j.Data), j.Size),
+		made + " -o " + Quote(r.dir),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", child, Quote(j.Data), j.Size),
 		fmt.Sprintf("ultrafast benchmark --weights %s --img %s", ship, size),
 		fmt.Sprintf("ultrafast detect --weights %s --source %s --img %s", ship, "PICTURES", size),
 	}
@@ -85,26 +88,26 @@ func (r *run) int8Lines(found *Result, size string) []string {
 	if in8 == nil {
 		return nil
 	}
-	j, child, file := r.job, quote(r.path("child.safetensors")), quote(r.path(int8File))
+	j, child, file := r.job, Quote(r.path("child.safetensors")), Quote(r.path(int8File))
 	trained := in8 == found.Int8Trained
 	if trained {
-		file = quote(filepath.Join("runs", "int8", "weights", "best.safetensors"))
+		file = Quote(filepath.Join("runs", "int8", "weights", "best.safetensors"))
 	}
 	lines := []string{
-		fmt.Sprintf("ultrafast export --weights %s --include onnx --img %s -o %s", file, size, quote(r.path("child-int8.onnx"))),
-		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", file, quote(j.Data), j.Size),
+		fmt.Sprintf("ultrafast export --weights %s --include onnx --img %s -o %s", file, size, Quote(r.path("child-int8.onnx"))),
+		fmt.Sprintf("ultrafast val --weights %s --data %s --img %d", file, Quote(j.Data), j.Size),
 	}
 	if trained {
 		first := fmt.Sprintf("ultrafast train --qat --weights %s --data %s --img %d --epochs %d --batch %d --hyp %s --precision fp32 --seed %d --project runs --name int8",
-			child, quote(j.Data), j.Size, int8Epochs, j.Batch, quote(r.path(filepath.Join(int8Folder, "hyp.yaml"))), j.Seed)
+			child, Quote(j.Data), j.Size, int8Epochs, j.Batch, Quote(r.path(filepath.Join(int8Folder, "hyp.yaml"))), j.Seed)
 		return append([]string{first}, lines...)
 	}
 	return append(lines, fmt.Sprintf("ultrafast quantize --weights %s --data %s --img %d --ranges %s -o %s",
-		child, quote(j.Data), j.Size, quote(r.path(rangesFile)), quote(r.path("child-int8-judged.safetensors"))))
+		child, Quote(j.Data), j.Size, Quote(r.path(rangesFile)), Quote(r.path("child-int8-judged.safetensors"))))
 }
 
-// quote makes one word of a name for a shell.
-func quote(s string) string {
+// Quote makes one word of a name for a shell.
+func Quote(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,=%+-") == "" {
 		return s
 	}
@@ -124,6 +127,7 @@ func (r *run) report(ctx context.Context) error {
 			Versions: map[string]string{"ultrafast": r.o.Version, "training": r.o.Backend.String()}},
 		Data:     report.Data{File: r.job.Data, Train: len(r.data.Train), Val: len(r.data.Val), Classes: r.data.Names},
 		Input:    report.Input{Width: r.job.Width, Height: r.job.Height},
+		Target:   report.Target{Limits: r.job.Target, MaxDrop: r.job.MaxDrop, Reached: found.Choice.Reached, Within: found.Choice.Within},
 		Commands: r.lines(found),
 		Notes:    r.notes(found),
 		Missing:  map[string]string{},
@@ -215,6 +219,9 @@ func (r *run) benchmark(ctx context.Context, name, file, precision string, times
 func (r *run) notes(found *Result) []string {
 	c := found.Choice
 	notes := []string{c.Name + " is handed out; " + c.Why}
+	if idle := found.Idle(); idle != "" {
+		notes = append(notes, idle)
+	}
 	if found.Parent.Epochs > 0 {
 		notes = append(notes, fmt.Sprintf("there was no model for these data: the parent was trained for %d epochs", found.Parent.Epochs))
 	}
@@ -239,13 +246,14 @@ func (r *run) notes(found *Result) []string {
 func reportRounds(found *Result) []report.Round {
 	var all []report.Round
 	for _, v := range found.Rounds {
-		row := report.Round{Name: v.Name(), Before: report.Number(v.Before / 100), Predicted: report.Unknown(), AfterCut: report.Number(v.AfterCut / 100),
+		row := report.Round{Name: v.Name(), Before: report.Number(v.Before / 100), Predicted: report.Unknown(), AfterCut: report.Unknown(),
 			Epochs: v.Epochs, RolledBack: !v.Kept, Why: v.Why, Seconds: report.Number(v.Seconds),
 			GFLOP: report.Unknown(), Milliseconds: report.Unknown(), AfterTraining: report.Unknown()}
 		if v.Model != nil {
 			if v.Model.Ms > 0 {
 				row.Predicted = report.Number(v.Model.Ms)
 			}
+			row.AfterCut = report.Number(v.AfterCut / 100)
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.By, v.Epochs)
 			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
 			if v.Model.Measured > 0 {

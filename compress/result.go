@@ -1,7 +1,6 @@
 package compress
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,13 +74,27 @@ func ReadResult(dir string) (*Result, error) {
 		}
 	}
 	slices.SortFunc(r.Rounds, func(a, b Round) int { return (a.Number*attempts + a.Attempt) - (b.Number*attempts + b.Attempt) })
-	_, err = os.Stat(filepath.Join(dir, "report.json"))
-	r.Finished = err == nil
-	if r.Finished && r.Choice == nil {
-		return nil, fmt.Errorf("%s: report.json is there and choice.json is not", dir)
+	if r.End != nil { // a round may have been kept, and taken back after the final training
+		for i := range r.Rounds {
+			v := &r.Rounds[i]
+			if v.Kept && !slices.ContainsFunc(r.End.All, func(o Round) bool { return o.Number == v.Number && o.Attempt == v.Attempt }) {
+				v.Kept = false
+				v.Why += "; after the final training it was taken back"
+			}
+		}
 	}
+	_, err = os.Stat(filepath.Join(dir, "report.json"))
+	r.Finished = err == nil && r.Choice != nil
 	r.AtWork = !r.Finished && atWork(dir)
 	return r, nil
+}
+
+// Idle says that the parent finds nothing, so that nothing can be lost; "" where it does.
+func (r *Result) Idle() string {
+	if r.Parent == nil || r.Parent.points() > 0 {
+		return ""
+	}
+	return "the parent finds nothing in the validation pictures, so that nothing can be lost: is it the model for these data?"
 }
 
 // Handed is the model that is handed out; nil before it is chosen.

@@ -58,7 +58,6 @@ func TestMalformed(t *testing.T) {
 		{"parent.json", "{}", "no accuracy", nil},
 		{"parent.json", " null\n", "nothing is in it", nil},
 		{"final.json", "{}", "no accuracy", nil},
-		{"report.json", "{}", "choice.json is not", nil},
 		{"round-1/verdict.json", `{"kept": true}`, "a round was kept and no model is in it", nil},
 		{"round-1/verdict.json", `{"model": {}}`, "no accuracy", nil},
 		{"round-1/verdict.json", `{"kept": true}`, "a round was kept and no model is in it", func(r *run) error { return r.rounds(t.Context()) }},
@@ -69,9 +68,6 @@ func TestMalformed(t *testing.T) {
 		g, err := r.open("child.safetensors")
 		if err := errors.Join(err, r.save("trim.safetensors", g), r.saveState(), os.Mkdir(r.path("round-1"), 0o777)); err != nil {
 			t.Fatal(err)
-		}
-		if c.file == "report.json" {
-			err = os.Remove(r.path("choice.json"))
 		}
 		if err := errors.Join(err, r.write(c.file, []byte(c.text))); err != nil {
 			t.Fatal(err)

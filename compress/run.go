@@ -23,6 +23,7 @@ type Options struct {
 	Backend   train.Backend
 	Version   string // of the program, for the files
 	Processor string // of this machine, for the report
+	Device    string // of Backend, as --device names it
 
 	// Model returns the model of Job.Weights or, with random weights, of Job.Cfg. Unsized is
 	// as train.Config.FitAnchors for it.
@@ -155,7 +156,7 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 			return nil, err
 		}
 	}
-	if r.done("report.json") { // finished, perhaps by a program that knew fewer stages
+	if r.finished() {
 		return ReadResult(dir)
 	}
 	if err := r.stages(ctx, r.way()); err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A stage is one step of a run. It is done when its output is in place.
+// A stage is one step of a run. It is done when its output is whole.
 type stage struct {
 	name   string
 	needs  []string // outputs of stages before it
@@ -17,7 +17,7 @@ type stage struct {
 // stages carries out those that are not done, in order.
 func (r *run) stages(ctx context.Context, all []stage) error {
 	for _, s := range all {
-		if r.done(s.output) {
+		if r.whole(s.output) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"ultrafast/dataset"
@@ -85,8 +86,8 @@ func (r *run) parent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.points() == 0 && r.job.Weights != "" {
-		r.log("the parent finds nothing in the validation pictures: is it the model for these data?")
+	if idle := (&Result{Parent: m}).Idle(); idle != "" {
+		r.log(idle)
 	}
 	if r.done("baseline") {
 		m.Epochs = r.job.Epochs
@@ -137,6 +138,9 @@ func (r *run) trim(context.Context) error {
 	return r.save("trim.safetensors", small)
 }
 
+// errUnmatched is wrapped where no label has an anchor that matches.
+var errUnmatched = errors.New("no label has an anchor that matches it: see ultrafast anchors")
+
 func (r *run) trimmed(g *graph.Graph) (*graph.Graph, error) {
 	d, err := detectOf(g)
 	if err != nil {
@@ -144,7 +148,7 @@ func (r *run) trimmed(g *graph.Graph) (*graph.Graph, error) {
 	}
 	levels := yolo.ScoreAnchors(r.sizes(), d.Anchors, r.hyp.AnchorT).Used()
 	if levels == nil {
-		return nil, fmt.Errorf("no label of %s has an anchor that matches it at %dx%d: see ultrafast anchors", r.job.Data, r.job.Width, r.job.Height)
+		return nil, fmt.Errorf("%s at %dx%d: %w", r.job.Data, r.job.Width, r.job.Height, errUnmatched)
 	}
 	small, err := prune.Trim{Levels: levels}.Apply(g)
 	if err != nil {

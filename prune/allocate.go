@@ -179,7 +179,8 @@ func allocate(g *graph.Graph, t Target) (*allocator, error) {
 		if err != nil {
 			return nil, err
 		}
-		if best != nil && t.Table.wornBy(a.plan(a.state)) <= t.Table.wornBy(best.plan(best.state)) {
+		plan := a.plan(a.state)
+		if best != nil && (t.Table.unmeasured(plan) > 0 || t.Table.wornBy(plan) <= t.Table.wornBy(best.plan(best.state))) {
 			break
 		}
 		found := *a

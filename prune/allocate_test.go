@@ -17,6 +17,9 @@ func TestParseLimits(t *testing.T) {
 	for text, want := range map[string]prune.Limits{
 		"latency=3ms":              {{Quantity: prune.Milliseconds, Most: 3}},
 		"latency=2.5":              nil,
+		"Latency = 3 MS":           {{Quantity: prune.Milliseconds, Most: 3}},
+		"size=1.3":                 nil,
+		"flops=1e9":                {{Quantity: prune.Operations, Most: 1e9}},
 		"speedup=4x":               {{Quantity: prune.Milliseconds, Share: 0.25}},
 		"speedup=0.5x":             nil,
 		"params=0.33M":             {{Quantity: prune.Parameters, Most: 330000}},

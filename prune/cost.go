@@ -114,7 +114,7 @@ func ParseLimits(s string) (Limits, error) {
 
 func parseLimit(s string) (Limit, error) {
 	bad := fmt.Errorf("target %q: want latency=3ms, speedup=13x, params=0.33M, size=1.3MB or flops=1.2G", s)
-	name, value, ok := strings.Cut(strings.TrimSpace(s), "=")
+	name, value, ok := strings.Cut(strings.ToLower(strings.Join(strings.Fields(s), "")), "=")
 	if !ok {
 		return Limit{}, bad
 	}
@@ -122,11 +122,11 @@ func parseLimit(s string) (Limit, error) {
 		"latency": {"ms": 1, "s": 1000, "us": 1e-3, "µs": 1e-3},
 		"speedup": {"x": 1, "": 1},
 		"params":  {"": 1, "k": 1e3, "m": 1e6},
-		"size":    {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1 << 10, "mib": 1 << 20},
-		"flops":   {"m": 1e6, "g": 1e9, "mflop": 1e6, "gflop": 1e9},
+		"size":    {"b": 1, "kb": 1e3, "mb": 1e6, "kib": 1 << 10, "mib": 1 << 20},
+		"flops":   {"": 1, "m": 1e6, "g": 1e9, "mflop": 1e6, "gflop": 1e9},
 	}[name]
-	at := len(strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ"))
-	unit, known := units[strings.ToLower(value[at:])]
+	at := len(strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyzµ"))
+	unit, known := units[value[at:]]
 	v, err := strconv.ParseFloat(value[:at], 64)
 	if err != nil || !known || !(v > 0 && v < 1e18) {
 		return Limit{}, bad

@@ -125,11 +125,14 @@ type Estimate struct {
 	// MAP is the mAP50-95 with statistics measured anew and before anything is trained, on
 	// Pictures validation pictures at Size; it is thought to lie between Low and High. All are
 	// 0 without a table.
-	MAP      float64 `json:"map50_95,omitempty" yaml:"map50_95,omitempty"`
-	Low      float64 `json:"low,omitempty" yaml:"low,omitempty"`
-	High     float64 `json:"high,omitempty" yaml:"high,omitempty"`
-	Size     int     `json:"img,omitempty" yaml:"img,omitempty"`
-	Pictures int     `json:"pictures,omitempty" yaml:"pictures,omitempty"`
+	MAP  float64 `json:"map50_95,omitempty" yaml:"map50_95,omitempty"`
+	Low  float64 `json:"low,omitempty" yaml:"low,omitempty"`
+	High float64 `json:"high,omitempty" yaml:"high,omitempty"`
+	// Unmeasured is how many groups and blocks lose something that the table has no row of, as one
+	// that was not measured to its end: then nothing is said of MAP.
+	Unmeasured int `json:"unmeasured,omitempty" yaml:"unmeasured,omitempty"`
+	Size       int `json:"img,omitempty" yaml:"img,omitempty"`
+	Pictures   int `json:"pictures,omitempty" yaml:"pictures,omitempty"`
 }
 
 // leastShare is of mAP: below it nothing is told apart.
@@ -155,6 +158,25 @@ func (t *Table) wornBy(p *Plan) float64 {
 		}
 	}
 	return sum
+}
+
+// unmeasured counts the groups and blocks that a plan cuts and that have no row.
+func (t *Table) unmeasured(p *Plan) int {
+	n := 0
+	measured := func(name string) bool {
+		return slices.ContainsFunc(t.Rows, func(r Row) bool { return r.Group == name })
+	}
+	for _, c := range p.Cuts {
+		if len(c.Drop) > 0 && !measured(c.Group) {
+			n++
+		}
+	}
+	for _, b := range p.Blocks {
+		if !measured(b) {
+			n++
+		}
+	}
+	return n
 }
 
 // Cuts made together do more harm than the product says: they meet, and a planner takes those

@@ -26,9 +26,12 @@ type File struct {
 	Height  int     `yaml:"height"`
 	Score   Score   `yaml:"score"`
 	Guard   float64 `yaml:"guard,omitempty"` // share by which no group alone makes a loss grow
-	// Precision is what the milliseconds are of, as the latency table says; "" where it does not, or
-	// there is none.
+	// What the milliseconds are of, as the latency table says; "" and 0 where it does not, or there
+	// is none.
+	Machine   string            `yaml:"machine,omitempty"`
+	Runtime   string            `yaml:"runtime,omitempty"`
 	Precision string            `yaml:"precision,omitempty"`
+	Threads   int               `yaml:"threads,omitempty"`
 	Before    Estimate          `yaml:"before"` // the uncut network
 	Estimate  Estimate          `yaml:"estimate"`
 	Groups    []FileGroup       `yaml:"groups"`
@@ -123,16 +126,19 @@ func (f *File) assess(a *allocator) error {
 	if err != nil {
 		return err
 	}
-	f.Before, f.Estimate, f.Precision = Estimate{Cost: a.before}, Estimate{}, ""
+	f.Before, f.Estimate = Estimate{Cost: a.before}, Estimate{}
+	f.Machine, f.Runtime, f.Precision, f.Threads = "", "", "", 0
 	if l, ok := a.Clock.(*Latency); ok {
-		f.Precision = l.Precision
+		f.Machine, f.Runtime, f.Precision, f.Threads = l.Machine, l.Runtime, l.Precision, l.Threads
 	}
 	if f.Estimate.Cost, err = a.cost(plan, true); err != nil {
 		return err
 	}
 	if t := a.Table; t != nil {
 		f.Before.MAP, f.Before.Size, f.Before.Pictures = t.Base.MAP, t.Size, t.Pictures
-		f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = t.predict(plan)
+		if f.Estimate.Unmeasured = t.unmeasured(plan); f.Estimate.Unmeasured == 0 {
+			f.Estimate.MAP, f.Estimate.Low, f.Estimate.High = t.predict(plan)
+		}
 		f.Estimate.Size, f.Estimate.Pictures = t.Size, t.Pictures
 	}
 	saves := func(edit func(p *Plan)) (FileSaves, error) {
@@ -309,6 +315,7 @@ const fileHelp = `# A plan for pruning. You may edit it:
 
 const (
 	guardHelp     = "# as it was planned, no group alone makes a loss grow by more than this share"
+	machineHelp   = "# where the milliseconds were measured"
 	precisionHelp = "# of the network whose milliseconds these are"
 	orderHelp     = "# channels, those that leave first in front"
 )
@@ -329,8 +336,17 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	if f.Guard > 0 {
 		fmt.Fprintf(&b, "guard: %v %s\n", f.Guard, guardHelp)
 	}
+	if f.Machine != "" {
+		fmt.Fprintf(&b, "machine: %q %s\n", f.Machine, machineHelp)
+	}
+	if f.Runtime != "" {
+		fmt.Fprintf(&b, "runtime: %q\n", f.Runtime)
+	}
 	if f.Precision != "" {
 		fmt.Fprintf(&b, "precision: %q %s\n", f.Precision, precisionHelp)
+	}
+	if f.Threads > 0 {
+		fmt.Fprintf(&b, "threads: %d\n", f.Threads)
 	}
 	fmt.Fprintf(&b, "before: %s\nestimate: %s\ngroups:\n", flow(f.Before), flow(f.Estimate))
 	for _, g := range f.Groups {

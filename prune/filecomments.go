@@ -17,7 +17,7 @@ type remark struct {
 // that each belongs to; those that no line follows are above the key "".
 func remarks(text string) map[string]remark {
 	var all map[string]remark // nil without any
-	help := strings.Split(fileHelp+guardHelp+"\n"+precisionHelp+"\n"+orderHelp, "\n")
+	help := strings.Split(fileHelp+guardHelp+"\n"+machineHelp+"\n"+precisionHelp+"\n"+orderHelp, "\n")
 	var above []string
 	add := func(key, behind string) {
 		if all == nil {

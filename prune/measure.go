@@ -51,8 +51,12 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 		}
 		return p
 	}
+	ms := t.Cost.Ms
 	if t.Cost, err = CostOf(g, clock, t.Size, t.Size); err != nil {
 		return err
+	}
+	if clock == nil { // what is known of a table that goes on stays
+		t.Cost.Ms = ms
 	}
 
 	type job struct {
@@ -125,9 +129,14 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 			return err
 		}
 		row := j.row
-		row.Params, row.GFLOP, row.Ms = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP, c.Ms-t.Cost.Ms
+		row.Params, row.GFLOP = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP
+		if clock != nil {
+			row.Ms = c.Ms - t.Cost.Ms
+		}
 		if at := slices.IndexFunc(t.Rows, func(r Row) bool { return r.Group == row.Group && r.Ratio == row.Ratio }); at >= 0 {
-			t.Rows[at].Ms = row.Ms // of another clock, or of none, so far
+			if clock != nil { // another than the rows are of, perhaps
+				t.Rows[at].Ms = row.Ms
+			}
 			continue
 		}
 		if k := known(row); k != nil {

@@ -25,6 +25,7 @@ type Compression struct {
 	Machine Machine `json:"machine"`
 	Data    Data    `json:"data"`
 	Input   Input   `json:"input"`
+	Target  Target  `json:"target"`
 	Models  []Model `json:"models"` // the parent, the child, then its controls
 
 	Precisions []Variant `json:"precisions"` // the parent, and the result in each precision
@@ -54,6 +55,14 @@ const (
 	PartPictures   = "pictures"
 	PartCommands   = "commands"
 )
+
+// A Target is what was asked for, and whether it came to that.
+type Target struct {
+	Limits  string  `json:"limits"`   // "speedup=20x,params=0.33M"; empty is not known
+	MaxDrop float64 `json:"max_drop"` // points of mAP50-95 that it might cost
+	Reached bool    `json:"reached"`  // the limits are kept; measured milliseconds may be 5 % above
+	Within  bool    `json:"within"`   // it cost no more
+}
 
 // A Machine is where it was done.
 type Machine struct {

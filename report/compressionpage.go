@@ -26,6 +26,15 @@ func (c *Compression) facts() []string {
 	if c.Input.Width > 0 && c.Input.Height > 0 {
 		f = append(f, fmt.Sprintf("input %d × %d", c.Input.Width, c.Input.Height))
 	}
+	if t := c.Target; t.Limits != "" {
+		said := func(kept bool) string {
+			if kept {
+				return "kept"
+			}
+			return "not kept"
+		}
+		f = append(f, fmt.Sprintf("target %s: %s; at most %v points of mAP50-95 lost: %s", clip(t.Limits, maxName), said(t.Reached), t.MaxDrop, said(t.Within)))
+	}
 	if c.Data.File != "" {
 		f = append(f, fmt.Sprintf("%s: %s pictures to train on, %s to validate, %s classes", clip(c.Data.File, maxName), count(c.Data.Train), count(c.Data.Val), count(len(c.Data.Classes))))
 	}

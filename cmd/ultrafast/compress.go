@@ -115,7 +115,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	}
 	job.Precision = string(precision)
 	f.cfg, f.seed = job.Cfg, job.Seed
-	o := compress.Options{Backend: be, Version: version, Processor: processor(), Predictor: enginePredictor,
+	o := compress.Options{Backend: be, Version: version, Processor: processor(), Device: f.device, Predictor: enginePredictor,
 		Values: (&calibration{w: job.Size, h: job.Size}).runner,
 		Model:  func() (*graph.Graph, error) { return f.first(job, data.Names) }, Progress: compressProgress(out)}
 	o.Judge = func(ctx context.Context, lost func(error, int)) (*train.Judge, error) {
@@ -154,7 +154,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 	r, err := compress.Run(c.Context(), f.out, job, data, o)
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
-			return fmt.Errorf("go on with: ultrafast compress -o %s: %w", f.out, err)
+			return fmt.Errorf("go on with: ultrafast compress -o %s: %w", compress.Quote(f.out), err)
 		}
 		return err
 	}
@@ -162,12 +162,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		return err
 	}
 	printModels(out, r)
-	fmt.Fprintf(out, "%s is handed out: %s\n", r.Choice.Name, filepath.Join(f.out, "child.safetensors"))
-	for _, name := range []string{"child.onnx", "child-int8.safetensors", "child-int8.onnx", "report.html"} {
-		if path := filepath.Join(f.out, name); !missing(path) {
-			fmt.Fprintln(out, path)
-		}
-	}
+	printChoice(out, f.out, r)
 	return nil
 }
 

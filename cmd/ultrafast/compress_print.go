@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -133,7 +134,7 @@ func printStatus(out io.Writer, dir string, r *compress.Result) error {
 	case r.AtWork:
 		fmt.Fprintf(out, "at work: %s%s\n", doing, left)
 	default:
-		fmt.Fprintf(out, "stopped: %s%s; go on with: ultrafast compress -o %s\n", doing, left, dir)
+		fmt.Fprintf(out, "stopped: %s%s; go on with: ultrafast compress -o %s\n", doing, left, compress.Quote(dir))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nstage\t\ttook")
@@ -148,7 +149,21 @@ func printStatus(out io.Writer, dir string, r *compress.Result) error {
 		return err
 	}
 	printModels(out, r)
+	printChoice(out, dir, r)
 	return nil
+}
+
+// printChoice says what is handed out, if that is known, and where it lies.
+func printChoice(out io.Writer, dir string, r *compress.Result) {
+	if r.Choice == nil || !r.Finished {
+		return
+	}
+	fmt.Fprintf(out, "%s is handed out: %s\n", r.Choice.Name, filepath.Join(dir, "child.safetensors"))
+	for _, name := range []string{"child.onnx", "child-int8.safetensors", "child-int8.onnx", "report.html"} {
+		if path := filepath.Join(dir, name); !missing(path) {
+			fmt.Fprintln(out, path)
+		}
+	}
 }
 
 // printModels prints what is known of the networks of a run.
@@ -192,6 +207,9 @@ func printModels(out io.Writer, r *compress.Result) {
 	}
 	if t := r.Int8Trained; t != nil && r.Int8 != nil && r.Int8.Accuracy != nil && t.Missing != "" {
 		fmt.Fprintf(out, "it was not trained in int8: %s\n", t.Missing)
+	}
+	if idle := r.Idle(); idle != "" {
+		fmt.Fprintln(out, idle)
 	}
 	if r.End != nil {
 		fmt.Fprintf(out, "%s\n", r.End.Why)

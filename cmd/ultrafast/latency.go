@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -92,8 +93,29 @@ func (f *latencyFlags) verify() error {
 		if err := checkOutput(f.out, f.weights, f.cfg); err != nil {
 			return err
 		}
+		if filepath.Ext(f.out) != ".csv" {
+			return fmt.Errorf("-o %s: want a name that ends in .csv", f.out)
+		}
+		if err := checkReplaced(f.out); err != nil {
+			return err
+		}
 	}
 	return f.modelFlags.check()
+}
+
+// checkReplaced refuses to write over what a measurement here does not make again.
+func checkReplaced(path string) error {
+	if missing(path) {
+		return nil
+	}
+	t, err := readLatency(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("-o %s: is there and no latency table: choose another name (%w)", path, err)
+	case t.Machine != "" && t.Machine != processor():
+		return fmt.Errorf("-o %s: is there, and of another machine (%.200q): choose another name", path, t.Machine)
+	}
+	return nil
 }
 
 func (f *latencyFlags) run(c *cobra.Command) error {

@@ -115,6 +115,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	noteFolded(c.ErrOrStderr(), g, f.weights)
 	w, h, note := fitSize(g, w, h)
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
@@ -231,6 +232,11 @@ func (f *planFlags) check(c *cobra.Command, path string) error {
 	if err := savePlan(path, plan); err != nil {
 		return err
 	}
+	if limits, err := prune.ParseLimits(plan.Target); err == nil && (t.Clock != nil || !limits.Has(prune.Milliseconds)) {
+		if limits = limits.On(plan.Before.Cost); limits.Excess(plan.Estimate.Cost) > 1 {
+			fmt.Fprintf(c.ErrOrStderr(), "the target %s, at most %s, is not met now\n", plan.Target, limits)
+		}
+	}
 	return f.print(c.OutOrStdout(), plan, path)
 }
 
@@ -284,6 +290,8 @@ func (f *planFlags) print(out io.Writer, p *prune.File, path string) error {
 	printCosts(out, p.Before.Cost, p.Estimate.Cost)
 	if e := p.Estimate; e.MAP > 0 {
 		fmt.Fprintf(out, "mAP50-95 after the cut and before training: about %.3f (%.3f to %.3f)\n", e.MAP, e.Low, e.High)
+	} else if e.Unmeasured > 0 {
+		fmt.Fprintf(out, "nothing is said of mAP50-95: %d of the groups and blocks that are cut are not in the table, which the same ultrafast sensitivity command completes\n", e.Unmeasured)
 	}
 	_, err := fmt.Fprintln(out, path)
 	return err

@@ -9,6 +9,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -190,7 +191,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	if p := file.Precision; p == engine.Int8 || p == engine.BF16 && engine.BF16Missing() == nil {
 		precision = p
 	}
-	ms, err := engineTimes(c, precision, 0, file.Width, file.Height, g, small)
+	ms, err := engineTimes(c, precision, file.Threads, file.Width, file.Height, g, small)
 	if err != nil {
 		return err
 	}
@@ -217,23 +218,29 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 			return fmt.Sprintf(format, v)
 		}
 		off := ""
-		if estimate > 0 {
+		if estimate > 0 && measured > 0 {
 			off = fmt.Sprintf("%+.1f %%", math.Round(1000*(measured/estimate-1))/10+0) // no -0.0
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", name, cell(before), cell(estimate), fmt.Sprintf(format, measured), off)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", name, cell(before), cell(estimate), cell(measured), off)
 	}
 	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
 	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
-	row("ms", "%.2f", cmp.Or(file.Before.Ms, ms[0]), file.Estimate.Ms, ms[1])
+	elsewhere := file.Estimate.Ms > 0 && (file.Machine != "" && file.Machine != processor() || file.Runtime != "" && !strings.HasPrefix(file.Runtime, "native") ||
+		file.Precision != "" && file.Precision != precision)
+	if elsewhere { // nothing to compare with
+		row("ms", "%.2f", file.Before.Ms, file.Estimate.Ms, 0)
+	} else {
+		row("ms", "%.2f", cmp.Or(file.Before.Ms, ms[0]), file.Estimate.Ms, ms[1])
+	}
 	row("mAP50-95", "%.4f", file.Before.MAP, file.Estimate.MAP, worth.Report.MAP5095)
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if elsewhere {
+		fmt.Fprintf(out, "the plan's ms are of %.200q, %.200q, %.200q; here it takes %.2f ms\n", file.Machine, file.Runtime, file.Precision, ms[1])
+	}
 	fmt.Fprintf(out, "ms measured in the engine in %s at %dx%d here, where the uncut model takes %.2f; mAP50-95 in fp32 on %d validation pictures at %d, before any training",
 		precision, file.Width, file.Height, ms[0], len(val), side)
-	if file.Estimate.Ms > 0 && file.Precision != "" && file.Precision != precision {
-		fmt.Fprintf(out, "; the plan's ms are of %.40q", file.Precision)
-	}
 	if e := file.Estimate; e.MAP > 0 {
 		fmt.Fprintf(out, "; the estimate was %.3f to %.3f", e.Low, e.High)
 	}

@@ -16,7 +16,6 @@ import (
 	"ultrafast/engine"
 	"ultrafast/graph"
 	"ultrafast/safetensors"
-	"ultrafast/yolo"
 )
 
 type trimFlags struct {
@@ -79,7 +78,7 @@ type trimStep struct {
 	Parameters int     `json:"parameters"`
 	GFLOP      float64 `json:"gflop"`
 	Ms         float64 `json:"ms"`
-	Labels     float64 `json:"labels"` // share of the training labels that an anchor matches: BPR
+	Labels     float64 `json:"labels"` // share of the training labels whose class there is and that an anchor matches
 }
 
 func (f *trimFlags) run(c *cobra.Command) error {
@@ -129,8 +128,7 @@ func (f *trimFlags) run(c *cobra.Command) error {
 			return err
 		}
 		models = append(models, m)
-		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP,
-			Labels: yolo.ScoreAnchors(t.sizes, m.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR})
+		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP, Labels: t.found(m, w, h)})
 	}
 	ms, err := engineTimes(c, engine.FP32, f.threads, w, h, models...)
 	if err != nil {
@@ -146,12 +144,12 @@ func (f *trimFlags) run(c *cobra.Command) error {
 	if f.asJSON {
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", " ")
-		return e.Encode(map[string]any{"width": w, "height": h, "labels": len(t.sizes), "steps": steps, "output": f.out})
+		return e.Encode(map[string]any{"width": w, "height": h, "labels": len(t.sizes), "matches": t.matches(), "steps": steps, "output": f.out})
 	}
-	return printTrim(c.OutOrStdout(), steps, len(t.sizes), f.out)
+	return printTrim(c.OutOrStdout(), steps, &t, f.out)
 }
 
-func printTrim(out io.Writer, steps []trimStep, labels int, file string) error {
+func printTrim(out io.Writer, steps []trimStep, t *trimmer, file string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\tparameters\tGFLOP\tms\tlabels with an anchor")
 	for _, s := range steps {
@@ -160,7 +158,7 @@ func printTrim(out io.Writer, steps []trimStep, labels int, file string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%d labels; ms of the engine in fp32\n%s\n", labels, file)
+	_, err := fmt.Fprintf(out, "%d labels; of all matches with an anchor the levels have %s\nms of the engine in fp32\n%s\n", len(t.sizes), t.matches(), file)
 	return err
 }
 

@@ -82,6 +82,7 @@ func (t *trimmer) levels() ([]int, error) {
 		return keep, nil
 	}
 	for name := range strings.SplitSeq(t.flags.levels, ",") {
+		name = strings.TrimSpace(name)
 		l := slices.IndexFunc(strides, func(s int) bool { return levelName(s) == name })
 		if l < 0 || slices.Contains(keep, l) {
 			all := make([]int, len(strides))
@@ -115,6 +116,31 @@ func (t *trimmer) labelled() []int {
 	return counts
 }
 
+// found is the share of the labels whose class m, a trimmed model, still has, and that have an anchor.
+func (t *trimmer) found(m *graph.Graph, w, h int) float64 {
+	items := slices.Clone(t.data.Train)
+	for i := range items {
+		items[i].Labels = slices.DeleteFunc(slices.Clone(items[i].Labels), func(l dataset.Label) bool {
+			name := detect.Name(t.data.Names, l.Class)
+			return slices.Contains(t.names, name) && !slices.Contains(m.Names, name)
+		})
+	}
+	sizes := dataset.Sizes(items, w, h)
+	if len(sizes) == 0 {
+		return 0
+	}
+	return yolo.ScoreAnchors(sizes, m.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR * float64(len(sizes)) / float64(len(t.sizes))
+}
+
+// matches is what the levels of the model have of all matches.
+func (t *trimmer) matches() string {
+	var all []string
+	for l, s := range yolo.ScoreAnchors(t.sizes, t.head.Anchors, yolo.AnchorThreshold).Levels {
+		all = append(all, fmt.Sprintf("%s %.1f %%", levelName(t.head.Strides[l]), 100*s.Matches))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (t *trimmer) classes() ([]int, error) {
 	counts := t.labelled()
 	var keep []int
@@ -130,6 +156,7 @@ func (t *trimmer) classes() ([]int, error) {
 		return keep, nil
 	}
 	for name := range strings.SplitSeq(t.flags.classes, ",") {
+		name = strings.TrimSpace(name)
 		c := slices.Index(t.names, name)
 		if n, err := strconv.Atoi(name); c < 0 && err == nil {
 			c = n
