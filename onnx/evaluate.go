@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -19,6 +20,9 @@ var errUnknown = fmt.Errorf("this operator is not known here")
 
 // apply computes a node; in holds nil for inputs that are left out.
 func (e *evaluator) apply(n *node, in []*array) ([]*array, error) {
+	if n.op == "QuantizeLinear" || n.op == "DequantizeLinear" {
+		return nil, errors.New("is in the decoding of boxes: leave all behind the last convolutions in float when you quantise (nodes_to_exclude)")
+	}
 	least, ok := operators[n.op]
 	if !ok {
 		return nil, errUnknown

@@ -91,6 +91,17 @@ func (s *sketch) each(g *graph.Graph, f func(x string, h, w int64, anchors []flo
 	s.outputs = append([]value{{name: out, kind: float32s, dims: []dim{{size: 1}, {size: 1}, {size: 8}}}}, s.outputs...)
 }
 
+// gridInFull lists x-0.5, y-0.5 of every cell, row by row.
+func gridInFull(height, width int64) []float32 {
+	grid := make([]float32, 0, 2*height*width)
+	for y := range height {
+		for x := range width {
+			grid = append(grid, float32(x)-.5, float32(y)-.5)
+		}
+	}
+	return grid
+}
+
 // v7 draws the head as YOLOv5 v6.2 and v7.0 export it: Split, and grid and anchors in full.
 func (s *sketch) v7(g *graph.Graph, batch int64) {
 	s.outputs = nil
@@ -100,7 +111,7 @@ func (s *sketch) v7(g *graph.Graph, batch int64) {
 		xy := s.op("Split", []string{y}, integer("axis", 4), ints("split", 2, 2, 4))
 		last := s.nodes[len(s.nodes)-1]
 		last.out = []string{xy, xy + "wh", xy + "rest"}
-		full := slices.Repeat(cells(h, w), 3)
+		full := slices.Repeat(gridInFull(h, w), 3)
 		a := s.op("Mul", []string{s.op("Add", []string{s.op("Mul", []string{xy, s.number(2)}), s.floats(full, 1, 3, h, w, 2)}), s.number(stride)})
 		var grid []float32
 		for i := range 3 {
@@ -124,7 +135,7 @@ func (s *sketch) v5(g *graph.Graph) {
 			return s.op("Slice", []string{y, s.integers(from), s.integers(to), s.integers(4), s.integers(1)})
 		}
 		a := s.op("Sub", []string{s.op("Mul", []string{part(0, 2), s.number(2)}), s.number(.5)})
-		grid := cells(h, w)
+		grid := gridInFull(h, w)
 		for i := range grid {
 			grid[i] += .5
 		}

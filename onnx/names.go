@@ -27,6 +27,12 @@ const maxName = 180 // leaves room for a number; a graph takes 200
 // numbered is how exporters before PyTorch 1.13 call every node: "Conv_0".
 var numbered = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*_[0-9]+$`)
 
+// short is how this program's writer names what follows from other names, and quantisedSuffix what is
+// behind that of a map in quantised ones.
+var short = regexp.MustCompile(`^[0-9a-z]{1,4}$`)
+
+const quantisedSuffix = ".q"
+
 // moduleName makes "model.2.m.0.cv1.conv" of PyTorch's "/model.2/m/m.0/cv1/conv/Conv":
 // the last word is the operator, and a list of modules is named again by its members.
 func moduleName(path string) string {
@@ -57,9 +63,11 @@ func (r *reader) name(n *graph.Node) string {
 		return moduleName(src.name)
 	case (src.op == "Conv" || src.op == "ConvTranspose" || src.op == "BatchNormalization") && weight != "" && weight != src.in[1]:
 		return weight
+	case isQuantize(n) && src.name == "" && len(src.out) > 0 && short.MatchString(src.out[0]):
+		return n.In[0].Name + quantisedSuffix
 	case src.name == "" || numbered.MatchString(src.name):
 		if _, ok := n.Op.(*graph.Activation); ok {
-			for _, suffix := range []string{".conv", ".bn"} {
+			for _, suffix := range []string{".conv", ".bn", ".conv" + quantisedSuffix} {
 				if module, ok := strings.CutSuffix(n.In[0].Name, suffix); ok {
 					return module + ".act"
 				}

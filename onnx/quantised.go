@@ -22,6 +22,9 @@ func isQuantize(n *graph.Node) bool {
 	return ok
 }
 
+// leastScale is the least number of full precision: below, processors differ.
+const leastScale = 0x1p-126
+
 // linear takes QuantizeLinear and DequantizeLinear, of maps and of weights.
 func (r *reader) linear(n *node, in []*slot) error {
 	if len(in) < 2 || in[0] == nil || in[1] == nil {
@@ -51,7 +54,7 @@ func (r *reader) linear(n *node, in []*slot) error {
 		return malformed(n, "has %d scales and %d zero points", scale.len(), zero.len())
 	}
 	for _, s := range scale.f {
-		if !(s > 0 && s <= math.MaxFloat32/255) {
+		if !(s >= leastScale && s <= math.MaxFloat32/255) {
 			return malformed(n, "scale %v is out of range", s)
 		}
 	}
@@ -176,7 +179,7 @@ func (r *reader) quantizeWeight(n *node, a, scale, zero *array) error {
 }
 
 // dequantizeWeight multiplies the whole numbers of a weight or a bias out. Those of 8 bits and
-// four dimensions keep their scales, one for each output channel.
+// four dimensions keep their scales, one for each output channel, if they are symmetric.
 func (r *reader) dequantizeWeight(n *node, a, scale, zero *array) error {
 	if a.f != nil || a.kind != int8s && a.kind != uint8s && a.kind != int32s {
 		return unsupported(n, "its weight is of ONNX kind %d, want int8, uint8 or int32", a.kind)
@@ -186,12 +189,10 @@ func (r *reader) dequantizeWeight(n *node, a, scale, zero *array) error {
 		return err
 	}
 	y := &array{dims: a.dims, f: make([]float32, len(a.i)), kind: float32s}
-	eight := a.kind != int32s && len(a.dims) == 4
+	eight := a.kind != int32s && len(a.dims) == 4 // and levels of -127 to 127; others are weights in float
 	for i, v := range a.i {
 		v -= zeroAt(zero, i/row)
-		if eight && (v < -127 || v > 127) {
-			return unsupported(n, "its weight holds a level of %d, want -127 to 127; quantise weights symmetrically", v)
-		}
+		eight = eight && v >= -127 && v <= 127
 		y.f[i] = float32(v) * scale.f[i/row]
 	}
 	s := &slot{array: y}
@@ -245,7 +246,7 @@ func (w *writer) convWeight(n *graph.Node, op *graph.Conv) (string, error) {
 	for i, d := range op.Weight.Shape {
 		dims[i] = int64(d)
 	}
-	out := w.unique(name)
+	out := w.inner(name)
 	k := int64(len(op.WeightScale))
 	in := []string{w.bytes(name+"_quantized", int8s, raw, dims...), w.floats(n.Name+".weight_scale", op.WeightScale, k),
 		w.bytes(n.Name+".weight_zero_point", int8s, make([]byte, k), k)}
@@ -255,9 +256,7 @@ func (w *writer) convWeight(n *graph.Node, op *graph.Conv) (string, error) {
 
 // bytes adds a constant of 8-bit numbers.
 func (w *writer) bytes(name string, kind int64, raw []byte, dims ...int64) string {
-	c := &constant{name: w.unique(name), kind: kind, raw: raw, dims: dims}
-	w.m.constants = append(w.m.constants, c)
-	return c.name
+	return w.constant(name, &constant{kind: kind, raw: raw, dims: dims})
 }
 
 // QuantisedOpset is what WriteOptions.Opset 0 means for a quantised network, the first that

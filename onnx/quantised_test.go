@@ -121,7 +121,7 @@ func TestSymmetric(t *testing.T) {
 		kind int64
 	}{{128, int8s}, {127, uint8s}} {
 		g.Node("model.2.q").Op.(*graph.Quantize).Zero = c.zero
-		m, err := build(g, WriteOptions{})
+		m, err := buildNamed(g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +176,15 @@ func TestQuantisedForms(t *testing.T) {
 				}
 			}
 		}},
+		{"the gate of SiLU by itself", func(m *model) {
+			at := index(m, "model.0.act/Sigmoid")
+			s := &sketch{m, "%s_%d"}
+			scale := s.number(1. / 256)
+			q := &node{name: "gq", op: "QuantizeLinear", in: []string{m.nodes[at].out[0], scale}, out: []string{"gq"}}
+			dq := &node{name: "gdq", op: "DequantizeLinear", in: []string{"gq", scale}, out: []string{"gdq"}}
+			m.nodes = slices.Insert(m.nodes, at+1, q, dq)
+			m.nodes[index(m, "model.0.act")].in = []string{"model.0.conv.q", "gdq"}
+		}},
 		{"a bias of int32", func(m *model) {
 			s := &sketch{m, "%s_%d"}
 			bias := m.nodes[index(m, "model.0.conv")].in[2]
@@ -223,7 +232,7 @@ func TestQuantisedForms(t *testing.T) {
 		}},
 	} {
 		g := quantised(t)
-		m, err := build(g, WriteOptions{})
+		m, err := buildNamed(g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,6 +247,35 @@ func TestQuantisedForms(t *testing.T) {
 	}
 }
 
+// A weight with a level of -128, or a zero point elsewhere, is read as a weight in float.
+func TestAsymmetricWeights(t *testing.T) {
+	for _, c := range []struct {
+		change func(m *model)
+		want   float32 // the fourth weight of the first row, whose scale is 0.001
+	}{
+		{func(m *model) { constantNamed(m, "model.1.conv.weight_quantized").raw[3] = 0x80 }, -0.128},
+		{func(m *model) {
+			constantNamed(m, "model.1.conv.weight_zero_point").raw[0] = 0xfb // -5
+			constantNamed(m, "model.1.conv.weight_quantized").raw[3] = 0x7f
+		}, 0.132},
+	} {
+		m, err := buildNamed(quantised(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.change(m)
+		r := encoded(t, m)
+		g, err := Read(r, r.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := g.Node("model.1.conv").Op.(*graph.Conv)
+		if got := op.Weight.Data[3]; op.WeightScale != nil || math.Abs(float64(got-c.want)) > 1e-7 {
+			t.Errorf("weight %v, want %v; scales %v", got, c.want, op.WeightScale)
+		}
+	}
+}
+
 // Since opset 21 a QuantizeLinear without a zero point says by itself whether it gives int8, whose
 // zero is 128 here.
 func TestOutputType(t *testing.T) {
@@ -246,7 +284,7 @@ func TestOutputType(t *testing.T) {
 	}{{0, 0}, {uint8s, 0}, {int8s, 128}} {
 		g := quantised(t)
 		g.Node("model.0.conv.q").Op.(*graph.Quantize).Zero = c.zero
-		m, err := build(g, WriteOptions{})
+		m, err := buildNamed(g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,6 +300,17 @@ func TestOutputType(t *testing.T) {
 	}
 }
 
+// buildNamed builds with names that tests can look for.
+func buildNamed(g *graph.Graph) (*model, error) {
+	w, err := newWriter(g, WriteOptions{})
+	if err != nil {
+		return nil, err
+	}
+	w.short = false
+	err = w.graph(g)
+	return &w.m, err
+}
+
 func index(m *model, name string) int {
 	return slices.IndexFunc(m.nodes, func(n *node) bool { return n.name == name })
 }
@@ -275,7 +324,6 @@ func TestQuantisedRefuses(t *testing.T) {
 		change func(m *model)
 		want   string
 	}{
-		{func(m *model) { constantNamed(m, "model.1.conv.weight_quantized").raw[3] = 0x80 }, `DequantizeLinear "model.1.conv.weight": its weight holds a level of -128`},
 		{func(m *model) { constantNamed(m, "model.1.conv.weight_scale").f[1] = 0 }, `"model.1.conv.weight": scale 0 is out of range`},
 		{func(m *model) { constantNamed(m, "model.2.q/scale").f[0] = float32(math.NaN()) }, `scale NaN is out of range`},
 		{func(m *model) { m.nodes[index(m, "model.2.q")].in[1] = "model.0.act.q/scale" }, `DequantizeLinear "model.2.q": has scale 0.03`},
@@ -299,16 +347,9 @@ func TestQuantisedRefuses(t *testing.T) {
 		}, `QuantizeLinear "model.2.q/QuantizeLinear": gives numbers of ONNX kind 3 and has a zero point of kind 2`},
 		{func(m *model) { m.nodes[index(m, "model.1.conv.weight")].attrs = nil }, "along axis 1 of a weight"},
 		{func(m *model) { m.nodes[index(m, "model.3")].in[0] = "model.2.q/QuantizeLinear" }, `MaxPool "model.3": its input is not a map`},
-		{func(m *model) { // the gate quantised by itself
-			at := index(m, "model.0.act/Sigmoid")
-			gate := m.nodes[at].out[0]
-			q := &node{name: "gq", op: "QuantizeLinear", in: []string{gate, "model.2.q/scale", "model.2.q/zero_point"}, out: []string{"gq"}}
-			dq := &node{name: "gdq", op: "DequantizeLinear", in: []string{"gq", "model.2.q/scale", "model.2.q/zero_point"}, out: []string{"gdq"}}
-			m.nodes = slices.Insert(m.nodes, at+1, q, dq)
-			m.nodes[index(m, "model.0.act")].in = []string{"model.0.conv.q", "gdq"}
-		}, "keep Sigmoid in float"},
+		{func(m *model) { m.nodes[index(m, "model.0.act")].in = []string{"model.0.conv.q", "images.q"} }, "keep Sigmoid in float"},
 	} {
-		m, err := build(quantised(t), WriteOptions{})
+		m, err := buildNamed(quantised(t))
 		if err != nil {
 			t.Fatal(err)
 		}

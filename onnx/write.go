@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -46,6 +48,15 @@ func Write(w io.Writer, g *graph.Graph, o WriteOptions) error {
 }
 
 func build(g *graph.Graph, o WriteOptions) (*model, error) {
+	wr, err := newWriter(g, o)
+	if err != nil {
+		return nil, err
+	}
+	err = wr.graph(g)
+	return &wr.m, err
+}
+
+func newWriter(g *graph.Graph, o WriteOptions) (*writer, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
@@ -67,9 +78,8 @@ func build(g *graph.Graph, o WriteOptions) (*model, error) {
 			return nil, fmt.Errorf("%s has no data", p.Name)
 		}
 	}
-	wr := &writer{o: o, shapes: shapes, names: map[*graph.Node]string{}, taken: map[string]bool{}, signed: symmetric(g)}
-	err = wr.graph(g)
-	return &wr.m, err
+	return &writer{o: o, shapes: shapes, names: map[*graph.Node]string{}, taken: map[string]bool{}, signed: symmetric(g),
+		short: g.Quantized() != nil, shared: map[string]string{}}, nil
 }
 
 type writer struct {
@@ -79,6 +89,13 @@ type writer struct {
 	names  map[*graph.Node]string // of each node's value
 	taken  map[string]bool        // names of values
 	signed bool                   // 8-bit values are int8
+
+	// short says that what is within a node of the graph gets names of a letter or two, that ONNX
+	// nodes have none beside those of their outputs, and that equal constants are one: the
+	// structure of a small quantised network takes more room than its weights.
+	short  bool
+	count  int               // of such names
+	shared map[string]string // name of a constant by what it is
 }
 
 func (w *writer) graph(g *graph.Graph) error {
@@ -105,8 +122,13 @@ func (w *writer) graph(g *graph.Graph) error {
 		}
 	}
 	for _, n := range live { // before any name within a node is made
-		if w.names[n] == "" {
+		if w.names[n] == "" && !w.derived(n, outs) {
 			w.names[n] = w.unique(n.Name)
+		}
+	}
+	for _, n := range live {
+		if w.names[n] == "" {
+			w.names[n] = w.inner(n.Name)
 		}
 	}
 	for _, n := range live {
@@ -120,6 +142,18 @@ func (w *writer) graph(g *graph.Graph) error {
 	}
 	w.m.meta = metadata(g, w.o)
 	return nil
+}
+
+// derived reports whether the name of n follows from another's, as a reader knows (reader.name).
+func (w *writer) derived(n *graph.Node, outs []*graph.Node) bool {
+	if !w.short || slices.Contains(outs, n) {
+		return false
+	}
+	if _, ok := n.Op.(*graph.Activation); ok {
+		module, ok := strings.CutSuffix(n.In[0].Name, ".conv"+quantisedSuffix)
+		return ok && n.Name == module+".act"
+	}
+	return isQuantize(n) && n.Name == n.In[0].Name+quantisedSuffix
 }
 
 // outputs returns what the model gives: the graph's outputs, or with heads the inputs of
@@ -163,40 +197,74 @@ func (w *writer) unique(name string) string {
 	return u
 }
 
+// inner is unique for a value within a node of the graph.
+func (w *writer) inner(name string) string {
+	if !w.short {
+		return w.unique(name)
+	}
+	for {
+		name = strconv.FormatInt(int64(w.count), 36)
+		w.count++
+		if !w.taken[name] {
+			w.taken[name] = true
+			return name
+		}
+	}
+}
+
 // emit adds an ONNX node whose name and output are both out.
 func (w *writer) emit(op, out string, in []string, attrs ...attr) {
-	w.m.nodes = append(w.m.nodes, &node{name: out, op: op, in: in, out: []string{out}, attrs: attrs})
+	n := &node{name: out, op: op, in: in, out: []string{out}, attrs: attrs}
+	if w.short {
+		n.name = ""
+	}
+	w.m.nodes = append(w.m.nodes, n)
 }
 
 // part emits a node for an inner step of a graph node and returns its value.
 func (w *writer) part(of, op string, in []string, attrs ...attr) string {
-	out := w.unique(of + "/" + op)
+	out := w.inner(of + "/" + op)
 	w.emit(op, out, in, attrs...)
 	return out
 }
 
-func (w *writer) weight(name string, t *tensor.Tensor) string {
-	c := &constant{name: w.unique(name), kind: float32s, f: t.Data}
-	for _, d := range t.Shape {
-		c.dims = append(c.dims, int64(d))
+// maxShared bounds the numbers of constants that may be one with others.
+const maxShared = 1 << 12
+
+// constant adds one, whose name it sets and returns.
+func (w *writer) constant(name string, c *constant) string {
+	key := ""
+	if w.short && len(c.f)+len(c.i)+len(c.raw) <= maxShared {
+		key = fmt.Sprint(c.kind, c.dims, c.f, c.i, c.raw)
+		if known := w.shared[key]; known != "" {
+			return known
+		}
+	}
+	c.name = w.inner(name)
+	if key != "" {
+		w.shared[key] = c.name
 	}
 	w.m.constants = append(w.m.constants, c)
 	return c.name
+}
+
+func (w *writer) weight(name string, t *tensor.Tensor) string {
+	c := &constant{kind: float32s, f: t.Data}
+	for _, d := range t.Shape {
+		c.dims = append(c.dims, int64(d))
+	}
+	return w.constant(name, c)
 }
 
 // scalar, floats and integers add small constants; floats has shape dims.
 func (w *writer) scalar(name string, v float32) string { return w.floats(name, []float32{v}) }
 
 func (w *writer) floats(name string, v []float32, dims ...int64) string {
-	c := &constant{name: w.unique(name), kind: float32s, f: v, dims: dims}
-	w.m.constants = append(w.m.constants, c)
-	return c.name
+	return w.constant(name, &constant{kind: float32s, f: v, dims: dims})
 }
 
 func (w *writer) integers(name string, v ...int64) string {
-	c := &constant{name: w.unique(name), kind: int64s, i: v, dims: []int64{int64(len(v))}}
-	w.m.constants = append(w.m.constants, c)
-	return c.name
+	return w.constant(name, &constant{kind: int64s, i: v, dims: []int64{int64(len(v))}})
 }
 
 func ints(name string, v ...int64) attr {
@@ -228,13 +296,13 @@ func (w *writer) node(n *graph.Node) error {
 		if op.Bias != nil {
 			in = append(in, w.weight(n.Name+".bias", op.Bias))
 		}
-		w.emit("Conv", out, in, windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)...)
+		w.emit("Conv", out, in, w.windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)...)
 	case *graph.ConvTranspose:
 		in = append(in, w.weight(n.Name+".weight", op.Weight))
 		if op.Bias != nil {
 			in = append(in, w.weight(n.Name+".bias", op.Bias))
 		}
-		attrs := windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)
+		attrs := w.windows(op.Dilation, op.Groups, op.Weight, op.Pad, op.Stride)
 		w.emit("ConvTranspose", out, in, append(attrs, ints("output_padding", int64(op.OutPad[0]), int64(op.OutPad[1])))...)
 	case *graph.BatchNorm:
 		in = append(in, w.weight(n.Name+".weight", op.Gamma), w.weight(n.Name+".bias", op.Beta),
@@ -281,15 +349,21 @@ func (w *writer) node(n *graph.Node) error {
 }
 
 // windows are the attributes that a convolution and a transposed one have in common.
-func windows(dilation [2]int, groups int, weight *tensor.Tensor, pad, stride [2]int) []attr {
+func (w *writer) windows(dilation [2]int, groups int, weight *tensor.Tensor, pad, stride [2]int) []attr {
 	h, v := int64(pad[0]), int64(pad[1])
-	return []attr{
+	attrs := []attr{
 		ints("dilations", int64(dilation[0]), int64(dilation[1])),
 		integer("group", groups),
 		ints("kernel_shape", int64(weight.Shape[2]), int64(weight.Shape[3])),
 		ints("pads", h, v, h, v),
 		ints("strides", int64(stride[0]), int64(stride[1])),
 	}
+	// What a reader takes for granted, the kernel's shape by that of the weights.
+	usual := map[string]bool{"dilations": dilation == [2]int{1, 1}, "group": groups == 1, "pads": pad == [2]int{}, "strides": stride == [2]int{1, 1}, "kernel_shape": true}
+	if w.short {
+		attrs = slices.DeleteFunc(attrs, func(a attr) bool { return usual[a.name] })
+	}
+	return attrs
 }
 
 func (w *writer) activation(n *graph.Node, op *graph.Activation, in []string, out string) error {

@@ -24,7 +24,8 @@ func (w *writer) detect(n *graph.Node, op *graph.Detect, in []string, out string
 			flat = []int64{0, -1, per} // the batch as it is, and what is left
 		} else {
 			split = w.integers(of(i)+"/shape", batch, anchors, per, height, width)
-			grid = w.floats(of(i)+"/grid", cells(height, width), 1, 1, height, width, 2)
+			// Along each side by itself: in full they would be more than a small network's weights.
+			grid = w.part(of(i)+"/grid", "Add", []string{w.floats(of(i)+"/columns", cells(width, 0), 1, 1, 1, width, 2), w.floats(of(i)+"/rows", cells(height, 1), 1, 1, height, 1, 2)})
 		}
 		y := w.part(of(i), "Reshape", []string{x, split})
 		y = w.part(of(i), "Transpose", []string{y}, ints("perm", 0, 1, 3, 4, 2))
@@ -51,27 +52,28 @@ func (w *writer) detect(n *graph.Node, op *graph.Detect, in []string, out string
 
 // split divides the last axis into centre, size and scores.
 func (w *writer) split(of, x string, scores int64) (xy, wh, rest string) {
-	n := &node{name: of + "/Split", op: "Split", in: []string{x}, attrs: []attr{integer("axis", 4)}}
+	n := &node{op: "Split", in: []string{x}, attrs: []attr{integer("axis", 4)}}
 	if w.o.Opset >= 13 { // the sizes became an input
 		n.in = append(n.in, w.integers(of+"/split", 2, 2, scores))
 	} else {
 		n.attrs = append(n.attrs, ints("split", 2, 2, scores))
 	}
-	xy, wh, rest = w.unique(of+"/xy"), w.unique(of+"/wh"), w.unique(of+"/scores")
+	xy, wh, rest = w.inner(of+"/xy"), w.inner(of+"/wh"), w.inner(of+"/scores")
 	n.out = []string{xy, wh, rest}
+	if !w.short {
+		n.name = of + "/Split"
+	}
 	w.m.nodes = append(w.m.nodes, n)
 	return xy, wh, rest
 }
 
-// cells lists x-0.5, y-0.5 of every cell, row by row.
-func cells(height, width int64) []float32 {
-	grid := make([]float32, 0, 2*height*width)
-	for y := range height {
-		for x := range width {
-			grid = append(grid, float32(x)-.5, float32(y)-.5)
-		}
+// cells lists the numbers of a side's cells less 0.5, each as one of two coordinates; the other is 0.
+func cells(side int64, coordinate int) []float32 {
+	all := make([]float32, 2*side)
+	for i := range side {
+		all[2*i+int64(coordinate)] = float32(i) - .5
 	}
-	return grid
+	return all
 }
 
 // openGrid computes, from the map's shape at run time, the shape that splits its channels
@@ -92,9 +94,7 @@ func (w *writer) openGrid(of, x string, anchors, per int64) (split, grid string)
 // the other is 0.
 func (w *writer) axis(of, shape string, dim int64, lay []int64, member []float32) string {
 	scalar := func(name string, v int64) string { // Range takes scalars
-		c := &constant{name: w.unique(of + "/" + name), kind: int64s, i: []int64{v}}
-		w.m.constants = append(w.m.constants, c)
-		return c.name
+		return w.constant(of+"/"+name, &constant{kind: int64s, i: []int64{v}})
 	}
 	side := w.part(of, "Gather", []string{shape, scalar("dim", dim)}, integer("axis", 0))
 	count := w.part(of, "Range", []string{scalar("from", 0), side, scalar("step", 1)})
