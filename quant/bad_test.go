@@ -128,6 +128,13 @@ func TestErrors(t *testing.T) {
 		}
 		yield(x, nil)
 	}
+	dark := func(yield func(*tensor.Tensor, error) bool) { // black, with noise of a camera
+		x := tensor.New(1, 3, side, side)
+		for i := range x.Data {
+			x.Data[i] = float32(i%4) / 255
+		}
+		yield(x, nil)
+	}
 	bright := tensor.New(1, 3, side, side)
 	bright.Data[5] = 255
 	fails := errors.New("no such picture")
@@ -154,6 +161,7 @@ func TestErrors(t *testing.T) {
 		{calibrate(flat, black, ""), "c is 0 everywhere in all 1 pictures, and every other value is the same everywhere too: are these black?"},
 		{calibrate(g, black, ""), "all 1 pictures are of one colour, as black ones are"},
 		{calibrate(g, boxed, ""), "all 1 pictures are of one colour, as black ones are"},
+		{calibrate(g, dark, ""), "all 1 pictures are of one colour, as black ones are"},
 		{calibrate(sick, drawn(1), ""), "picture 1: model.3.conv is NaN"},
 		{calibrate(q, drawn(1), ""), "images.q is quantised already"},
 		{quantize(q, r), "images.q is quantised already"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"ultrafast/graph"
 	"ultrafast/tensor"
@@ -80,20 +81,22 @@ func Calibrate(g *graph.Graph, pictures iter.Seq2[*tensor.Tensor, error], run Ru
 // grey is what a letterbox puts around a picture, picture.Grey.
 const grey = float32(114) / 255
 
-// oneColour reports whether pictures, [N, C, H, W], have one value in each channel, but for what a
-// letterbox puts around them.
+// noise is by how much the shades of one colour may differ, as those of a camera in the dark do.
+const noise = float32(4) / 255
+
+// oneColour reports whether pictures, [N, C, H, W], have one value in each channel but for noise, and
+// for what a letterbox puts around them.
 func oneColour(x *tensor.Tensor) bool {
 	plane := x.Shape[2] * x.Shape[3]
 	for c := range x.Shape[0] * x.Shape[1] {
-		first, known := float32(0), false
+		low, high := float32(math.Inf(1)), float32(math.Inf(-1))
 		for _, v := range x.Data[c*plane:][:plane] {
-			switch {
-			case v == grey:
-			case !known:
-				first, known = v, true
-			case v != first:
-				return false
+			if v != grey {
+				low, high = min(low, v), max(high, v)
 			}
+		}
+		if high-low > noise {
+			return false
 		}
 	}
 	return true

@@ -42,6 +42,7 @@ func SetClasses(g *graph.Graph, names []string, seed uint64) (out *graph.Graph, 
 			return nil, nil, fmt.Errorf("yolo: %s has %d outputs, want %d for each of %d anchors", m.Name, c.Weight.Shape[0], per, len(d.Anchors[i]))
 		}
 		c.Weight, c.Bias = headRows(c, len(d.Anchors[i]), per, kept, 640/float64(d.Strides[i]), rng)
+		c.WeightScale = nil // which was for other rows
 	}
 	return out, kept, out.Verify()
 }

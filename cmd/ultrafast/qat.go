@@ -68,7 +68,7 @@ func (f *trainFlags) inEightBits(c *cobra.Command, g *graph.Graph, items []datas
 	if err != nil {
 		return nil, err
 	}
-	noteDead(c.ErrOrStderr(), r)
+	noteRanges(c.ErrOrStderr(), r)
 	fmt.Fprintf(c.OutOrStdout(), "in 8 bits with ranges of %d pictures by %s\n", r.Pictures, r.Method)
 	return quant.Quantize(g, r, quant.Options{})
 }

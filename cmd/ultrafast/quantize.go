@@ -111,6 +111,9 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if g.Detect() == nil {
+		return fmt.Errorf("%s: the model has no detection head, so what 8 bits cost cannot be measured", f.weights)
+	}
 	if err := (quant.Options{KeepFloat: f.named()}).Check(g); err != nil { // before the data set is read and ranges are measured
 		return err
 	}
@@ -134,10 +137,7 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	noteDead(c.ErrOrStderr(), b.ranges)
-	if n := b.ranges.Pictures; n < fewPictures {
-		fmt.Fprintf(c.ErrOrStderr(), "there are few pictures to measure ranges on, %d, and others may hold larger values: a few hundred are enough\n", n)
-	}
+	noteRanges(c.ErrOrStderr(), b.ranges)
 	if err := f.save(b.whole, w, h); err != nil { // before what it loses, which takes long and may fail
 		return err
 	}
@@ -154,6 +154,14 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %.2f MB, ranges of %d pictures by %s\n", f.out, float64(st.Size())/1e6, b.ranges.Pictures, b.ranges.Method)
 	return err
+}
+
+// noteRanges says what is doubtful about ranges.
+func noteRanges(out io.Writer, r *quant.Ranges) {
+	noteDead(out, r)
+	if r.Pictures < fewPictures {
+		fmt.Fprintf(out, "there are few pictures to measure ranges on, %d, and others may hold larger values: a few hundred are enough\n", r.Pictures)
+	}
 }
 
 // finish measures what is lost, by what the judge finds in these pictures, saves the network anew

@@ -49,10 +49,15 @@ func (f *quantizeFlags) prepare(g *graph.Graph, p *calibration, items []dataset.
 	if err != nil {
 		return nil, err
 	}
+	if ranges != nil {
+		fmt.Fprintf(p.out, "the ranges are those of %s, of %d pictures by %s: remove the file to measure them anew\n", f.ranges, ranges.Pictures, ranges.Method)
+	}
 	if err := f.equalise(b, ranges, items); err != nil {
 		return nil, err
 	}
-	if b.plain, err = quant.Quantize(b.g, b.ranges, b.o); err != nil {
+	if b.plain, err = quant.Quantize(b.g, b.ranges, b.o); err != nil && ranges != nil {
+		return nil, fmt.Errorf("--ranges %s: %w", f.ranges, err)
+	} else if err != nil {
 		return nil, err
 	}
 	b.whole = b.plain

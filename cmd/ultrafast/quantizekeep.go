@@ -108,7 +108,7 @@ func (f *quantizeFlags) weigh(b *quantization, judge quant.Judge, pictures int, 
 	bar.clear()
 	if !f.isAuto() {
 		points, err := judge(b.whole)
-		w.choice = &quant.Choice{Network: b.whole, Points: points, Reached: true}
+		w.choice = &quant.Choice{Network: b.whole, Points: points, Reached: w.float-points <= f.maxDrop}
 		return w, err
 	}
 	back := func(done, all int) { bar.set("layers back in float", done, all) }
@@ -118,8 +118,12 @@ func (f *quantizeFlags) weigh(b *quantization, judge quant.Judge, pictures int, 
 
 // note says what to do where more is lost than allowed.
 func (f *quantizeFlags) note(out io.Writer, w *worth) {
-	if !w.choice.Reached {
-		fmt.Fprintf(out, "%.2f points of mAP50-95 are lost: --max-drop %g cannot be reached with up to half of the multiply-adds in float, and this is the best of what was tried; try training in 8 bits next: train --qat\n", w.float-w.choice.Points, f.maxDrop)
+	switch lost := w.float - w.choice.Points; {
+	case w.choice.Reached:
+	case !f.isAuto():
+		fmt.Fprintf(out, "%.2f points of mAP50-95 are lost: let layers go back to float with --keep-float %s, or train in 8 bits next: train --qat\n", lost, autoKeep)
+	default:
+		fmt.Fprintf(out, "%.2f points of mAP50-95 are lost: --max-drop %g cannot be reached with up to half of the multiply-adds in float, and this is the best of what was tried; try training in 8 bits next: train --qat\n", lost, f.maxDrop)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // ARM64 compiles the tests of the package in the working directory for AArch64 and runs
-// them, the short ones, by QEMU. It skips where they run as they are, with -short, and
+// them, the short ones, by QEMU, and those of 8-bit numbers also on a processor without dot products. It skips where they run as they are, with -short, and
 // where the go command or QEMU is missing.
 func ARM64(t *testing.T) {
 	const qemu = "qemu-aarch64-static"
@@ -32,8 +32,11 @@ func ARM64(t *testing.T) {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", compile, err, out)
 	}
-	run := exec.CommandContext(t.Context(), qemu, binary, "-test.short")
-	if out, err := run.CombinedOutput(); err != nil || bytes.Contains(out, []byte("no tests to run")) {
-		t.Errorf("%v: %v\n%s", run, err, out)
+	for _, args := range [][]string{{binary, "-test.short"}, {"-cpu", "cortex-a53", binary, "-test.short", "-test.run", "Quant|Quads|Bytes"}} {
+		run := exec.CommandContext(t.Context(), qemu, args...)
+		out, err := run.CombinedOutput()
+		if err != nil || len(args) == 2 && bytes.Contains(out, []byte("no tests to run")) {
+			t.Errorf("%v: %v\n%s", run, err, out)
+		}
 	}
 }
