@@ -8,6 +8,7 @@ type avx struct {
 	amd64.Assembler
 	wide bool // AVX-512
 	dot  bool // VPDPBUSD: AVX-512 VNNI or AVX-VNNI
+	vbmi bool // VPERMI2B: AVX-512 VBMI
 	pick bool // two registers hold the indices of even and odd lanes
 	w    amd64.Width
 }
@@ -18,8 +19,8 @@ var gprs = [registers]amd64.GPR{
 	rCurX: amd64.RAX, rCurW: amd64.RBX, rCount: amd64.RCX, rTiles: amd64.R11, rOuter: amd64.R12, rScratch: amd64.R10,
 }
 
-func newAVX512() *avx       { return &avx{wide: true, dot: true, w: amd64.Z} }
-func newAVX2(dot bool) *avx { return &avx{dot: dot, w: amd64.Y} }
+func newAVX512(dot, vbmi bool) *avx { return &avx{wide: true, dot: dot, vbmi: vbmi, w: amd64.Z} }
+func newAVX2(dot bool) *avx         { return &avx{dot: dot, w: amd64.Y} }
 
 func (a *avx) lanes() int {
 	if a.wide {
@@ -318,11 +319,7 @@ func (a *avx) windows(low, high, more, t vec, base reg) {
 
 // fromWindows picks bytes from both windows by these constants; t is used up.
 func (a *avx) fromWindows(d, t, low, high vec, first, last int) {
-	or := amd64.VPOR
-	if a.wide {
-		or = amd64.VPORD
-	}
 	a.v3(amd64.VPSHUFB, d, low, at(rConst, first*constSize))
 	a.v3(amd64.VPSHUFB, t, high, at(rConst, last*constSize))
-	a.v3(or, d, d, amd64.Vec(t))
+	a.v3(amd64.VORPS, d, d, amd64.Vec(t))
 }

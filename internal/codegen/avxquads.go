@@ -2,9 +2,9 @@ package codegen
 
 import "ultrafast/internal/codegen/amd64"
 
-// avx for quads. AVX-512 takes VNNI and, for tables, VBMI. AVX2 has no exact product of bytes
-// (VPMADDUBSW saturates): without AVX-VNNI it multiplies in 16 bits, the even bytes first and
-// then the odd ones.
+// avx for quads. Without VNNI there is no exact product of bytes (VPMADDUBSW saturates): they are
+// multiplied in 16 bits, the even ones first and then the odd ones. Tables are looked up with VBMI or, as
+// on Cascade Lake, which has VNNI, without.
 
 func (a *avx) tapQuads(acc, x []vec, o int, base reg, off int, free []vec) {
 	if a.dot {
@@ -115,7 +115,7 @@ func (a *avx) addBytes(y, r vec, t [4]vec, w wholeAdd, weights, begin int) {
 }
 
 func (a *avx) lookup(y vec, table int, t [4]vec) {
-	if a.wide {
+	if a.vbmi {
 		const upper amd64.Mask = 1 // of the table
 		for i := range 2 {
 			a.copy(t[i], y)
@@ -129,6 +129,10 @@ func (a *avx) lookup(y vec, table int, t [4]vec) {
 	// Sixteen bytes of the table at a time. The index into these, plus 0x70, has its upper bit
 	// clear where it is from 0 to 15; elsewhere VPSHUFB makes 0 of it.
 	index, part, i := t[0], t[1], t[2]
+	spread := amd64.VBROADCASTF128
+	if a.wide {
+		spread = amd64.VBROADCASTF32X4
+	}
 	a.copy(index, y)
 	a.zero(y)
 	for k := range 16 {
@@ -136,9 +140,9 @@ func (a *avx) lookup(y vec, table int, t [4]vec) {
 			a.v3(amd64.VPSUBB, index, index, at(rConst, constSixteen*constSize))
 		}
 		a.v3(amd64.VPADDUSB, i, index, at(rConst, constNibble*constSize))
-		a.V2(amd64.VBROADCASTF128, a.w, amd64.Vec(part), at(rConst, table+16*k))
+		a.V2(spread, a.w, amd64.Vec(part), at(rConst, table+16*k))
 		a.v3(amd64.VPSHUFB, i, part, amd64.Vec(i))
-		a.v3(amd64.VPOR, y, y, amd64.Vec(i))
+		a.v3(amd64.VORPS, y, y, amd64.Vec(i))
 	}
 }
 

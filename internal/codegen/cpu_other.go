@@ -4,6 +4,5 @@ package codegen
 
 func hasAVX2() bool       { return false }
 func hasAVX512() bool     { return false }
-func hasAVX512VNNI() bool { return false }
 func hasAVX512BF16() bool { return false }
 func twice() bool         { return false }

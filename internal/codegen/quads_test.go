@@ -13,9 +13,12 @@ import (
 // Kernels of quads are compared with Quant, byte by byte. As there is no byte that spoils a
 // sum like NaN does, what they have no business to read is arbitrary.
 
-// quadTargets are the targets, with both kinds of AVX2 and of NEON.
+// quadTargets are the targets, with all kinds of AVX-512, AVX2 and NEON.
 func quadTargets() []Target {
 	return append(slices.DeleteFunc(slices.Clone(targets), func(t Target) bool { return t.lanes < 16 }),
+		Target{"avx512 without VNNI", 16, func() isa { return newAVX512(false, false) }, hasAVX512, nil, hasAVX512},
+		Target{"avx512 without VBMI", 16, func() isa { return newAVX512(true, false) }, func() bool { return hasAVX512() && cpu.X86.HasAVX512VNNI }, nil, hasAVX512},
+		Target{"avx512 with both", 16, func() isa { return newAVX512(true, true) }, func() bool { return hasAVX512() && cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512VBMI }, nil, hasAVX512},
 		Target{"avx2 without VNNI", 8, func() isa { return newAVX2(false) }, hasAVX2, nil, hasAVX2},
 		Target{"avx2", 8, func() isa { return newAVX2(true) }, func() bool { return hasAVX2() && cpu.X86.HasAVXVNNI }, nil, hasAVX2},
 		Target{"neon without dot products", neonLanes, func() isa { return newNEON(false) }, hasNEON, nil, hasNEON},

@@ -19,11 +19,14 @@ type Target struct {
 }
 
 var targets = []Target{ // the best first
-	{AMX, 16, func() isa { return newAVX512() }, hasAMX, hasAMX, hasAVX512VNNI}, // AVX-512 with tiles for bfloat16
-	{"avx512", 16, func() isa { return newAVX512() }, hasAVX512, hasAVX512BF16, hasAVX512VNNI},
+	{AMX, 16, func() isa { return wide() }, hasAMX, hasAMX, hasAMX}, // AVX-512 with tiles for bfloat16
+	{"avx512", 16, func() isa { return wide() }, hasAVX512, hasAVX512BF16, hasAVX512},
 	{"avx2", 8, func() isa { return newAVX2(cpu.X86.HasAVXVNNI) }, hasAVX2, nil, hasAVX2},
 	{"neon", neonLanes, func() isa { return newNEON(cpu.ARM64.HasASIMDDP) }, hasNEON, nil, hasNEON},
 }
+
+// wide writes AVX-512 for this machine.
+func wide() isa { return newAVX512(cpu.X86.HasAVX512VNNI, cpu.X86.HasAVX512VBMI) }
 
 // hasNEON reports whether this is an AArch64: Go asks Advanced SIMD of all of them.
 func hasNEON() bool { return runtime.GOARCH == "arm64" }

@@ -10,12 +10,13 @@ var (
 	VMOVD      = move("vmovd", both|p66|m0F|noY|noZ|noReg|noMask, 0x6E, 0x7E, scalar32)
 	VMASKMOVPS = Op{name: "vmaskmovps", form: formRVM, enc: vex | p66 | m38 | noReg, code: 0x2C, store: 0x2E, mem: fullMem}
 
-	VBROADCASTSS   = opRM("vbroadcastss", both|p66|m38, 0x18, scalar32)
-	VBROADCASTF128 = opRM("vbroadcastf128", vex|p66|m38|noX|noReg, 0x1A, mem128)
-	VPBROADCASTB   = opRM("vpbroadcastb", both|p66|m38, 0x78, scalar8)
-	VPBROADCASTW   = opRM("vpbroadcastw", both|p66|m38, 0x79, scalar16)
-	VPBROADCASTD   = opRM("vpbroadcastd", both|p66|m38, 0x58, scalar32)
-	VPBROADCASTQ   = opRM("vpbroadcastq", both|p66|m38|evexW1, 0x59, scalar64)
+	VBROADCASTSS    = opRM("vbroadcastss", both|p66|m38, 0x18, scalar32)
+	VBROADCASTF128  = opRM("vbroadcastf128", vex|p66|m38|noX|noReg, 0x1A, mem128)
+	VBROADCASTF32X4 = opRM("vbroadcastf32x4", evex|p66|m38|noX|noReg, 0x1A, mem128)
+	VPBROADCASTB    = opRM("vpbroadcastb", both|p66|m38, 0x78, scalar8)
+	VPBROADCASTW    = opRM("vpbroadcastw", both|p66|m38, 0x79, scalar16)
+	VPBROADCASTD    = opRM("vpbroadcastd", both|p66|m38, 0x58, scalar32)
+	VPBROADCASTQ    = opRM("vpbroadcastq", both|p66|m38|evexW1, 0x59, scalar64)
 )
 
 // Arithmetic on float32. Mul-adds are named by the order of factors and summand: 132 is
