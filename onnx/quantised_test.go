@@ -363,3 +363,13 @@ func TestQuantisedRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Other programs quantise the decoding, too, if one lets them.
+func TestQuantisedDecoding(t *testing.T) {
+	for _, op := range []string{"QuantizeLinear", "DequantizeLinear"} {
+		e := evaluator{arena{maxHead}, 13}
+		if _, err := e.apply(&node{op: op}, nil); err == nil || !strings.Contains(err.Error(), "leave all behind the last convolutions in float") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
