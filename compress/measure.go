@@ -27,6 +27,14 @@ type Model struct {
 // points is mAP50-95 in points, 0 to 100.
 func (m Model) points() float64 { return 100 * float64(m.Accuracy.MAP5095) }
 
+// Idle says that a parent finds nothing, so that nothing can be lost; "" where it does.
+func (m Model) Idle() string {
+	if m.points() > 0 {
+		return ""
+	}
+	return "the parent finds nothing in the validation pictures, so that nothing can be lost: is it the model for these data?"
+}
+
 // Milliseconds are the measured ones or, where the device is not here, those predicted.
 func (m Model) Milliseconds() float64 { return cmp.Or(m.Measured, m.Ms) }
 

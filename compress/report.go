@@ -219,7 +219,7 @@ func (r *run) benchmark(ctx context.Context, name, file, precision string, times
 func (r *run) notes(found *Result) []string {
 	c := found.Choice
 	notes := []string{c.Name + " is handed out; " + c.Why}
-	if idle := found.Idle(); idle != "" {
+	if idle := found.Parent.Idle(); idle != "" {
 		notes = append(notes, idle)
 	}
 	if found.Parent.Epochs > 0 {

@@ -89,14 +89,6 @@ func ReadResult(dir string) (*Result, error) {
 	return r, nil
 }
 
-// Idle says that the parent finds nothing, so that nothing can be lost; "" where it does.
-func (r *Result) Idle() string {
-	if r.Parent == nil || r.Parent.points() > 0 {
-		return ""
-	}
-	return "the parent finds nothing in the validation pictures, so that nothing can be lost: is it the model for these data?"
-}
-
 // Handed is the model that is handed out; nil before it is chosen.
 func (r *Result) Handed() *Model {
 	if r.Choice == nil {

@@ -86,7 +86,7 @@ func (r *run) parent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if idle := (&Result{Parent: m}).Idle(); idle != "" {
+	if idle := m.Idle(); idle != "" {
 		r.log(idle)
 	}
 	if r.done("baseline") {

@@ -208,7 +208,7 @@ func printModels(out io.Writer, r *compress.Result) {
 	if t := r.Int8Trained; t != nil && r.Int8 != nil && r.Int8.Accuracy != nil && t.Missing != "" {
 		fmt.Fprintf(out, "it was not trained in int8: %s\n", t.Missing)
 	}
-	if idle := r.Idle(); idle != "" {
+	if idle := r.Parent.Idle(); idle != "" {
 		fmt.Fprintln(out, idle)
 	}
 	if r.End != nil {
