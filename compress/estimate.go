@@ -20,10 +20,19 @@ import (
 // An Estimate is the plan of a run before it, the contents of estimate.json.
 type Estimate struct {
 	Parent  prune.Cost `json:"parent"`
-	Child   prune.Cost `json:"child"` // cut to the target at once; the rounds may end elsewhere
-	Steps   []Step     `json:"steps"` // trainings, in order
+	Child   prune.Cost `json:"child"`  // cut to the target at once; the rounds may end elsewhere
+	Groups  []Narrowed `json:"groups"` // that have fewer channels then, in network order: by the norms of their weights, which rounds know better
+	Blocks  []string   `json:"blocks"` // that leave as a whole
+	Steps   []Step     `json:"steps"`  // trainings, in order
 	Seconds float64    `json:"seconds"`
 	Pace    Pace       `json:"pace"`
+}
+
+// A Narrowed is a group of channels that loses some.
+type Narrowed struct {
+	Group string `json:"group"`
+	From  int    `json:"from"`
+	To    int    `json:"to"`
 }
 
 // A Step is one training or, of no epochs, a table between two, or ranges for 8 bits.
@@ -99,9 +108,11 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	}
 	if e.Child = trimCost; !met(trimCost, goal) {
 		rounds = roundsTo(trimCost, goal)
-		if _, small, e.Child, err = r.cutTo(trim, goal, prune.Target{Blocks: goal.Excess(e.Parent) > blocksBeyond}); err != nil {
+		var draft *prune.File
+		if draft, small, e.Child, err = r.cutTo(trim, goal, prune.Target{Blocks: goal.Excess(e.Parent) > blocksBeyond}); err != nil {
 			return nil, fmt.Errorf("the target %s: %w", r.job.Target, err)
 		}
+		e.list(draft)
 	}
 	if e.Parent.Ms, err = r.shown(e.Parent, g); err != nil {
 		return nil, err
@@ -121,6 +132,20 @@ func (r *run) estimated(ctx context.Context) (*Estimate, error) {
 	}
 	e.schedule(r.job.Epochs, rounds, cuts, !known, trimCost.GFLOP, float64(len(r.data.Train))+float64(len(r.data.Val))/3)
 	return e, nil
+}
+
+// list notes what a plan takes away.
+func (e *Estimate) list(f *prune.File) {
+	for _, g := range f.Groups {
+		if g.From != g.To {
+			e.Groups = append(e.Groups, Narrowed{g.Group, g.From, g.To})
+		}
+	}
+	for _, b := range f.Blocks {
+		if b.Remove {
+			e.Blocks = append(e.Blocks, b.Block)
+		}
+	}
 }
 
 // shown are the milliseconds of a network, predicted or, without a table, measured.

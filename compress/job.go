@@ -29,6 +29,7 @@ type Job struct {
 	Runtime     string  `json:"runtime"`      // what milliseconds are measured in; empty with Table
 	Table       string  `json:"table"`        // a latency table of another device, absolute; empty measures here
 	TableHash   string  `json:"table_hash"`
+	Threads     int     `json:"threads"`  // that milliseconds are measured with; 0 is all cores, or with Table
 	MaxDrop     float64 `json:"max_drop"` // points of mAP50-95 that it may cost
 	Width       int     `json:"width"`    // of the network's input on the device
 	Height      int     `json:"height"`
@@ -52,7 +53,8 @@ func (j Job) check() error {
 	return nil
 }
 
-// Differences says in which fields two jobs differ, and how: "epochs is 20 and was 10".
+// Differences says in which fields two jobs differ, and how: "epochs is 20 and was 10". A file
+// that lies elsewhere and has the same contents is no difference.
 func (j Job) Differences(was Job) []string {
 	a, b := reflect.ValueOf(j), reflect.ValueOf(was)
 	var all []string
@@ -62,6 +64,11 @@ func (j Job) Differences(was Job) []string {
 			continue
 		}
 		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		if hash, ok := hashOf(a, name); ok && hash != "" && now != "" && before != "" {
+			if other, _ := hashOf(b, name); hash == other {
+				continue
+			}
+		}
 		switch name {
 		case "weights_hash":
 			all = append(all, fmt.Sprintf("the model in %s is another one than it was", j.Weights))
@@ -78,6 +85,16 @@ func (j Job) Differences(was Job) []string {
 		}
 	}
 	return all
+}
+
+// hashOf is the field of a job that says what is in the file that another field names.
+func hashOf(job reflect.Value, field string) (string, bool) {
+	for i := range job.NumField() {
+		if job.Type().Field(i).Tag.Get("json") == field+"_hash" {
+			return job.Field(i).String(), true
+		}
+	}
+	return "", false
 }
 
 func orNone(v any) any {

@@ -67,6 +67,9 @@ func (r *run) lines(found *Result) []string {
 	if runtime := cmp.Or(j.Table, j.Runtime); runtime != "native" {
 		made += " --runtime " + Quote(runtime)
 	}
+	if j.Threads != 0 {
+		made += fmt.Sprintf(" --threads %d", j.Threads)
+	}
 	if r.o.Device != "cpu" && r.o.Device != "" {
 		made += " --device " + Quote(r.o.Device)
 	}

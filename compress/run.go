@@ -171,6 +171,7 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 func (r *run) goOn(was State) (State, error) {
 	d := r.job.Differences(was.Job)
 	if len(d) == 0 {
+		was.Job = r.job // its files may lie elsewhere now
 		return was, nil
 	}
 	if r.done("estimate.json") {

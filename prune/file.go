@@ -404,6 +404,9 @@ func ReadFile(r io.Reader) (f *File, err error) {
 	if deep(string(text)) {
 		return nil, errors.New("plan: lists and maps within each other, as in no plan")
 	}
+	if err := wholeNumbers(text); err != nil {
+		return nil, err
+	}
 	f = &File{remarks: remarks(string(text)), lines: sizeLines(string(text))}
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
 		var y yaml.Error

@@ -119,6 +119,8 @@ func TestFileRefuses(t *testing.T) {
 		{"deep without brackets", "score: l2", "score:\n " + strings.Repeat(" -", 1<<18), "within each other"},
 		{"large", "score: l2", "score: " + strings.Repeat("l", 1<<20), "more than 1048576 bytes"},
 		{"other width", "{group: a, from: 12", "{group: a, from: 13", "a has 13 channels in the plan and 12 here"},
+		{"half a channel", fmt.Sprintf("to: %d,", group.To), "to: 7.5,", `to: "7.5": want a whole number`},
+		{"octal", fmt.Sprintf("to: %d,", group.To), "to: 010,", `to: "010": want a whole number`},
 		{"order with a word", `"a": "`, `"a": "one `, `"one"`},
 		{"order too short", `"a": "` + f.Order["a"], `"a": "`, "can keep no fewer than 12"},
 		{"order twice", `"a": "`, `"a": "` + strings.Fields(f.Order["a"])[1] + " ", "want different channels"},

@@ -29,6 +29,7 @@ type compressFlags struct {
 	target, out, runtime string
 	size, trainSize      string
 	maxDrop              float64
+	threads              int
 	dryRun               bool
 }
 
@@ -76,6 +77,7 @@ and how long that takes.`, compress.Int8Drop),
 	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.StringVar(&f.runtime, "runtime", "native", "what milliseconds are measured in: native, int8 (the same with networks in 8 bits), or ort (ONNX Runtime); or a latency table of another device, see latency")
+	fl.IntVar(&f.threads, "threads", 0, "threads that milliseconds are measured with; 0 means all cores")
 	fl.StringVarP(&f.out, "output", "o", "runs/compress/exp", "folder of the run; one that was begun goes on")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and what it would take, and do nothing")
 	c.AddCommand(compressStatusCommand())
@@ -97,6 +99,9 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		return err
 	}
 	data, err := openData(c.Context(), out, job.Data, dataset.OpenOptions{})
+	if begun && f.data == "" && missing(job.Data) {
+		return fmt.Errorf("%w; if the data set was moved, --data says where it is now", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -130,7 +135,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		}
 	}
 	o.Benchmark = func(ctx context.Context, g *graph.Graph, precision string) ([]report.Time, string, error) {
-		return benchmarkTimes(ctx, c.ErrOrStderr(), g, job.Width, job.Height, precision)
+		return benchmarkTimes(ctx, c.ErrOrStderr(), g, job, precision)
 	}
 	var d *device
 	if f.dryRun || missing(filepath.Join(f.out, "report.json")) { // else there is nothing to measure
@@ -272,6 +277,9 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 			}
 		}
 	}
+	if given("threads") {
+		j.Threads = f.threads
+	}
 	if given("max-drop") {
 		j.MaxDrop = f.maxDrop
 	}
@@ -287,6 +295,10 @@ func (f *compressFlags) job(c *cobra.Command, was compress.Job, begun bool) (com
 	switch {
 	case j.Epochs < 1 || j.Batch < 1:
 		return j, errors.New("--epochs and --batch: want at least 1")
+	case j.Threads < 0 || j.Threads > 1024:
+		return j, fmt.Errorf("--threads %d: want 1 to 1024, or 0 for all cores", j.Threads)
+	case j.Table != "" && j.Threads != 0:
+		return j, fmt.Errorf("--threads is for measuring: --runtime %s says its own", j.Table)
 	case !(j.MaxDrop >= 0 && j.MaxDrop <= 100):
 		return j, fmt.Errorf("--max-drop %v: want points of mAP50-95, 0 to 100", j.MaxDrop)
 	}
@@ -352,7 +364,7 @@ func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Opti
 		o.Runtime = report.Time{Runtime: cmp.Or(t.Runtime, j.Table) + ", as its table predicts", Threads: t.Threads, Precision: cmp.Or(t.Precision, "fp32")}
 		return nil, nil
 	}
-	l := &latencyFlags{runtime: j.Runtime, provider: "cpu"}
+	l := &latencyFlags{runtime: j.Runtime, threads: j.Threads, provider: "cpu"}
 	if j.Runtime == engine.Int8 {
 		l.runtime, l.precision = "native", engine.Int8
 	}

@@ -63,6 +63,10 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 	}{{"now", e.Parent}, {"to be, about", e.Child}} {
 		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.2f\t%s\t\n", m.what, m.Params, m.GFLOP, float64(m.Bytes)/1e6, known(m.Ms))
 	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	printNarrowed(out, e)
 	fmt.Fprintln(w, "\ntraining\tepochs\tGFLOP\thours\t\t")
 	for _, s := range e.Steps {
 		epochs := ""
@@ -79,6 +83,22 @@ func printPlan(out io.Writer, j compress.Job, e *compress.Estimate) error {
 	_, err := fmt.Fprintf(out, "MB of the tensors in fp32; ms of --runtime; hours at the pace measured just now: %.0f and %.0f pictures/s\n",
 		1/max(e.Pace.Parent, 1e-9), 1/max(e.Pace.Child, 1e-9))
 	return err
+}
+
+// printNarrowed prints what a cut to the target at once would take away.
+func printNarrowed(out io.Writer, e *compress.Estimate) {
+	if len(e.Groups)+len(e.Blocks) == 0 {
+		return
+	}
+	fmt.Fprintln(out, "\ncut at once, by the norms of the weights; each round plans anew, by what it measures:")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, g := range e.Groups {
+		fmt.Fprintf(w, "%d\t%d\t %s\n", g.From, g.To, g.Group)
+	}
+	for _, b := range e.Blocks {
+		fmt.Fprintf(w, "block\tgone\t %s\n", b)
+	}
+	w.Flush()
 }
 
 // known is a cell of milliseconds, empty where there are none.

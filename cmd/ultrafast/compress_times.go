@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -16,11 +17,11 @@ import (
 // timesSeconds is what a row of the report's table of times takes.
 const timesSeconds = 0.6
 
-// benchmarkTimes measures a network as benchmark does, with one thread and with all cores, in
+// benchmarkTimes measures a network as benchmark does, with one thread and with the job's, in
 // the engine and, where its library is and computes in that precision, in ONNX Runtime; missing
 // says why it does not. What ONNX Runtime makes of 8 bits saturates on some processors: where it
 // is not what the engine gives, it is left out.
-func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int, precision string) (times []report.Time, missing string, err error) {
+func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, j compress.Job, precision string) (times []report.Time, missing string, err error) {
 	names := []string{"native", "ort"}
 	switch {
 	case precision == engine.BF16:
@@ -28,18 +29,18 @@ func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, w, h int
 	case !ortFound():
 		names = names[:1]
 	}
-	times, err = timesIn(ctx, out, names, g, w, h, precision)
+	times, err = timesIn(ctx, out, names, g, j, precision)
 	var unlike *unlikeError
 	if errors.As(err, &unlike) && precision == engine.Int8 {
 		missing = "it is not measured in ONNX Runtime, which gives other numbers here: " + unlike.Error()
-		times, err = timesIn(ctx, out, names[:1], g, w, h, precision)
+		times, err = timesIn(ctx, out, names[:1], g, j, precision)
 	}
 	return times, missing, err
 }
 
 // timesIn measures in these runtimes, in turns.
-func timesIn(ctx context.Context, out io.Writer, names []string, g *graph.Graph, w, h int, precision string) ([]report.Time, error) {
-	b, err := newBenchmark(g, w, h)
+func timesIn(ctx context.Context, out io.Writer, names []string, g *graph.Graph, j compress.Job, precision string) ([]report.Time, error) {
+	b, err := newBenchmark(g, j.Width, j.Height)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func timesIn(ctx context.Context, out io.Writer, names []string, g *graph.Graph,
 		asked = engine.FP32
 	}
 	var times []report.Time
-	for _, threads := range slices.Compact([]int{1, runtime.GOMAXPROCS(0)}) {
+	for _, threads := range slices.Compact([]int{1, cmp.Or(j.Threads, runtime.GOMAXPROCS(0))}) {
 		rows, err := b.cell(ctx, threads, asked, timesSeconds, false, func() {})
 		if err != nil {
 			return nil, err

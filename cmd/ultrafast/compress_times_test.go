@@ -61,7 +61,7 @@ func TestBenchmarkTimes(t *testing.T) {
 		was := tolerances[c.precision]
 		tolerances[c.precision] = c.tolerance
 		var out bytes.Buffer
-		times, missing, err := benchmarkTimes(t.Context(), &out, c.g, 64, 64, c.precision)
+		times, missing, err := benchmarkTimes(t.Context(), &out, c.g, compress.Job{Width: 64, Height: 64, Threads: 1}, c.precision)
 		tolerances[c.precision] = was
 		if err != nil || !strings.HasPrefix(missing, c.missing) || (missing == "") != (c.missing == "") {
 			t.Errorf("%s: %q, %v", c.precision, missing, err)
