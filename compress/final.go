@@ -97,14 +97,19 @@ func (r *run) measured(ctx context.Context, file string, g *graph.Graph) (*Model
 	return m, r.writeJSON(numbers, m)
 }
 
+// finalTraining is the last training's name and folder, of a network so many rounds back.
+func finalTraining(back int) (name, folder string) {
+	if back == 0 {
+		return finalName, "final"
+	}
+	return fmt.Sprintf("%s, %d back", finalName, back), fmt.Sprintf("final-back-%d", back)
+}
+
 // trainOut trains one of them by the whole recipe, with the parent as teacher. Where that
 // made it no better, it stays as it was.
 func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model) (*Model, error) {
-	name := finalName
-	if end.Folder = "final"; back > 0 {
-		end.Folder = fmt.Sprintf("final-back-%d", back)
-		name = fmt.Sprintf("%s, %d back", finalName, back)
-	}
+	name, folder := finalTraining(back)
+	end.Folder = folder
 	file := end.Folder + "-trained.json"
 	if r.done(file) {
 		return r.readModel(file)

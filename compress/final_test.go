@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,16 @@ func TestFinalStepsBack(t *testing.T) {
 		end.Folder != "final-back-1" || !strings.Contains(end.Why, "the best reachable within 1 points is") {
 		t.Errorf("it ended with %d parameters, %+v", final.Params, end)
 	}
+	curves, err := r.curves(&Result{Rounds: rounds.All, End: &end})
+	var names []string
+	for _, c := range curves {
+		names = append(names, c.Name)
+	}
+	if want := []string{"final training, given up", contestants[0].name}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("curves of %q, want of %q; %v", names, want, err)
+	}
 }
+
 func TestChoose(t *testing.T) {
 	all := []candidate{{by: "table", points: 20, loss: 0.2}, {by: "l2", points: 22, loss: 0.3}, {by: "taylor", points: 21, loss: 0.1}}
 	if by := choose(all, 30).by; by != "l2" {

@@ -303,6 +303,13 @@ func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	for _, v := range found.Rounds {
 		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
 	}
+	for back := range found.Rounds { // those that lost too much
+		name, folder := finalTraining(back)
+		if folder == found.End.Folder {
+			break
+		}
+		trainings = append(trainings, [2]string{name + ", given up", folder})
+	}
 	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"},
 		[2]string{int8Training, int8Folder})
 	var all []report.LearningCurve
