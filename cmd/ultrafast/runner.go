@@ -101,6 +101,8 @@ func checkProvider(provider string, runtimes ...string) error {
 
 func checkPrecision(precision string, runtimes ...string) error {
 	switch {
+	case precision == engine.Int8:
+		return fmt.Errorf("--precision %s: is what a quantised model is computed in without it; ultrafast quantize makes one", precision)
 	case precision != engine.FP32 && precision != engine.BF16:
 		return fmt.Errorf("--precision %q: want %s or %s", precision, engine.FP32, engine.BF16)
 	case precision != engine.FP32 && !slices.Contains(runtimes, "native"):
