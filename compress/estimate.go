@@ -209,16 +209,17 @@ func (r *run) left(name string, p train.Progress) float64 {
 	if strings.HasPrefix(name, finalName) { // steps back have longer names
 		name = finalName
 	}
-	at := slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
-	if at < 0 {
-		return left
+	planned := func(name string) int {
+		return slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
 	}
-	s := r.plan.Steps[at]
-	if !p.Validating && p.Validated == nil && p.Step < p.Steps {
+	at := planned(name)
+	if at < 0 { // a round more than planned, as one was rolled back
+		at = planned(finalName) - 1
+	} else if s := r.plan.Steps[at]; !p.Validating && p.Validated == nil && p.Step < p.Steps {
 		togo := float64(p.Epochs-p.Epoch) + 1 - float64(p.Step)/float64(p.Steps)
 		r.slower[s.Taught] = min(max(left*float64(max(s.Epochs, 1))/(togo*max(s.Seconds, 1e-9)), 0.1), 20)
 	}
-	for _, s := range r.plan.Steps[at+1:] {
+	for _, s := range r.plan.Steps[max(at+1, 0):] {
 		left += s.Seconds * cmp.Or(r.slower[s.Taught], 1)
 	}
 	return left

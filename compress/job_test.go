@@ -41,6 +41,10 @@ func TestLeft(t *testing.T) {
 	if got := r.left("round 1"+again, p); math.Abs(got-(35+100)) > 5 {
 		t.Errorf("%v seconds left in a second attempt, want about 135", got)
 	}
+	p = train.Progress{Epoch: 1, Epochs: 1, Step: 10, Steps: 10, Left: 9 * time.Second}
+	if got := r.left("round 2"+preparing, p); math.Abs(got-(9+100)) > 5 {
+		t.Errorf("%v seconds left in a round that was not planned, want about 109", got)
+	}
 }
 
 // A model that lacks a class of the data's is trained on before it is a parent; the order of
