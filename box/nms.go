@@ -5,9 +5,12 @@ import (
 	"slices"
 )
 
+// DefaultIoU is what YOLOv5 detects with.
+const DefaultIoU = 0.45
+
 // NMSOptions says how NMS chooses. The zero value is what YOLOv5 detects with.
 type NMSOptions struct {
-	IoU      float32 // a box that overlaps a better one by more than this goes; 0 means 0.45
+	IoU      float32 // a box that overlaps a better one by more than this goes; 0 means DefaultIoU
 	Agnostic bool    // boxes of different classes suppress each other too
 	Max      int     // boxes that stay, at most; 0 means 300
 	Classes  []int   // only these classes; empty means all
@@ -23,7 +26,7 @@ const maxCandidates = 30000
 // order of candidates, which is not changed.
 func NMS(candidates []Box, o NMSOptions) []Box {
 	if o.IoU == 0 {
-		o.IoU = 0.45
+		o.IoU = DefaultIoU
 	}
 	if o.Max == 0 {
 		o.Max = 300

@@ -47,7 +47,7 @@ func (r *run) thin(ctx context.Context) error {
 	}
 	if width.Width == 0 {
 		r.log("there is no thin YOLOv5n to compare with", "why", width.Why)
-		return r.writeJSON("thin.json", Model{})
+		return r.writeJSON("thin.json", Model{Missing: width.Why})
 	}
 	g, err := r.thinModel(width.Width)
 	if err != nil {

@@ -40,7 +40,7 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, err = train.Validate(ctx, predict, d, items, train.ValOptions{Size: r.job.Size, Conf: box.ConfusionConf, Lost: r.lost("validation"),
+		_, err = train.Validate(ctx, predict, d, items, train.ValOptions{Size: r.job.Size, Conf: box.ConfusionConf, IoU: box.DefaultIoU, Lost: r.lost("validation"),
 			Found: func(b *dataset.Batch, found [][]box.Box) {
 				for i, boxes := range found {
 					*into(&all[b.Items[i]]) = report.ExampleBoxes(boxes)
@@ -75,12 +75,12 @@ func (r *run) layers(found *Result) (report.LayerTimes, error) {
 				at, rows[s.Node] = len(l.Rows), len(l.Rows)
 				l.Rows = append(l.Rows, report.LayerTime{Name: s.Node, Parent: report.Unknown(), Child: report.Unknown()})
 			}
-			to := &l.Rows[at].Parent
+			to, kernel := &l.Rows[at].Parent, &l.Rows[at].ParentKernel
 			if i == 1 {
-				to = &l.Rows[at].Child
+				to, kernel = &l.Rows[at].Child, &l.Rows[at].ChildKernel
 			}
 			if !to.Known() {
-				*to = 0
+				*to, *kernel = 0, s.Kernel
 			}
 			*to += report.Number(s.Ms)
 		}

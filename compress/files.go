@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"ultrafast/graph"
+	"ultrafast/prune"
 	"ultrafast/safetensors"
 )
 
@@ -53,6 +54,13 @@ func (r *run) finished() bool {
 		}
 	}
 	return r.done("report.json") && r.done("choice.json") && r.done("child.safetensors") && r.done("child.onnx")
+}
+
+// Finished reports whether the run in a folder has nothing left to do.
+func Finished(dir string, job Job) bool {
+	limits, err := prune.ParseLimits(job.Target)
+	r := &run{dir: dir, job: job, limits: limits}
+	return err == nil && r.finished()
 }
 
 // write puts a file of the run in place, whole and on the disk.

@@ -111,7 +111,7 @@ func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model
 	name, folder := finalTraining(back)
 	end.Folder = folder
 	file := end.Folder + "-trained.json"
-	if r.done(file) {
+	if r.whole(file) {
 		return r.readModel(file)
 	}
 	g, err := r.open(end.File)

@@ -11,9 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"ultrafast/graph"
 	"ultrafast/onnx"
-	"ultrafast/prune"
 	"ultrafast/report"
 	"ultrafast/train"
 )
@@ -127,7 +125,7 @@ func (r *run) report(ctx context.Context) error {
 		Title:   strings.Join(r.data.Names, ", "),
 		Created: time.Now().UTC().Format(time.RFC3339),
 		Machine: report.Machine{Processor: r.o.Processor, Cores: runtime.GOMAXPROCS(0), System: runtime.GOOS + "/" + runtime.GOARCH,
-			Versions: map[string]string{"ultrafast": r.o.Version, "training": r.o.Backend.String()}},
+			Versions: r.versions()},
 		Data:     report.Data{File: r.job.Data, Train: len(r.data.Train), Val: len(r.data.Val), Classes: r.data.Names},
 		Input:    report.Input{Width: r.job.Width, Height: r.job.Height},
 		Target:   report.Target{Limits: r.job.Target, MaxDrop: r.job.MaxDrop, Reached: found.Choice.Reached, Within: found.Choice.Within},
@@ -149,9 +147,12 @@ func (r *run) report(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		times, err := r.times(ctx, m.name, m.Model)
+		times, unmeasured, err := r.times(ctx, m.name, m.Model)
 		if err != nil {
 			return err
+		}
+		if unmeasured != "" {
+			c.Missing[report.PartRuntime] = strings.ToUpper(unmeasured[:1]) + unmeasured[1:] + "."
 		}
 		c.Models = append(c.Models, report.Model{Name: m.name, Role: m.role, HandedOut: m.File == found.Choice.File, File: m.File, Bytes: st.Size(),
 			Parameters: m.Params, GFLOP: report.Number(m.GFLOP), Accuracy: m.Accuracy,
@@ -182,12 +183,20 @@ func (r *run) report(ctx context.Context) error {
 	return report.WriteCompression(r.dir, c)
 }
 
-// times are the milliseconds of a model, first those of the device.
-func (r *run) times(ctx context.Context, name string, m *Model) ([]report.Time, error) {
+// versions are those of what took part.
+func (r *run) versions() map[string]string {
+	all := map[string]string{"ultrafast": r.o.Version, "training": r.o.Backend.String()}
+	if r.o.Peer != "" {
+		all[report.ONNXRuntime] = r.o.Peer
+	}
+	return all
+}
+
+// times are the milliseconds of a model, first those of the device; missing is Benchmark's.
+func (r *run) times(ctx context.Context, name string, m *Model) (times []report.Time, missing string, err error) {
 	first := r.o.Runtime
 	first.Milliseconds, first.Q1, first.Q3 = report.Number(m.Milliseconds()), report.Unknown(), report.Unknown()
-	times, _, err := r.benchmark(ctx, name, m.File, "fp32", []report.Time{first})
-	return times, err
+	return r.benchmark(ctx, name, m.File, "fp32", []report.Time{first})
 }
 
 // benchmark adds the milliseconds of a network of the run in every runtime here to those that
@@ -241,7 +250,7 @@ func (r *run) notes(found *Result) []string {
 		notes = append(notes, "the same shape was not trained from scratch beside it: "+s.Missing)
 	}
 	if found.Thin != nil && found.Thin.Accuracy == nil {
-		notes = append(notes, "there is no thin YOLOv5n beside it: see log.txt")
+		notes = append(notes, "there is no thin YOLOv5n beside it: "+cmp.Or(found.Thin.Missing, "see log.txt"))
 	}
 	return notes
 }
@@ -267,83 +276,4 @@ func reportRounds(found *Result) []report.Round {
 		all = append(all, row)
 	}
 	return all
-}
-
-// widths compares the channels of the parent's groups with what the rounds left of them.
-func (r *run) widths(found *Result) ([]report.PlanRow, error) {
-	var graphs [2]*graph.Graph
-	for i, file := range []string{"parent.safetensors", found.End.File} {
-		var err error
-		if graphs[i], err = r.open(file); err != nil {
-			return nil, err
-		}
-	}
-	groups, err := prune.Groups(graphs[0])
-	if err != nil {
-		return nil, err
-	}
-	left, err := prune.Groups(graphs[1])
-	if err != nil {
-		return nil, err
-	}
-	to := map[string]int{}
-	for _, g := range left {
-		to[g.Name] = g.Width()
-	}
-	var rows []report.PlanRow
-	for _, g := range groups {
-		rows = append(rows, report.PlanRow{Group: g.Name, From: g.Width(), To: to[g.Name], Saved: report.Unknown(), Cost: report.Unknown()})
-	}
-	return rows, nil
-}
-
-// curves are the trainings, in order.
-func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
-	trainings := [][2]string{{"baseline", "baseline"}}
-	for _, v := range found.Rounds {
-		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
-	}
-	for back := range found.Rounds { // those that lost too much
-		name, folder := finalTraining(back)
-		if folder == found.End.Folder {
-			break
-		}
-		trainings = append(trainings, [2]string{name + ", given up", folder})
-	}
-	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"},
-		[2]string{int8Training, int8Folder})
-	var all []report.LearningCurve
-	for _, t := range trainings {
-		c, err := readCurve(t[0], r.path(filepath.Join(t[1], "results.csv")))
-		if missing(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-	}
-	return all, nil
-}
-
-func readCurve(name, path string) (report.LearningCurve, error) {
-	c := report.LearningCurve{Name: name}
-	f, err := os.Open(path)
-	if err != nil {
-		return c, err
-	}
-	defer f.Close()
-	t, err := report.ReadRun(name, f)
-	if err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
-	}
-	for _, column := range []struct {
-		name string
-		to   *[]report.Number
-	}{{"metrics/mAP_0.5", &c.MAP50}, {"metrics/mAP_0.5:0.95", &c.MAP5095}} {
-		for _, v := range t.Columns[column.name] {
-			*column.to = append(*column.to, report.Number(v))
-		}
-	}
-	return c, nil
 }

@@ -177,7 +177,9 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 		if err := r.readJSON(verdict, v); err != nil {
 			return err
 		}
-		return v.check(r.path(verdict))
+		if v.Model == nil || r.done(v.Model.File) { // else the training is there, which it is taken from again
+			return v.check(r.path(verdict))
+		}
 	}
 	start := time.Now()
 	if err := os.MkdirAll(r.path(v.Folder), 0o777); err != nil {

@@ -22,6 +22,7 @@ import (
 type Options struct {
 	Backend   train.Backend
 	Version   string // of the program, for the files
+	Peer      string // ONNX Runtime's version, for the report; empty where Benchmark does not measure in it
 	Processor string // of this machine, for the report
 	Device    string // of Backend, as --device names it
 

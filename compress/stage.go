@@ -37,8 +37,8 @@ func (r *run) stages(ctx context.Context, all []stage) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		if !r.done(s.output) {
-			return fmt.Errorf("%s: is done and has not written %s", s.name, r.path(s.output))
+		if !r.whole(s.output) {
+			return fmt.Errorf("%s: is done, and %s or what it names is not there", s.name, r.path(s.output))
 		}
 		r.log("done", "stage", s.name, "took", took.Round(time.Second))
 	}

@@ -20,8 +20,9 @@ type Profile struct {
 
 // A StepMs is what one of the runtime's steps took.
 type StepMs struct {
-	Node string // a node that it computes, or "" where that is not known
-	Ms   float64
+	Node   string // a node that it computes, or "" where that is not known
+	Kernel string // how, as the runtime calls it
+	Ms     float64
 }
 
 // A Measurement says how a table is measured.

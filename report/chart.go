@@ -211,7 +211,7 @@ type pair struct {
 }
 
 // columns draws pairs side by side: outlined what was, solid what is.
-func columns(title, says, unit string, pairs []pair) chart {
+func columns(title, says, unit, result string, pairs []pair) chart {
 	a := newAxes(title, says, true)
 	var values []Number
 	for _, p := range pairs {
@@ -226,7 +226,7 @@ func columns(title, says, unit string, pairs []pair) chart {
 		a.column("before", p, p.before, float64(i)*wide+gap/2, wide-gap)
 		a.column("after", p, p.after, float64(i)*wide+wide*0.2, wide*0.6) // narrower, so that both are seen
 	}
-	a.Legend = []key{{Class: "before", Name: "parent"}, {Class: "after", Name: "result"}}
+	a.Legend = []key{{Class: "before", Name: "parent"}, {Class: "after", Name: result}}
 	return a.chart
 }
 

@@ -14,8 +14,8 @@ const CompressionVersion = 1
 // A Compression is what one compression did and found. As JSON it is report.json, whose
 // contract the comments of these types are: average precision, precision, recall and
 // confidence are 0..1, times are medians in milliseconds unless they say seconds, sizes are
-// bytes. A number that is not known is null; so is what cannot be 0 and is, a time, a count of
-// parameters or FLOP, the size of a file. Lists keep their order on the page. What is left
+// bytes. A number that is not known is null or, where it cannot be 0 - a time, a count of
+// parameters or FLOP, the size of a file -, 0. Lists keep their order on the page. What is left
 // empty is left out there, with the reason that Missing gives.
 type Compression struct {
 	Version int     `json:"version"` // CompressionVersion, set when it is written
@@ -203,8 +203,8 @@ type PlanRow struct {
 	Group string `json:"group"` // its first convolution
 	From  int    `json:"from"`  // channels of the parent
 	To    int    `json:"to"`    // of the child; 0 where it is gone
-	Saved Number `json:"saved"` // milliseconds, by the latency table
-	Cost  Number `json:"cost"`  // mAP50-95 that the plan expected to lose by it
+	Saved Number `json:"saved"` // milliseconds, by the latency table; of all rounds, as the next
+	Cost  Number `json:"cost"`  // mAP50-95 that this cut alone was measured to lose, by the rounds' tables
 }
 
 // LayerTimes is how long each layer takes, in parent and child.

@@ -306,7 +306,7 @@ func TestCompressionControl(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if strings.Contains(page, "predicted cost") {
+	if strings.Contains(page, "change of mAP50-95, alone") {
 		t.Error("the page has a column in which nothing is known")
 	}
 }
@@ -472,6 +472,10 @@ func TestOutcome(t *testing.T) {
 		if got := (&Compression{Models: test.models}).Outcome(); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
+	}
+	worse := &Compression{Models: []Model{{Role: Parent, Bytes: 1e6, Times: ms(1)}, {Role: Child, Bytes: 2e6, Times: ms(3)}}}
+	if f := worse.bigFigures(); f[0].Value != "2.00×" || f[0].Unit != "larger" || f[1].Value != "3.00×" || f[1].Unit != "slower" {
+		t.Errorf("of a result that is larger and slower: %+v", f)
 	}
 }
 

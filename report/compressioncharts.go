@@ -173,7 +173,7 @@ func (c *Compression) outline() chart {
 	for _, p := range c.Plan[:min(len(c.Plan), maxRows)] {
 		pairs = append(pairs, pair{p.Group, Number(p.From), Number(p.To)})
 	}
-	return columns("Channels of each group", "Channels of each group before and after the cut; the table has the numbers", "channels", pairs)
+	return columns("Channels of each group", "Channels of each group before and after the cut; the table has the numbers", "channels", "pruned network", pairs)
 }
 
 // layerChart is the time of each layer before and after.
@@ -182,5 +182,5 @@ func (c *Compression) layerChart() chart {
 	for _, l := range c.Layers.Rows[:min(len(c.Layers.Rows), maxRows)] {
 		pairs = append(pairs, pair{l.Name, l.Parent, l.Child})
 	}
-	return columns("Milliseconds of each layer", "Time of each layer in parent and result; the table has the numbers", "ms", pairs)
+	return columns("Milliseconds of each layer", "Time of each layer in parent and result; the table has the numbers", "ms", "result", pairs)
 }

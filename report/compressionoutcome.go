@@ -131,12 +131,18 @@ func (c *Compression) beside(result *Model) string {
 	return fmt.Sprintf(" The best control, %s, reached %s.", clip(c.Models[best].Name, maxName), rate(c.Models[best].accuracy(map5095)))
 }
 
-// factor says how much less after is than before: "17.2 times smaller".
-func factor(before, after Number, less, more string) string {
+// compared says how much less after is than before, as a factor and its name, or how much more.
+func compared(before, after Number, less, more string) (factor, name string) {
 	if after > before {
-		before, after, less = after, before, more
+		return times(after, before), more
 	}
-	return strings.TrimSuffix(times(before, after), "×") + " times " + less
+	return times(before, after), less
+}
+
+// factor is compared as words: "17.2 times smaller".
+func factor(before, after Number, less, more string) string {
+	value, name := compared(before, after, less, more)
+	return strings.TrimSuffix(value, "×") + " times " + name
 }
 
 // upper begins a sentence.
@@ -152,14 +158,16 @@ func (c *Compression) bigFigures() []bigFigure {
 		return []bigFigure{smaller, faster, cost}
 	}
 	if before, after := positive(parent.Bytes), positive(result.Bytes); (before / after).Known() {
-		smaller = bigFigure{times(before, after), "smaller", inBytes(parent.Bytes), inBytes(result.Bytes), "the file"}
+		value, unit := compared(before, after, "smaller", "larger")
+		smaller = bigFigure{value, unit, inBytes(parent.Bytes), inBytes(result.Bytes), "the file"}
 		if p := times(positive(parent.Parameters), positive(result.Parameters)); p != unknown {
 			smaller.Note += "; " + p + " fewer parameters"
 		}
 	}
 	if t, ok := c.headline(); ok {
 		before, after := parent.time(t), result.time(t)
-		faster = bigFigure{times(before, after), "faster", digits(before) + " ms", digits(after) + " ms", t.String()}
+		value, unit := compared(before, after, "faster", "slower")
+		faster = bigFigure{value, unit, digits(before) + " ms", digits(after) + " ms", t.String()}
 	}
 	if before, after := parent.accuracy(map5095), result.accuracy(map5095); (before - after).Known() {
 		cost = bigFigure{signed(100*(after-before), "%.1f"), "points of mAP50-95", rate(before), rate(after), ""}

@@ -130,9 +130,9 @@ func (c *Compression) plan() section {
 		s.Missing = []string{c.missing(PartPlan, "There is no plan: no channels were cut.")}
 		return s
 	}
-	s.Text = "Channels in network order: outlined the parent, solid what was kept."
+	s.Text = "Channels in network order: outlined the parent, solid what the pruned network has of them."
 	s.Charts = []chart{c.outline()}
-	t := table{Caption: "Groups of channels", Head: []string{"group", "kept and cut", "before", "after", "kept", "ms saved", "mAP50-95, predicted cost"}, Folded: len(c.Plan) > 20}
+	t := table{Caption: "Groups of channels", Head: []string{"group", "kept and cut", "before", "after", "kept", "ms saved", "change of mAP50-95, alone"}, Folded: len(c.Plan) > 20}
 	for _, p := range c.Plan {
 		from, to := max(p.From, 0), min(max(p.To, 0), max(p.From, 0))
 		kept, share := cell{Text: unknown}, 0.0

@@ -138,7 +138,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		return benchmarkTimes(ctx, c.ErrOrStderr(), g, job, precision)
 	}
 	var d *device
-	if f.dryRun || missing(filepath.Join(f.out, "report.json")) { // else there is nothing to measure
+	if f.dryRun || !compress.Finished(f.out, job) { // else there is nothing to measure
 		if d, err = f.clock(c, job, &o); err != nil {
 			return err
 		}
@@ -147,6 +147,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		defer d.Close()
 	}
 	o.BF16 = inBF16(d)
+	o.Peer, _ = peerVersion(c.Context(), io.Discard) // the report says why where there is none
 	if f.dryRun {
 		e, err := compress.Plan(c.Context(), job, data, o)
 		if err != nil {

@@ -26,8 +26,10 @@ func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, j compre
 	switch {
 	case precision == engine.BF16:
 		names, missing = names[:1], "ONNX Runtime does not compute in it on CPUs"
-	case !ortFound():
-		names = names[:1]
+	default:
+		if _, err := peerVersion(ctx, out); err != nil {
+			names, missing = names[:1], "ONNX Runtime cannot be measured beside it: "+err.Error()
+		}
 	}
 	times, err = timesIn(ctx, out, names, g, j, precision)
 	var unlike *unlikeError
@@ -36,6 +38,16 @@ func benchmarkTimes(ctx context.Context, out io.Writer, g *graph.Graph, j compre
 		times, err = timesIn(ctx, out, names[:1], g, j, precision)
 	}
 	return times, missing, err
+}
+
+// peerVersion is what ONNX Runtime says of itself; the error, why it cannot be opened.
+func peerVersion(ctx context.Context, out io.Writer) (string, error) {
+	r, err := openRunner(ctx, out, "ort", "cpu", engineFlags{})
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	return r.String(), nil
 }
 
 // timesIn measures in these runtimes, in turns.

@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,9 +43,9 @@ func TestBenchmarkTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := []string{report.Native}
+	both, without := []string{report.Native}, "ONNX Runtime cannot be measured beside it: "
 	if ortFound() {
-		both = append(both, report.ONNXRuntime)
+		both, without = append(both, report.ONNXRuntime), ""
 	}
 	for _, c := range []struct {
 		precision string
@@ -50,9 +54,9 @@ func TestBenchmarkTimes(t *testing.T) {
 		tolerance float64 // 0 is met by the engine beside itself alone
 		missing   string
 	}{
-		{engine.FP32, g, both, 0.1, ""},
+		{engine.FP32, g, both, 0.1, without},
 		{engine.BF16, g, both[:1], 0.1, "ONNX Runtime does not compute in it"},
-		{engine.Int8, q, both, 2, ""},
+		{engine.Int8, q, both, 2, without},
 		{engine.Int8, q, both[:1], 0, "it is not measured in ONNX Runtime, which gives other numbers here"},
 	} {
 		if c.precision == engine.BF16 && engine.BF16Missing() != nil || c.tolerance == 0 && len(both) == 1 {
@@ -78,6 +82,17 @@ func TestBenchmarkTimes(t *testing.T) {
 		if !slices.Equal(runtimes, c.runtimes) {
 			t.Errorf("%s is measured in %v, want %v", c.precision, runtimes, c.runtimes)
 		}
+	}
+	if len(both) == 1 || runtime.GOOS != "linux" {
+		return
+	}
+	t.Chdir(t.TempDir()) // where a library is found that is none
+	if err := errors.Join(os.Mkdir(".deps", 0o777), os.WriteFile(".deps/libonnxruntime.so", []byte("junk"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	times, missing, err := benchmarkTimes(t.Context(), io.Discard, g, compress.Job{Width: 64, Height: 64, Threads: 1}, engine.FP32)
+	if err != nil || len(times) != 1 || !strings.HasPrefix(missing, "ONNX Runtime cannot be measured beside it: ") {
+		t.Errorf("with a broken library: %v, missing %q, %v", times, missing, err)
 	}
 }
 

@@ -61,7 +61,7 @@ grey. Pictures that cannot be read are named and skipped; the exit code is then 
 	fl.StringVar(&f.source, "source", "", "a picture, a folder of pictures, a pattern such as 'pictures/*.jpg', or a list of pictures (.txt, a path a line, from the list's folder) (required)")
 	fl.StringVar(&f.img, "img", "640", "network input: a side, or WIDTHxHEIGHT")
 	fl.Float32Var(&f.conf, "conf", 0.25, "confidence that boxes must exceed")
-	fl.Float32Var(&f.iou, "iou", 0.45, "overlap above which the less confident box goes")
+	fl.Float32Var(&f.iou, "iou", box.DefaultIoU, "overlap above which the less confident box goes")
 	fl.IntVar(&f.maxDet, "max-det", 300, "boxes per picture, at most")
 	fl.IntSliceVar(&f.classes, "classes", nil, "only these classes, by number: 0,2")
 	fl.BoolVar(&f.agnostic, "agnostic-nms", false, "let boxes of different classes suppress each other")

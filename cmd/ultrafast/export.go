@@ -60,6 +60,8 @@ func (f *exportFlags) run(c *cobra.Command) error {
 		return errors.New("--output: names one file, and --include several formats")
 	case f.half && slices.Contains(f.include, "onnx"):
 		return errors.New("--half: is for --include safetensors")
+	case !slices.Contains(f.include, "onnx") && (c.Flags().Changed("opset") || c.Flags().Changed("batch") || f.dynamic || f.heads):
+		return errors.New("--opset, --batch, --dynamic and --heads: are for --include onnx")
 	case f.batch < 1 || f.batch > 1024:
 		return fmt.Errorf("--batch %d: want 1 to 1024", f.batch)
 	}

@@ -299,7 +299,7 @@ func (d *device) profile(g *graph.Graph) (prune.Profile, error) {
 				break
 			}
 		}
-		p.Steps = append(p.Steps, prune.StepMs{Node: name, Ms: s.Time.least.Seconds() * 1e3})
+		p.Steps = append(p.Steps, prune.StepMs{Node: name, Kernel: s.Kernel, Ms: s.Time.least.Seconds() * 1e3})
 	}
 	return p, nil
 }

@@ -36,7 +36,7 @@ func (f *recipeFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.rect, "rect", false, "batches of the shapes that their pictures need, without mosaics")
 	fl.BoolVar(&f.syncBN, "sync-bn", false, "let batch norm see the whole batch, and not each worker's share of it")
 	fl.StringVar(&f.sparse, "sparse", "", "push channels that matter little to nothing, before a cut: group decays all their weights, gamma the scales of batch norms")
-	fl.Float64Var(&f.sparseRate, "sparse-rate", 2e-4, "how strongly --sparse pushes; group pushes the least channels 16 times as much")
+	fl.Float64Var(&f.sparseRate, "sparse-rate", defaultSparseRate, "how strongly --sparse pushes; group pushes the least channels 16 times as much")
 	fl.BoolVar(&f.noVal, "noval", false, "validate after the last epoch only")
 }
 

@@ -15,9 +15,14 @@ const (
 	sparseGamma = "gamma" // prune.GammaDecay, falling along a cosine
 )
 
+const defaultSparseRate = 2e-4
+
 // applySparse puts the flags into a recipe.
 func (f *recipeFlags) applySparse(cfg *train.Config) error {
 	if f.sparse == "" {
+		if f.sparseRate != defaultSparseRate {
+			return fmt.Errorf("--sparse-rate says how strongly --sparse pushes: give --sparse %s or %s too", sparseGroup, sparseGamma)
+		}
 		return nil
 	}
 	if !(f.sparseRate > 0 && f.sparseRate <= 1) {
