@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ultrafast/dataset"
 	"ultrafast/graph"
@@ -71,8 +72,9 @@ func (r *run) start() (g *graph.Graph, known bool, err error) {
 		return nil, false, err
 	}
 	known = r.job.Weights != ""
-	for _, k := range kept {
-		known = known && k >= 0
+	labels := r.data.Count(slices.Concat(r.data.Train, r.data.Val)).Boxes
+	for class, k := range kept { // one that nobody labelled is not missed
+		known = known && (k >= 0 || labels[class] == 0)
 	}
 	return g, known, nil
 }

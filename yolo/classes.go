@@ -25,7 +25,7 @@ func SetClasses(g *graph.Graph, names []string, seed uint64) (out *graph.Graph, 
 	}
 	d := node.Op.(*graph.Detect)
 	before := d.Classes
-	kept = classRows(g.Names, before, names)
+	kept = ClassRows(g.Names, before, names)
 	out.Names, d.Classes = slices.Clone(names), len(names)
 	if same(kept, before) {
 		return out, kept, nil
@@ -71,8 +71,9 @@ func headRows(c *graph.Conv, anchors, per int, kept []int, cells float64, rng *r
 	return weight, bias
 }
 
-// classRows finds each of the names among the model's classes: its number there, or -1.
-func classRows(have []string, classes int, names []string) []int {
+// ClassRows finds each of the names among a model's classes: its number there, or -1. Where as many
+// classes have no names but numbers, on either side, their order counts.
+func ClassRows(have []string, classes int, names []string) []int {
 	kept := make([]int, len(names))
 	inOrder := len(names) == classes && (unnamed(have) || unnamed(names))
 	for i, name := range names {

@@ -12,7 +12,6 @@ import (
 	"github.com/google/renameio/v2"
 
 	"ultrafast/dataset"
-	"ultrafast/graph"
 )
 
 // dataHelp is what --data takes.
@@ -46,14 +45,6 @@ func openData(ctx context.Context, out io.Writer, path string, o dataset.OpenOpt
 	}
 	printNotes(out, data.Notes)
 	return data, nil
-}
-
-// checkClasses refuses data, which path names, with more or fewer classes than the model has.
-func checkClasses(g *graph.Graph, weights string, data *dataset.Data, path string) error {
-	if d := g.Detect(); d != nil && len(data.Names) != d.Op.(*graph.Detect).Classes {
-		return fmt.Errorf("%s has %d classes, %s has %d", weights, d.Op.(*graph.Detect).Classes, path, len(data.Names))
-	}
-	return nil
 }
 
 // warnLost tells on out, where bar may be at work, of pictures that can no longer be read: a

@@ -182,7 +182,7 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 	if err != nil {
 		return nil, err
 	}
-	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+	if data, err = matchClasses(c.ErrOrStderr(), g, f.weights, data, f.data); err != nil {
 		return nil, err
 	}
 	be, err := openBackend("cpu", 0, nil)

@@ -115,7 +115,7 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+	if data, err = matchClasses(c.ErrOrStderr(), g, f.weights, data, f.data); err != nil {
 		return err
 	}
 	be, err := openBackend(f.device, 0, nil)

@@ -129,7 +129,7 @@ func (f *quantizeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+	if data, err = matchClasses(c.ErrOrStderr(), g, f.weights, data, f.data); err != nil {
 		return err
 	}
 	p := &calibration{ctx: c.Context(), w: w, h: h, out: c.ErrOrStderr()}

@@ -93,7 +93,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+	if data, err = matchClasses(c.ErrOrStderr(), g, f.weights, data, f.data); err != nil {
 		return err
 	}
 	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score),

@@ -128,7 +128,7 @@ func (f *trimFlags) run(c *cobra.Command) error {
 			return err
 		}
 		models = append(models, m)
-		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP, Labels: t.found(m, w, h)})
+		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP, Labels: t.found(m, trim.Classes, w, h)})
 	}
 	ms, err := engineTimes(c, engine.FP32, f.threads, w, h, models...)
 	if err != nil {

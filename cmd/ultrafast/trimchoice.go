@@ -106,23 +106,26 @@ func (t *trimmer) levels() ([]int, error) {
 // is the training's business.
 func (t *trimmer) labelled() []int {
 	counts := make([]int, t.head.Classes)
-	for _, item := range t.data.Train {
-		for _, l := range item.Labels {
-			if c := slices.Index(t.names, detect.Name(t.data.Names, l.Class)); c >= 0 && c < len(counts) {
-				counts[c]++
-			}
+	rows := t.rows()
+	for class, n := range t.data.Count(t.data.Train).Boxes {
+		if c := rows[class]; c >= 0 {
+			counts[c] += n
 		}
 	}
 	return counts
 }
 
-// found is the share of the labels whose class m, a trimmed model, still has, and that have an anchor.
-func (t *trimmer) found(m *graph.Graph, w, h int) float64 {
-	items := slices.Clone(t.data.Train)
+// rows are the model's classes of the data's.
+func (t *trimmer) rows() []int { return yolo.ClassRows(t.names, t.head.Classes, t.data.Names) }
+
+// found is the share of the labels that m, a trimmed model, has a class and an anchor for; classes
+// are those that trim left of the model's, nil all.
+func (t *trimmer) found(m *graph.Graph, classes []int, w, h int) float64 {
+	items, rows := slices.Clone(t.data.Train), t.rows()
 	for i := range items {
 		items[i].Labels = slices.DeleteFunc(slices.Clone(items[i].Labels), func(l dataset.Label) bool {
-			name := detect.Name(t.data.Names, l.Class)
-			return slices.Contains(t.names, name) && !slices.Contains(m.Names, name)
+			c := rows[l.Class]
+			return c < 0 || classes != nil && !slices.Contains(classes, c)
 		})
 	}
 	sizes := dataset.Sizes(items, w, h)
@@ -151,7 +154,7 @@ func (t *trimmer) classes() ([]int, error) {
 			}
 		}
 		if keep == nil {
-			return nil, fmt.Errorf("%s has labels of none of the model's classes %v: train it on them first, or keep all with --classes and their names", t.flags.data, t.names)
+			return nil, fmt.Errorf("%s has labels of none of the model's classes %v: train it on them first, or name those to keep with --classes, by their numbers if need be", t.flags.data, t.names)
 		}
 		return keep, nil
 	}

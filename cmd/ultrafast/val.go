@@ -86,7 +86,7 @@ func (f *valFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := checkClasses(g, f.weights, data, f.data); err != nil {
+	if data, err = matchClasses(c.ErrOrStderr(), g, f.weights, data, f.data); err != nil {
 		return err
 	}
 	items := map[string][]dataset.Item{"train": data.Train, "val": data.Val, "test": data.Test}[f.split]
