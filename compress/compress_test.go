@@ -309,11 +309,23 @@ func TestLostPictures(t *testing.T) {
 
 // A run that is stopped again and again ends as one that is not.
 func TestStops(t *testing.T) {
+	for _, target := range []string{"params=10k", "speedup=1.3x"} {
+		t.Run(target, func(t *testing.T) { stops(t, target) })
+	}
+}
+
+func stops(t *testing.T, target string) {
 	data := drawn(t)
 	job, o := task(data)
+	job.Target, o.Profile = target, func(g *graph.Graph) (prune.Profile, error) { return layerTimes(g), nil }
 	whole := filepath.Join(t.TempDir(), "whole")
 	steps := 0
-	o.Progress = func(Progress) { steps++ }
+	counts := func(p Progress) bool { return p.Doing != "latency" } // which begins anew each time
+	o.Progress = func(p Progress) {
+		if counts(p) {
+			steps++
+		}
+	}
 	if _, err := Run(t.Context(), whole, job, data, o); err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +334,10 @@ func TestStops(t *testing.T) {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		left := 1 + rng.IntN(steps/4)
-		o.Progress = func(Progress) {
+		o.Progress = func(p Progress) {
+			if !counts(p) {
+				return
+			}
 			if left--; left == 0 {
 				cancel()
 			}

@@ -188,7 +188,10 @@ func (r *run) latency(ctx context.Context) error {
 	if err := r.clock.Write(&text); err != nil {
 		return err
 	}
-	return r.write("latency.csv", text.Bytes())
+	if err := r.write("latency.csv", text.Bytes()); err != nil {
+		return err
+	}
+	return r.openLatency() // with the digits that a run which goes on reads
 }
 
 func (r *run) measureLatency(ctx context.Context) (err error) {
@@ -202,7 +205,7 @@ func (r *run) measureLatency(ctx context.Context) (err error) {
 	r.clock, err = prune.Measure(ctx, g, prune.Measurement{Width: r.job.Width, Height: r.job.Height, Seed: r.job.Seed,
 		Progress: func(done, of int) { r.tell(Progress{Doing: "latency", Done: done, Of: of}) }}, r.o.Profile)
 	if err == nil {
-		r.clock.Machine, r.clock.Runtime = r.o.Processor, r.o.Runtime.Runtime
+		r.clock.Machine, r.clock.Runtime = r.o.Processor, r.o.Clock
 		r.clock.Precision, r.clock.Threads = r.o.Runtime.Precision, r.o.Runtime.Threads
 	}
 	return err

@@ -42,6 +42,7 @@ type Options struct {
 	// device is not here.
 	Profile func(g *graph.Graph) (prune.Profile, error)
 	Runtime report.Time // what Profile measures in: all but the milliseconds
+	Clock   string      // the same as latency.csv has it
 	// Benchmark measures a network for the report on this machine, in a precision, in every
 	// runtime that has it and with few and many threads, in turns; missing says which runtime has
 	// not. nil leaves that out.

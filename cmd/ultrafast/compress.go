@@ -374,6 +374,7 @@ func (f *compressFlags) clock(c *cobra.Command, j compress.Job, o *compress.Opti
 		return nil, err
 	}
 	o.Profile = d.profile
+	o.Clock = d.describe()
 	o.Runtime = report.Time{Runtime: runtimeName(d.name), Threads: d.o.Threads, Precision: d.precision()}
 	return d, nil
 }

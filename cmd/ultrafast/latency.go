@@ -200,7 +200,7 @@ func (f *latencyFlags) measure(ctx context.Context, d *device, g *graph.Graph, b
 	if _, there := os.Stat(f.out); err != nil && there == nil {
 		return nil, fmt.Errorf("%s is as it was: %w", f.out, err)
 	}
-	t.Machine, t.Runtime, t.Precision, t.Threads = processor(), d.name+", "+d.String(), d.precision(), d.o.Threads
+	t.Machine, t.Runtime, t.Precision, t.Threads = processor(), d.describe(), d.precision(), d.o.Threads
 	var text bytes.Buffer
 	if err := t.Write(&text); err != nil {
 		return nil, err
@@ -226,13 +226,19 @@ type device struct {
 
 // device opens the runtime that the flags say or, if there is one, the table.
 func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) (*device, error) {
-	name, precision, threads := f.runtime, cmp.Or(f.precision, engine.FP32), f.threads
+	name, precision, threads, cpu := f.runtime, cmp.Or(f.precision, engine.FP32), f.threads, f.cpu
 	if table != nil {
 		if table.Machine != processor() {
 			return nil, fmt.Errorf("--check: the table was measured on %q, this is %q", table.Machine, processor())
 		}
 		name, _, _ = strings.Cut(table.Runtime, ",")
 		precision, threads = cmp.Or(table.Precision, engine.FP32), table.Threads
+		if of := engineCPU(table.Runtime); of != "" {
+			if cpu != "" && cpu != of {
+				return nil, fmt.Errorf("--cpu %s: the table was measured with %s", cpu, of)
+			}
+			cpu = of
+		}
 	}
 	if err := checkAnyPrecision(precision, name); err != nil {
 		if table != nil {
@@ -247,7 +253,7 @@ func (f *latencyFlags) device(c *cobra.Command, table *prune.Latency, w, h int) 
 		}
 		precision = engine.FP32 // of the layers that stay in float
 	}
-	rf := runtimeFlags{runtime: name, provider: f.provider, precision: precision, engineFlags: engineFlags{cpu: f.cpu}}
+	rf := runtimeFlags{runtime: name, provider: f.provider, precision: precision, engineFlags: engineFlags{cpu: cpu}}
 	r, err := rf.openRuntime(c.Context(), c.ErrOrStderr())
 	if err != nil {
 		return nil, err
@@ -263,6 +269,19 @@ func ramp(w, h int) *tensor.Tensor {
 		x.Data[i] = float32(i%256) / 255
 	}
 	return x
+}
+
+// describe says what a latency table was measured in.
+func (d *device) describe() string { return d.name + ", " + d.String() }
+
+// engineCPU is what processor's kernels a runtime used that describe has described; empty where
+// that was not the engine, or the table was written by hand.
+func engineCPU(runtime string) string {
+	rest, ok := strings.CutPrefix(runtime, "native, engine of ultrafast ")
+	if _, cpu, found := strings.Cut(rest, ", "); ok && found {
+		return cpu
+	}
+	return ""
 }
 
 func (d *device) precision() string {

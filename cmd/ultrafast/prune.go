@@ -226,6 +226,7 @@ func (f *pruneFlags) compare(c *cobra.Command, file *prune.File, g, small *graph
 	row("parameters", "%.0f", float64(file.Before.Params), float64(file.Estimate.Params), float64(got.Params))
 	row("GFLOP", "%.3f", file.Before.GFLOP, file.Estimate.GFLOP, got.GFLOP)
 	elsewhere := file.Estimate.Ms > 0 && (file.Machine != "" && file.Machine != processor() || file.Runtime != "" && !strings.HasPrefix(file.Runtime, "native") ||
+		engineCPU(file.Runtime) != "" && engineCPU(file.Runtime) != engine.CPUs()[0] ||
 		file.Precision != "" && file.Precision != precision)
 	if elsewhere { // nothing to compare with
 		row("ms", "%.2f", file.Before.Ms, file.Estimate.Ms, 0)
