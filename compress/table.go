@@ -58,13 +58,13 @@ func (r *run) table(ctx context.Context, v *Round, g *graph.Graph, evidence *pru
 	if err != nil {
 		return nil, err
 	}
-	t := &prune.Table{Model: g.Fingerprint(), Size: r.job.Size, Pictures: judge.Pictures(), Score: prune.DefaultScore}
+	t := &prune.Table{Model: g.Fingerprint(), Size: r.job.Size, Pictures: judge.Pictures(), Score: prune.DefaultScore, Data: r.job.DataHash, Precision: string(judge.Precision())}
 	if r.done(file) {
 		old, err := r.readTable(file)
 		if err != nil {
 			return nil, err
 		}
-		if old.Model == t.Model && old.Size == t.Size && old.Pictures == t.Pictures && old.Score == t.Score {
+		if old.Model == t.Model && old.Size == t.Size && old.Pictures == t.Pictures && old.Score == t.Score && old.Data == t.Data && old.Precision == t.Precision {
 			t.Base, t.Rows = old.Base, old.Rows
 		}
 	}

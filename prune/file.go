@@ -306,7 +306,7 @@ const fileVersion = "plan 1"
 const fileHelp = `# A plan for pruning. You may edit it:
 #   to:      how many channels a group keeps. Those that leave are the first of its order.
 #   remove:  true takes a whole block out, false keeps it.
-# Then look what that comes to:      ultrafast plan check THIS --weights MODEL
+# Then look what that comes to:      ultrafast plan check THIS --weights MODEL [--latency TABLE] [--table TABLE]
 # and carry it out:                  ultrafast prune --plan THIS --weights MODEL --data DATA -o small.safetensors
 # kept is the share of a group's importance that stays; saves is what the cut of this group
 # alone saves in the small network; map50_95 is what this cut alone was measured to change.
@@ -420,6 +420,8 @@ func ReadFile(r io.Reader) (f *File, err error) {
 		return nil, fmt.Errorf("plan: begins with ultrafast: %.20q, want %q", f.Version, fileVersion)
 	case f.Estimate.Size < 0 || f.Estimate.Size > 1<<14 || f.Estimate.Pictures < 0:
 		return nil, fmt.Errorf("plan: an estimate for %d pictures of %d pixels", f.Estimate.Pictures, f.Estimate.Size)
+	case f.Threads < 0 || f.Threads > maxThreads:
+		return nil, fmt.Errorf("plan: threads: %d: want 1 to %d", f.Threads, maxThreads)
 	case f.Width < 1 || f.Height < 1 || f.Width > 1<<14 || f.Height > 1<<14:
 		return nil, fmt.Errorf("plan: input of %d x %d pixels", f.Width, f.Height)
 	}

@@ -115,7 +115,7 @@ func (l *Latency) about(s string) error {
 	case "precision":
 		l.Precision = value
 	case "threads":
-		l.Threads, err = between(key, value, 1, 1<<20)
+		l.Threads, err = between(key, value, 1, maxThreads)
 	case "input":
 		w, h, _ := strings.Cut(value, "x")
 		if l.Width, err = between("input's width", w, 1, 1<<20); err == nil {

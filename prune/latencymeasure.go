@@ -12,6 +12,9 @@ import (
 	"ultrafast/graph"
 )
 
+// maxThreads is as many as a runtime takes.
+const maxThreads = 1024
+
 // A Profile is what a network took on a device: the least of several runs, in milliseconds.
 type Profile struct {
 	Ms    float64 // the whole network, undisturbed by the measuring of its steps

@@ -61,6 +61,9 @@ func NewJudge(ctx context.Context, be Backend, training, val []dataset.Item, o J
 	return j, nil
 }
 
+// Precision is that of the pass that renews the statistics.
+func (j *Judge) Precision() Precision { return j.o.Precision }
+
 // Pictures is how many pictures it validates on.
 func (j *Judge) Pictures() int { return len(j.val) }
 

@@ -87,6 +87,8 @@ func (f *latencyFlags) verify() error {
 		return errors.New("-o is not given: name the table to write, such as -o table.csv, or the one to predict from, --runtime table.csv")
 	case !f.measures() && f.out != "":
 		return fmt.Errorf("-o %s: only a measurement writes a table, and --runtime %s is one already; want native or ort", f.out, f.runtime)
+	case !f.measures() && f.check == 0 && (f.cpu != "" || f.provider != "cpu"):
+		return fmt.Errorf("--cpu and --provider are for measuring: --runtime %s says its own", f.runtime)
 	case !f.measures() && (f.precision != "" || f.threads != 0):
 		return fmt.Errorf("--precision and --threads are for measuring: --runtime %s says its own", f.runtime)
 	case f.out != "":
@@ -112,8 +114,8 @@ func checkReplaced(path string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("-o %s: is there and no latency table: choose another name (%w)", path, err)
-	case t.Machine != "" && t.Machine != processor():
-		return fmt.Errorf("-o %s: is there, and of another machine (%.200q): choose another name", path, t.Machine)
+	case t.Machine != processor():
+		return fmt.Errorf("-o %s: is there, and written by hand or of another machine (%.200q): choose another name", path, t.Machine)
 	}
 	return nil
 }

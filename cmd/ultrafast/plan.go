@@ -98,6 +98,9 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if ext := filepath.Ext(f.out); ext != ".yaml" && ext != ".yml" {
 		return fmt.Errorf("-o %s: want a name that ends in .yaml", f.out)
 	}
+	if !missing(f.out) {
+		return fmt.Errorf("-o %s: is there already, and may be edited: choose another name, or remove it", f.out)
+	}
 	limits, err := prune.ParseLimits(f.target)
 	switch {
 	case err != nil:
@@ -116,6 +119,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 		return err
 	}
 	noteFolded(c.ErrOrStderr(), g, f.weights)
+	noteScore(c.ErrOrStderr(), t.Score, t.Table)
 	w, h, note := fitSize(g, w, h)
 	if note != "" {
 		fmt.Fprintln(c.ErrOrStderr(), note)
@@ -145,6 +149,16 @@ func (f *planFlags) run(c *cobra.Command) error {
 		return err
 	}
 	return f.print(c.OutOrStdout(), plan, f.out)
+}
+
+// latencyBeside is the latency table that belongs to a plan, where this machine was measured for it.
+func latencyBeside(plan string) string { return strings.TrimSuffix(plan, filepath.Ext(plan)) + "-latency.csv" }
+
+// noteScore says so where a table was measured in another order of channels than the plan's.
+func noteScore(out io.Writer, score prune.Score, t *prune.Table) {
+	if t != nil && score != t.Score {
+		fmt.Fprintf(out, "the table was measured by score %s, and this plan goes by %s: other channels leave, and what is said of mAP50-95 holds less\n", t.Score, score)
+	}
 }
 
 // load opens the model and the tables.
@@ -195,7 +209,7 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 
 // measureClock makes a latency table of this machine beside the plan.
 func (f *planFlags) measureClock(c *cobra.Command, g *graph.Graph, w, h int) (prune.Clock, error) {
-	l := &latencyFlags{runtime: "native", networks: 30, provider: "cpu", out: strings.TrimSuffix(f.out, filepath.Ext(f.out)) + "-latency.csv"}
+	l := &latencyFlags{runtime: "native", networks: 30, provider: "cpu", out: latencyBeside(f.out)}
 	if _, err := os.Stat(l.out); err == nil {
 		return nil, fmt.Errorf("%s is there already: use it with --latency, or remove it to measure this machine anew", l.out)
 	}
@@ -215,19 +229,22 @@ func (f *planFlags) check(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	if beside := latencyBeside(path); f.latency == "" && !missing(beside) {
+		f.latency = beside
+	}
 	g, t, err := f.load()
 	if err != nil {
 		return err
 	}
-	was := plan.Estimate
+	switch was := plan.Estimate; { // which would lose what is not estimated anew
+	case t.Clock == nil && was.Ms > 0:
+		return fmt.Errorf("%s: its estimate has milliseconds, so the latency table is needed: give --latency", path)
+	case t.Table == nil && was.Pictures > 0:
+		return fmt.Errorf("%s: its estimate has accuracy, so the pruning table is needed: give --table", path)
+	}
+	noteScore(c.ErrOrStderr(), plan.Score, t.Table)
 	if err := plan.Assess(g, t); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
-	}
-	if t.Clock == nil && was.Ms > 0 {
-		fmt.Fprintln(c.ErrOrStderr(), "no milliseconds: give --latency")
-	}
-	if t.Table == nil && was.MAP > 0 {
-		fmt.Fprintln(c.ErrOrStderr(), "no accuracy: give --table")
 	}
 	if err := savePlan(path, plan); err != nil {
 		return err

@@ -77,6 +77,10 @@ func (f *pruneFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("-o %s: want a name that ends in .safetensors", f.out)
 	case f.batch < 1 || f.pictures < 1:
 		return errors.New("--batch and --pictures: want at least 1")
+	case !(f.keep > 0 && f.keep <= 1):
+		return fmt.Errorf("--keep %v: want a share above 0 and at most 1", f.keep)
+	case f.floor < 0 || f.round < 0:
+		return errors.New("--floor and --round: want 0 or more")
 	case !slices.Contains(prune.AllScores, prune.Score(f.score)):
 		return fmt.Errorf("--score %q: want one of %v", f.score, prune.AllScores)
 	}

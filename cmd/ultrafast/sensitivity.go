@@ -101,7 +101,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return err
 	}
-	if err := f.resume(table); err != nil {
+	if err := f.resume(table, clock); err != nil {
 		return err
 	}
 	be, err := openBackend(f.device, 0, nil)
@@ -124,7 +124,7 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 }
 
 // resume takes the rows that the folder has already into t.
-func (f *sensitivityFlags) resume(t *prune.Table) error {
+func (f *sensitivityFlags) resume(t *prune.Table, clock prune.Clock) error {
 	old, path, err := openTable(f.out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -139,6 +139,8 @@ func (f *sensitivityFlags) resume(t *prune.Table) error {
 		return fmt.Errorf("%s does not say on which data and in what precision it was measured: plan can use it, but its rows and new ones might not compare: choose another folder", path)
 	case old.Data != t.Data:
 		return fmt.Errorf("%s was measured on other pictures or labels than those of --data %s: choose another folder", path, f.data)
+	case clock == nil && slices.ContainsFunc(old.Rows, func(r prune.Row) bool { return r.Ms != 0 }):
+		return fmt.Errorf("%s has milliseconds: give the latency table again with --latency, or choose another folder", path)
 	case old.Precision != t.Precision:
 		return fmt.Errorf("%s was measured in %s, and this machine judges in %s: go on where it was begun, or choose another folder", path, old.Precision, t.Precision)
 	}

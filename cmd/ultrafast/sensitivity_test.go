@@ -29,6 +29,7 @@ func TestResume(t *testing.T) {
 		{"size", func(t *prune.Table) { t.Size = 96 }, "was begun with --img 96"},
 		{"no data", func(t *prune.Table) { t.Data, t.Precision = "", "" }, "does not say on which data and in what precision"},
 		{"data", func(t *prune.Table) { t.Data = "d6" }, "was measured on other pictures or labels than those of --data set"},
+		{"no clock", func(t *prune.Table) { t.Rows = []prune.Row{{Group: "a", Ratio: 0.5, From: 4, To: 2, Ms: -1}} }, "has milliseconds: give the latency table again with --latency"},
 		{"precision", func(t *prune.Table) { t.Precision = "fp32" }, "was measured in fp32, and this machine judges in bf16"},
 	} {
 		old, now := table, table
@@ -40,7 +41,7 @@ func TestResume(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(f.out, tableFile), text.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		switch err := f.resume(&now); {
+		switch err := f.resume(&now, nil); {
 		case s.want == "" && (err != nil || len(now.Rows) != 1 || now.Base != table.Base):
 			t.Errorf("%s: error %v, %+v", s.name, err, now)
 		case s.want != "" && (err == nil || !strings.Contains(err.Error(), s.want) || strings.Contains(err.Error(), "\n")):
