@@ -63,12 +63,15 @@ Times are the least of several runs, from the input to the raw maps, for one pic
 	fl.StringVar(&f.precision, "precision", "", "what the engine computes in: fp32, bf16 where the processor can, or int8, which ultrafast quantize makes of a network (default fp32)")
 	addCPU(fl, &f.cpu)
 	fl.IntVar(&f.threads, "threads", 0, "threads to run with; 0 means all cores")
-	fl.IntVar(&f.networks, "networks", 30, "how many networks to measure the table with")
+	fl.IntVar(&f.networks, "networks", tableNetworks, "how many networks to measure the table with")
 	fl.IntVar(&f.check, "check", 0, "networks to compare the prediction with")
 	fl.StringVarP(&f.out, "output", "o", "", "table to write, .csv")
 	fl.BoolVar(&f.asJSON, "json", false, "print JSON")
 	return c
 }
+
+// tableNetworks is how many networks a table is measured with.
+const tableNetworks = 30
 
 // latencyRuns is how often a network is run at a time.
 const latencyRuns = 8
@@ -89,6 +92,8 @@ func (f *latencyFlags) verify() error {
 		return fmt.Errorf("-o %s: only a measurement writes a table, and --runtime %s is one already; want native or ort", f.out, f.runtime)
 	case !f.measures() && f.check == 0 && (f.cpu != "" || f.provider != "cpu"):
 		return fmt.Errorf("--cpu and --provider are for measuring: --runtime %s says its own", f.runtime)
+	case !f.measures() && f.networks != tableNetworks:
+		return fmt.Errorf("--networks is for measuring a table, and --runtime %s is one", f.runtime)
 	case !f.measures() && (f.precision != "" || f.threads != 0):
 		return fmt.Errorf("--precision and --threads are for measuring: --runtime %s says its own", f.runtime)
 	case f.out != "":

@@ -209,7 +209,7 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 
 // measureClock makes a latency table of this machine beside the plan.
 func (f *planFlags) measureClock(c *cobra.Command, g *graph.Graph, w, h int) (prune.Clock, error) {
-	l := &latencyFlags{runtime: "native", networks: 30, provider: "cpu", out: latencyBeside(f.out)}
+	l := &latencyFlags{runtime: "native", networks: tableNetworks, provider: "cpu", out: latencyBeside(f.out)}
 	if _, err := os.Stat(l.out); err == nil {
 		return nil, fmt.Errorf("%s is there already: use it with --latency, or remove it to measure this machine anew", l.out)
 	}
