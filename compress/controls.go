@@ -27,7 +27,7 @@ func (r *run) scratch(ctx context.Context) error {
 		return r.writeJSON("scratch.json", Model{Missing: err.Error()})
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
-	c := train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent), NoAutoAnchor: true}
+	c := train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch), NoAutoAnchor: true}
 	m, err := r.contestant(ctx, "control: from scratch", "scratch", g, c, epochs, nil)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (r *run) thin(ctx context.Context) error {
 	}
 	r.log("control", "YOLOv5n of width", width.Width, "parameters", g.ParamCount())
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
-	m, err := r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: r.recipe(rounds, parent)}, epochs, nil)
+	m, err := r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch)}, epochs, nil)
 	if err != nil {
 		return err
 	}

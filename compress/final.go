@@ -124,7 +124,7 @@ func (r *run) trainOut(ctx context.Context, back int, end *Rounds, parent *Model
 			return nil, err
 		}
 	}
-	c := train.Config{Epochs: r.job.Epochs, Hyp: gentle(r.recipe(end, parent), finalRate), NoAutoAnchor: true}
+	c := train.Config{Epochs: r.job.Epochs, Hyp: brief(gentle(r.recipe(end, parent), finalRate), r.job.Epochs, r.job.Batch), NoAutoAnchor: true}
 	if err := r.distil(&c); err != nil {
 		return nil, err
 	}

@@ -173,6 +173,14 @@ func TestRecipes(t *testing.T) {
 	if l.Mixup != 0.2 || l.CopyPaste != 0.1 || l.Mosaic != 0.75 || lighter(h, 1) != h || lighter(h, 2) != h {
 		t.Errorf("lighter: %+v", l)
 	}
+	if b := brief(h, 6, 16); b.NBS != 16 || b.WarmupEpochs != 0.5 || brief(h, 100, 64) != h {
+		t.Errorf("brief: %+v", b)
+	}
+	for _, c := range [][3]float64{{30, 29, roundRate}, {30, 40, roundRate}, {30, 20, 1. / 3}, {30, 2, hurtRate}, {0, 0, hurtRate}} {
+		if rate := tuneRate(c[0], c[1]); math.Abs(rate-c[2]) > 1e-9 {
+			t.Errorf("after a cut from %v to %v points a rate of %v, want %v", c[0], c[1], rate, c[2])
+		}
+	}
 	g := gentle(h, 0.1)
 	if g.LR0 != h.LR0*0.1 || g.WarmupBiasLR != g.LR0 {
 		t.Errorf("gentle: %+v", g)

@@ -18,7 +18,8 @@ import (
 // What a round is.
 const (
 	roundKeep  = 0.6  // of what the target counts stays in a round, or somewhat more
-	roundRate  = 0.15 // share of lr0 in its trainings
+	roundRate  = 0.15 // share of lr0 in its trainings: in that after the cut at least
+	hurtRate   = 0.5  // and at most, by how much the cut hurt
 	readyPart  = 0.05 // share of a full training's epochs that prepare the cut
 	roundPart  = 0.15 // and of those after it
 	groupRate  = 3e-4 // of the group decay that prepares it
@@ -263,7 +264,7 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 		return err
 	}
 	epochs := v.Attempt * roundEpochs(r.job.Epochs)
-	cfg := train.Config{Epochs: epochs, Hyp: gentle(r.hyp, roundRate), NoAutoAnchor: true}
+	cfg := train.Config{Epochs: epochs, Hyp: brief(gentle(r.hyp, tuneRate(v.Before, c.Points)), epochs, r.job.Batch), NoAutoAnchor: true}
 	if err := r.distil(&cfg); err != nil {
 		return err
 	}
@@ -280,6 +281,13 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	}
 	m.Epochs = epochs
 	return r.writeJSON(out, m)
+}
+
+// tuneRate is the share of lr0 in the training after a cut, which is the share of the points of
+// mAP50-95 that it took: weights that are hardly hurt are not to be hurt by their training.
+func tuneRate(before, after float64) float64 {
+	lost := 1 - after/max(before, 1e-9)
+	return min(max(lost, roundRate), hurtRate)
 }
 
 // nearly is how far measured milliseconds may be above the target, and corrections how

@@ -50,6 +50,15 @@ func gentle(h train.Hyp, share float64) train.Hyp {
 	return h
 }
 
+// brief is a recipe for few epochs: the weights change after every batch, and it warms up for a
+// twelfth of them at most. By YOLOv5's own, two epochs on 1,898 pictures are 120 updates, all of them
+// while it warms up; docs/results/compress.md has what each leaves.
+func brief(h train.Hyp, epochs, batch int) train.Hyp {
+	h.NBS = min(h.NBS, float64(batch))
+	h.WarmupEpochs = min(h.WarmupEpochs, float64(epochs)/12)
+	return h
+}
+
 // lighter is a recipe with less augmentation for a network that has but a share of its
 // parent's parameters: it cannot learn all that (YOLOX trains its smallest without mixup
 // and with weaker mosaics, arXiv 2107.08430). Two pictures in one go with the share, and of
