@@ -52,6 +52,9 @@ func (r *run) planned(found *Result) (saved, cost map[string][]float64, err erro
 		}
 		path := r.path(filepath.Join(v.Folder, "plan.yaml"))
 		text, err := os.Open(path)
+		if missing(err) {
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}
