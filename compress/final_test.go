@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,49 @@ func TestFinalStepsBack(t *testing.T) {
 	}
 	if want := []string{"final training, given up", contestants[0].name}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("curves of %q, want of %q; %v", names, want, err)
+	}
+}
+
+// The parent's anchors stay where others would cost it more than the budget.
+func TestAnchors(t *testing.T) {
+	data := drawn(t)
+	job, o := task(data)
+	g, err := o.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unfit := [][][2]float32{{{500, 500}, {600, 600}}, {{700, 700}, {800, 800}}}
+	g.Detect().Op.(*graph.Detect).Anchors = unfit
+	for _, spoils := range []bool{true, false} {
+		o.Predictor = func(g *graph.Graph) (train.Predict, error) {
+			if spoils && !reflect.DeepEqual(g.Detect().Op.(*graph.Detect).Anchors, unfit) {
+				return constant(g, -20), nil
+			}
+			return constant(g, 1), nil
+		}
+		r, err := newRun(t.TempDir(), job, data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.file = slog.New(slog.DiscardHandler)
+		parent, err := r.measure(t.Context(), "parent", "parent.safetensors", g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent.Accuracy.MAP5095 = 0.5
+		if !spoils {
+			parent.Accuracy.MAP5095 = 0
+		}
+		if err := errors.Join(r.save("parent.safetensors", g), r.writeJSON("parent.json", parent), r.anchors(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.open("anchors.safetensors")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := reflect.DeepEqual(got.Detect().Op.(*graph.Detect).Anchors, unfit); same != spoils {
+			t.Errorf("others would spoil it: %v, its own stay: %v", spoils, same)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"ultrafast/dataset"
@@ -20,16 +21,16 @@ func (r *run) way() []stage {
 		first = []stage{{"latency", nil, "latency.csv", r.latency}} // what layers take: cuts for milliseconds go by it
 	}
 	return append(first, []stage{
-		{"estimate", nil, "estimate.json", r.estimate},                                           // first: what the rest will take
-		{"baseline", nil, "parent.safetensors", r.baseline},                                      // a model that knows the data's classes
-		{"parent", []string{"parent.safetensors"}, "parent.json", r.parent},                      // what it is worth: the drop is counted from here
-		{"anchors", []string{"parent.safetensors"}, "anchors.safetensors", r.anchors},            // before trim, which counts their matches
-		{"trim", []string{"anchors.safetensors"}, "trim.safetensors", r.trim},                    // before cutting: it costs nothing
-		{"rounds", []string{"trim.safetensors", "parent.json"}, "rounds.json", r.rounds},         // a little at a time
-		{finalName, []string{"rounds.json"}, "final.json", r.final},                              // the whole recipe once more
-		{"control: from scratch", []string{"final.json"}, "scratch.json", r.scratch},             // what the kept weights were worth
-		{"control: thin YOLOv5", []string{"final.json"}, "thin.json", r.thin},                    // what the kept shape was worth
-		{"choice", []string{"final.json", "scratch.json", "thin.json"}, "choice.json", r.choose}, // the best is handed out
+		{"estimate", nil, "estimate.json", r.estimate},                                               // first: what the rest will take
+		{"baseline", nil, "parent.safetensors", r.baseline},                                          // a model that knows the data's classes
+		{"parent", []string{"parent.safetensors"}, "parent.json", r.parent},                          // what it is worth: the drop is counted from here
+		{"anchors", []string{"parent.safetensors", "parent.json"}, "anchors.safetensors", r.anchors}, // before trim, which counts their matches
+		{"trim", []string{"anchors.safetensors"}, "trim.safetensors", r.trim},                        // before cutting: it costs nothing
+		{"rounds", []string{"trim.safetensors", "parent.json"}, "rounds.json", r.rounds},             // a little at a time
+		{finalName, []string{"rounds.json"}, "final.json", r.final},                                  // the whole recipe once more
+		{"control: from scratch", []string{"final.json"}, "scratch.json", r.scratch},                 // what the kept weights were worth
+		{"control: thin YOLOv5", []string{"final.json"}, "thin.json", r.thin},                        // what the kept shape was worth
+		{"choice", []string{"final.json", "scratch.json", "thin.json"}, "choice.json", r.choose},     // the best is handed out
 		{"child", []string{"choice.json"}, "child.safetensors", r.child},
 		{bf16Name, []string{"child.safetensors"}, "bf16.json", r.bf16},                         // the child as it is, in half the bits
 		{int8Name, []string{"child.safetensors"}, "int8.json", r.int8},                         // last of all: what is quantised is not cut
@@ -97,13 +98,15 @@ func (r *run) parent(ctx context.Context) error {
 	return r.writeJSON("parent.json", m)
 }
 
-// anchors fits them where fewer than 98 % of the labels have one. The trainings to come
-// get used to them.
+// anchors fits them where fewer than 98 % of the labels have one. The trainings to come get used
+// to a little that this costs; where it costs the parent more than the budget, its own stay: it is
+// the teacher, too.
 func (r *run) anchors(ctx context.Context) error {
 	g, err := r.open("parent.safetensors")
 	if err != nil {
 		return err
 	}
+	own := g.Clone()
 	d, err := detectOf(g)
 	if err != nil {
 		return err
@@ -114,6 +117,20 @@ func (r *run) anchors(ctx context.Context) error {
 		return err
 	}
 	r.log("anchors", said...)
+	if before, _ := detectOf(own); !reflect.DeepEqual(d.Anchors, before.Anchors) {
+		parent, err := r.readModel("parent.json")
+		if err != nil {
+			return err
+		}
+		found, err := r.validate(ctx, "anchors", g)
+		if err != nil {
+			return err
+		}
+		if lost := parent.points() - 100*found.MAP5095; lost > r.job.MaxDrop {
+			r.log("the parent's own anchors stay, as others cost it too much", "points lost", round4(lost), "allowed", r.job.MaxDrop)
+			g = own
+		}
+	}
 	return r.save("anchors.safetensors", g)
 }
 

@@ -152,7 +152,9 @@ func (f *planFlags) run(c *cobra.Command) error {
 }
 
 // latencyBeside is the latency table that belongs to a plan, where this machine was measured for it.
-func latencyBeside(plan string) string { return strings.TrimSuffix(plan, filepath.Ext(plan)) + "-latency.csv" }
+func latencyBeside(plan string) string {
+	return strings.TrimSuffix(plan, filepath.Ext(plan)) + "-latency.csv"
+}
 
 // noteScore says so where a table was measured in another order of channels than the plan's.
 func noteScore(out io.Writer, score prune.Score, t *prune.Table) {
