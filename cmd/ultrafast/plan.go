@@ -132,12 +132,18 @@ func (f *planFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
+	t.Limits, t.Floor, t.Round, t.Width, t.Height, t.Blocks = limits, f.floor, f.round, w, h, true
 	if t.Score.NeedsEvidence() {
+		first := t // a target out of reach is found before minutes of gradients
+		first.Score, first.Table = prune.L2, nil
+		var unreachable *prune.UnreachableError
+		if _, err := prune.Draft(g, first, f.target); errors.As(err, &unreachable) {
+			return fmt.Errorf("%s: %w", f.weights, err)
+		}
 		if t.Evidence, err = f.gather(c, g, w, h); err != nil {
 			return err
 		}
 	}
-	t.Limits, t.Floor, t.Round, t.Width, t.Height, t.Blocks = limits, f.floor, f.round, w, h, true
 	plan, err := prune.Draft(g, t, f.target)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.weights, err)
