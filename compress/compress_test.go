@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -72,6 +73,27 @@ func task(data *dataset.Data) (Job, Options) {
 
 // found is a predictor that finds something.
 func found(g *graph.Graph) (train.Predict, error) { return constant(g, 1), nil }
+
+// foundIf is a predictor that finds something with networks that are good, and nothing with others.
+func foundIf(good func(*graph.Graph) bool) func(*graph.Graph) (train.Predict, error) {
+	return func(g *graph.Graph) (train.Predict, error) {
+		if good(g) {
+			return constant(g, 1), nil
+		}
+		return constant(g, -20), nil
+	}
+}
+
+// quiet is a run that writes no log, for one stage of it.
+func quiet(t *testing.T, job Job, data *dataset.Data, o Options) *run {
+	t.Helper()
+	r, err := newRun(t.TempDir(), job, data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.file = slog.New(slog.DiscardHandler)
+	return r
+}
 
 // constant predicts one logit everywhere: boxes like the anchors in every cell, or none.
 func constant(g *graph.Graph, logit float32) train.Predict {
@@ -369,12 +391,7 @@ func TestRollBack(t *testing.T) {
 	job, o := task(data)
 	job.MaxDrop = 0
 	const cliff = 13_000 // parameters, below which nothing is found
-	o.Predictor = func(g *graph.Graph) (train.Predict, error) {
-		if g.ParamCount() < cliff {
-			return constant(g, -20), nil
-		}
-		return constant(g, 1), nil
-	}
+	o.Predictor = foundIf(func(g *graph.Graph) bool { return g.ParamCount() >= cliff })
 	r, err := Run(t.Context(), filepath.Join(t.TempDir(), "run"), job, data, o)
 	if err != nil {
 		t.Fatal(err)

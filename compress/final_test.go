@@ -3,7 +3,6 @@ package compress
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/report"
-	"ultrafast/train"
 )
 
 // What the rounds may lose and the training at the end does not bring back is not handed out.
@@ -20,17 +18,8 @@ func TestFinalStepsBack(t *testing.T) {
 	data := drawn(t)
 	job, o := task(data)
 	const small = 12_000 // parameters, below which nothing is found
-	o.Predictor = func(g *graph.Graph) (train.Predict, error) {
-		if g.ParamCount() < small {
-			return constant(g, -20), nil
-		}
-		return constant(g, 1), nil
-	}
-	r, err := newRun(t.TempDir(), job, data, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.file = slog.New(slog.DiscardHandler)
+	o.Predictor = foundIf(func(g *graph.Graph) bool { return g.ParamCount() >= small })
+	r := quiet(t, job, data, o)
 	g, err := o.Model()
 	if err != nil {
 		t.Fatal(err)
@@ -88,17 +77,10 @@ func TestAnchors(t *testing.T) {
 	unfit := [][][2]float32{{{500, 500}, {600, 600}}, {{700, 700}, {800, 800}}}
 	g.Detect().Op.(*graph.Detect).Anchors = unfit
 	for _, spoils := range []bool{true, false} {
-		o.Predictor = func(g *graph.Graph) (train.Predict, error) {
-			if spoils && !reflect.DeepEqual(g.Detect().Op.(*graph.Detect).Anchors, unfit) {
-				return constant(g, -20), nil
-			}
-			return constant(g, 1), nil
-		}
-		r, err := newRun(t.TempDir(), job, data, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.file = slog.New(slog.DiscardHandler)
+		o.Predictor = foundIf(func(g *graph.Graph) bool {
+			return !spoils || reflect.DeepEqual(g.Detect().Op.(*graph.Detect).Anchors, unfit)
+		})
+		r := quiet(t, job, data, o)
 		parent, err := r.measure(t.Context(), "parent", "parent.safetensors", g)
 		if err != nil {
 			t.Fatal(err)

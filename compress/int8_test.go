@@ -104,11 +104,8 @@ func (n *eightBitNet) Close() error                              { return nil }
 // mAP50-95 more than it does.
 func chosen(t *testing.T, data *dataset.Data, o Options, job Job, more float64) *run {
 	t.Helper()
-	r, err := newRun(t.TempDir(), job, data, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.file, r.state = slog.New(slog.DiscardHandler), newState(job)
+	r := quiet(t, job, data, o)
+	r.state = newState(job)
 	g, err := o.Model()
 	if err != nil {
 		t.Fatal(err)

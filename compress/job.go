@@ -64,10 +64,8 @@ func (j Job) Differences(was Job) []string {
 			continue
 		}
 		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		if hash, ok := hashOf(a, name); ok && hash != "" && now != "" && before != "" {
-			if other, _ := hashOf(b, name); hash == other {
-				continue
-			}
+		if hash := hashOf(a, name); hash != "" && hash == hashOf(b, name) && now != "" && before != "" {
+			continue
 		}
 		switch name {
 		case "weights_hash":
@@ -87,14 +85,14 @@ func (j Job) Differences(was Job) []string {
 	return all
 }
 
-// hashOf is the field of a job that says what is in the file that another field names.
-func hashOf(job reflect.Value, field string) (string, bool) {
+// hashOf is the field of a job that says what is in the file that another field names; "" is none.
+func hashOf(job reflect.Value, field string) string {
 	for i := range job.NumField() {
 		if job.Type().Field(i).Tag.Get("json") == field+"_hash" {
-			return job.Field(i).String(), true
+			return job.Field(i).String()
 		}
 	}
-	return "", false
+	return ""
 }
 
 func orNone(v any) any {

@@ -38,11 +38,6 @@ func openORT(provider string) (runner, error) {
 	return &onnxRuntime{Runtime: r, provider: ort.Provider(provider)}, nil
 }
 
-func ortFound() bool {
-	_, err := ort.Find()
-	return err == nil
-}
-
 func (r *onnxRuntime) String() string { return r.Runtime.String() + ", " + string(r.provider) }
 
 func (r *onnxRuntime) Compile(raw *graph.Graph, o detect.Options) (func() (detect.Network, error), error) {

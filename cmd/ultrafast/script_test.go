@@ -139,3 +139,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// ortFound reports whether ONNX Runtime's library is here.
+func ortFound() bool {
+	_, err := ort.Find()
+	return err == nil
+}
