@@ -111,7 +111,8 @@ func (r *run) anchors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	said, err := train.FitAnchors(ctx, d, r.sizes(), false, yolo.AnchorSearch{Threshold: r.hyp.AnchorT, Seed: r.job.Seed,
+	w, h := r.labelSize()
+	said, err := train.FitAnchors(ctx, d, dataset.Sizes(r.data.Train, w, h), false, yolo.AnchorSearch{Threshold: r.hyp.AnchorT, Seed: r.job.Seed,
 		Progress: func(done, steps int) { r.tell(Progress{Doing: "anchors", Done: done, Of: steps}) }})
 	if err != nil {
 		return err
@@ -134,14 +135,13 @@ func (r *run) anchors(ctx context.Context) error {
 	return r.save("anchors.safetensors", g)
 }
 
-// sizes are those of the training labels on the device, or in training where that is of
+// labelSize is the input that labels are measured on: that of the device, or of training where that is of
 // another size on purpose: the network finds what it saw there.
-func (r *run) sizes() [][2]float32 {
-	w, h := r.job.Width, r.job.Height
-	if r.job.Size != max(w, h) {
-		w, h = r.job.Size, r.job.Size
+func (r *run) labelSize() (w, h int) {
+	if r.job.Size != max(r.job.Width, r.job.Height) {
+		return r.job.Size, r.job.Size
 	}
-	return dataset.Sizes(r.data.Train, w, h)
+	return r.job.Width, r.job.Height
 }
 
 // trim takes away the levels that have less than 2 % of the matches.
@@ -165,7 +165,8 @@ func (r *run) trimmed(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	levels := yolo.ScoreAnchors(r.sizes(), d.Anchors, r.hyp.AnchorT).Used()
+	w, h := r.labelSize()
+	levels := yolo.UsedLevels(dataset.ClassSizes(r.data.Train, w, h, d.Classes), d.Anchors, r.hyp.AnchorT)
 	if levels == nil {
 		return nil, fmt.Errorf("%s at %dx%d: %w", r.job.Data, r.job.Width, r.job.Height, errUnmatched)
 	}

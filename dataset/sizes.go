@@ -6,13 +6,27 @@ package dataset
 func Sizes(items []Item, w, h int) [][2]float32 {
 	var sizes [][2]float32
 	for _, i := range items {
-		scale := min(float64(w)/float64(i.W), float64(h)/float64(i.H))
 		for _, l := range i.Labels {
-			sizes = append(sizes, [2]float32{
-				float32(float64(l.W) * float64(i.W) * scale),
-				float32(float64(l.H) * float64(i.H) * scale),
-			})
+			sizes = append(sizes, i.size(l, w, h))
 		}
 	}
 	return sizes
+}
+
+// ClassSizes is Sizes for each class of 0 to classes-1, without the labels of others.
+func ClassSizes(items []Item, w, h, classes int) [][][2]float32 {
+	sizes := make([][][2]float32, classes)
+	for _, i := range items {
+		for _, l := range i.Labels {
+			if l.Class < classes {
+				sizes[l.Class] = append(sizes[l.Class], i.size(l, w, h))
+			}
+		}
+	}
+	return sizes
+}
+
+func (i Item) size(l Label, w, h int) [2]float32 {
+	scale := min(float64(w)/float64(i.W), float64(h)/float64(i.H))
+	return [2]float32{float32(float64(l.W) * float64(i.W) * scale), float32(float64(l.H) * float64(i.H) * scale)}
 }

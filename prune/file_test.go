@@ -369,6 +369,43 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// An only is a stair that knows one size of pictures.
+type only struct{ w, h int }
+
+func (o only) Ms(g *graph.Graph, w, h int) (float64, error) {
+	if w != o.w || h != o.h {
+		return 0, fmt.Errorf("%dx%d", w, h)
+	}
+	return stair{}.Ms(g, w, h)
+}
+
+// Milliseconds are those of the device's input, whatever accuracy is measured at.
+func TestMeasureElsewhere(t *testing.T) {
+	g := tiny(t)
+	calls := 0
+	judge, never := fakeJudge(g, &calls), func(int, int) error { return nil }
+	table := newTable(g)
+	if err := table.Measure(t.Context(), g, prune.Ratios, only{32, 24}, nil, judge, never); err == nil || calls > 0 {
+		t.Errorf("a clock for another size: error %v after %d judgements", err, calls)
+	}
+	table.Width, table.Height = 32, 24
+	if err := table.Measure(t.Context(), g, prune.Ratios, only{32, 24}, nil, judge, never); err != nil {
+		t.Fatal(err)
+	}
+	square := newTable(g)
+	if err := square.Measure(t.Context(), g, prune.Ratios, stair{}, nil, judge, never); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(table.Rows, square.Rows) || table.Cost != square.Cost {
+		t.Error("a clock that takes the same everywhere gives other rows")
+	}
+	var text bytes.Buffer
+	table.WriteTo(&text)
+	if again, err := prune.ReadTable(&text); err != nil || again.Width != 32 || again.Height != 24 || again.Data != table.Data {
+		t.Errorf("read again: %+v, %v", again, err)
+	}
+}
+
 // Which channels leave follows from the evidence where the score needs it.
 func TestMeasureByEvidence(t *testing.T) {
 	g := tiny(t)

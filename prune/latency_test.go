@@ -103,6 +103,31 @@ func TestPredictEveryModel(t *testing.T) {
 			if worst > 0.05 {
 				t.Errorf("predictions are off by up to %.1f %%", 100*worst)
 			}
+
+			// What is left of a depthwise convolution may be a single channel.
+			groups, err := prune.Groups(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var least prune.Plan
+			for _, gr := range groups {
+				least.Cuts = append(least.Cuts, prune.Cut{Group: gr.Name, From: gr.Width(), Drop: []int{}})
+			}
+			var net *graph.Graph
+			for i, gr := range groups {
+				for keep := 1; keep <= gr.Width(); keep++ { // where layers share channels each has to keep one
+					least.Cuts[i].Drop = span(keep, gr.Width())
+					if net, err = least.Apply(g); err == nil {
+						break
+					}
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, err := l.Predict(net, w, h); err != nil || !(p.Ms > 0) {
+				t.Errorf("one channel everywhere takes %v, %v", p.Ms, err)
+			}
 		})
 	}
 }

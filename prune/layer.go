@@ -37,8 +37,11 @@ func yesNo(b bool) string {
 // dense reports whether each output channel reads several input channels, so that the work
 // grows with their product.
 func (k Kind) dense() bool {
-	return (k.Op == "conv" || k.Op == "convtranspose") && k.Groups != "depthwise"
+	return (k.Op == "conv" || k.Op == "convtranspose") && k.Groups != depthwiseGroups
 }
+
+// depthwiseGroups is the Kind's Groups of a convolution with a group for each channel.
+const depthwiseGroups = "depthwise"
 
 // noAct is the Kind's Act where no activation is taken along.
 const noAct = "none"
@@ -141,7 +144,7 @@ func (k *Kind) convolution(weight []int, stride, dilation [2]int, groups, in int
 		k.Kernel += "d" + pair(dilation)
 	}
 	if groups > 1 && depthwise(in, groups) {
-		k.Groups = "depthwise"
+		k.Groups = depthwiseGroups
 	}
 }
 

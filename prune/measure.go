@@ -22,7 +22,7 @@ var Ratios = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9}
 // as many channels are judged once. clock may be nil; milliseconds, which take no judging, are
 // told anew in all rows. done is told after every judgement, with how many there were and will
 // be; it may write the table, and its error ends the work. evidence is for a Score that needs
-// it.
+// it. What a clock does not know is said before anything is judged.
 //
 // A cut is made with Apply, which computes what Mask does in less time.
 func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, clock Clock, evidence *Evidence, judge Judge, done func(judged, all int) error) error {
@@ -52,7 +52,15 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 		return p
 	}
 	ms := t.Cost.Ms
-	if t.Cost, err = CostOf(g, clock, t.Size, t.Size); err != nil {
+	cost := func(g *graph.Graph) (Cost, error) {
+		c, err := CostOf(g, nil, t.Size, t.Size)
+		if err == nil && clock != nil {
+			w, h := t.timed()
+			c.Ms, err = clock.Ms(g, w, h)
+		}
+		return c, err
+	}
+	if t.Cost, err = cost(g); err != nil {
 		return err
 	}
 	if clock == nil { // what is known of a table that goes on stays
@@ -102,12 +110,28 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 	rank := func(ratio float64) int { return slices.Index([]float64{1, .5, .9, .7, .3, .8, .2, .6, .4, .1}, ratio) }
 	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(rank(a.row.Ratio), rank(b.row.Ratio)) })
 
-	left := map[Row]bool{}
-	for _, j := range jobs {
-		if j.row.To < j.row.From && known(j.row) == nil {
-			r := j.row
-			r.Ratio = 0
-			left[r] = true
+	jobs = slices.DeleteFunc(jobs, func(j job) bool { return j.row.To == j.row.From })
+	type cut struct {
+		group string
+		to    int
+	}
+	left := map[cut]bool{}
+	for i := range jobs {
+		j := &jobs[i]
+		if known(j.row) == nil {
+			left[cut{j.row.Group, j.row.To}] = true
+		}
+		small, err := j.plan.Apply(g)
+		if err != nil {
+			return err
+		}
+		c, err := cost(small)
+		if err != nil {
+			return err
+		}
+		j.row.Params, j.row.GFLOP = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP
+		if clock != nil {
+			j.row.Ms = c.Ms - t.Cost.Ms
 		}
 	}
 	judged, all := 0, len(left)
@@ -117,22 +141,7 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 		}
 	}
 	for _, j := range jobs {
-		if j.row.To == j.row.From {
-			continue
-		}
-		small, err := j.plan.Apply(g)
-		if err != nil {
-			return err
-		}
-		c, err := CostOf(small, clock, t.Size, t.Size)
-		if err != nil {
-			return err
-		}
 		row := j.row
-		row.Params, row.GFLOP = c.Params-t.Cost.Params, c.GFLOP-t.Cost.GFLOP
-		if clock != nil {
-			row.Ms = c.Ms - t.Cost.Ms
-		}
 		if at := slices.IndexFunc(t.Rows, func(r Row) bool { return r.Group == row.Group && r.Ratio == row.Ratio }); at >= 0 {
 			if clock != nil { // another than the rows are of, perhaps
 				t.Rows[at].Ms = row.Ms
@@ -142,6 +151,10 @@ func (t *Table) Measure(ctx context.Context, g *graph.Graph, ratios []float64, c
 		if k := known(row); k != nil {
 			row.Change = k.Change
 		} else {
+			small, err := j.plan.Apply(g)
+			if err != nil {
+				return err
+			}
 			w, err := judge(ctx, small)
 			if err != nil {
 				return err

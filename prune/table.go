@@ -24,8 +24,10 @@ type Table struct {
 	Score     Score  // by which channels left
 	Data      string // a hash of the data set, without spaces; with Precision, empty where a table does not say
 	Precision string // that networks were judged in, as "bf16"
-	Base      Worth  // of the uncut network
-	Cost      Cost   // of the uncut network
+	Width     int    // with Height, of the input that milliseconds are for; 0 where it is Size on both sides
+	Height    int
+	Base      Worth // of the uncut network
+	Cost      Cost  // of the uncut network
 	Rows      []Row
 }
 
@@ -50,6 +52,14 @@ type Row struct {
 	Params   int
 	GFLOP    float64
 	Ms       float64
+}
+
+// timed is the input that milliseconds are for.
+func (t *Table) timed() (w, h int) {
+	if t.Width > 0 {
+		return t.Width, t.Height
+	}
+	return t.Size, t.Size
 }
 
 // check refuses a table of another network, and says what differs.
@@ -77,10 +87,11 @@ func (t *Table) check(g *graph.Graph) error {
 
 const tableHead = "# ultrafast sensitivity 1"
 
-// tableOf and tableOn are a table's second line; tables were once without the latter.
+// tableOf, tableOn and tableMs are a table's second line; the latter two need not be there.
 const (
 	tableOf = "# model=%s img=%d pictures=%d score=%s"
 	tableOn = " data=%s precision=%s"
+	tableMs = " ms_at=%dx%d"
 )
 
 var tableColumns = []string{"group", "ratio", "from", "to", "map50_95", "box_loss", "obj_loss", "cls_loss", "parameters", "gflop", "ms"}
@@ -91,6 +102,9 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, tableHead+"\n"+tableOf, t.Model, t.Size, t.Pictures, t.Score)
 	if t.Data != "" {
 		fmt.Fprintf(&b, tableOn, t.Data, t.Precision)
+	}
+	if t.Width > 0 {
+		fmt.Fprintf(&b, tableMs, t.Width, t.Height)
 	}
 	fmt.Fprintf(&b, "\n# uncut: map50_95=%v box_loss=%v obj_loss=%v cls_loss=%v parameters=%d bytes=%d gflop=%v ms=%v\n",
 		t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.Params, t.Cost.Bytes, t.Cost.GFLOP, t.Cost.Ms)
@@ -135,6 +149,10 @@ func ReadTable(r io.Reader) (*Table, error) {
 			format.line += tableOn
 			format.to = append(format.to, &t.Data, &t.Precision)
 		}
+		if strings.HasPrefix(format.line, tableOf) && strings.Contains(line, " ms_at=") {
+			format.line += tableMs
+			format.to = append(format.to, &t.Width, &t.Height)
+		}
 		if err == nil {
 			_, err = fmt.Sscanf(strings.TrimRight(line, "\r\n"), format.line, format.to...)
 		}
@@ -143,7 +161,7 @@ func ReadTable(r io.Reader) (*Table, error) {
 		}
 	}
 	t.Score = Score(score)
-	if t.Size < 1 || t.Size > 1<<14 || t.Pictures < 1 || !finite(t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.GFLOP, t.Cost.Ms) || t.Cost.Params < 1 {
+	if t.Size < 1 || t.Size > 1<<14 || t.Width < 0 || t.Width > 1<<14 || t.Height < 0 || t.Height > 1<<14 || (t.Width > 0) != (t.Height > 0) || t.Pictures < 1 || !finite(t.Base.MAP, t.Base.Box, t.Base.Obj, t.Base.Cls, t.Cost.GFLOP, t.Cost.Ms) || t.Cost.Params < 1 {
 		return nil, errors.New("table: the numbers of the uncut network are none that a network has")
 	}
 	c := csv.NewReader(io.MultiReader(strings.NewReader("\n\n\n"), in)) // so that it counts the lines before

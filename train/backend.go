@@ -94,7 +94,7 @@ type Network interface {
 	// Other processes have no part in it.
 	Predict(x *tensor.Tensor, w Weights) ([]*tensor.Tensor, error)
 	// Recalibrate replaces the running statistics of every batch norm, live and averaged,
-	// by the mean over the batches, the live weights being as they are. A batch is valid
+	// by the mean over the batches, each weighted with its pictures, the live weights being as they are. A batch is valid
 	// until the next one is asked for.
 	Recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error
 	// Graph returns the loaded graph with the selected weights, those of 8 bits rounded.

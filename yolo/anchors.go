@@ -32,20 +32,6 @@ type LevelScore struct {
 	Matches float64 `json:"matches"` // share of all matches
 }
 
-// IdleLevel is the share of all matches below which a level is not worth its time.
-const IdleLevel = 0.02
-
-// Used returns the levels that are not idle, ascending.
-func (s AnchorScore) Used() []int {
-	var used []int
-	for l, level := range s.Levels {
-		if level.Matches >= IdleLevel {
-			used = append(used, l)
-		}
-	}
-	return used
-}
-
 // ScoreAnchors measures anchors, by level, on labels; without either all is 0.
 func ScoreAnchors(sizes [][2]float32, levels [][][2]float32, threshold float64) AnchorScore {
 	s := AnchorScore{Levels: make([]LevelScore, len(levels))}

@@ -140,7 +140,11 @@ func (f *planFlags) run(c *cobra.Command) error {
 		if _, err := prune.Draft(g, first, f.target); errors.As(err, &unreachable) {
 			return fmt.Errorf("%s: %w", f.weights, err)
 		}
-		if t.Evidence, err = f.gather(c, g, w, h); err != nil {
+		size := max(w, h)
+		if t.Table != nil { // channels have to leave in the order in which they were judged
+			size = t.Table.Size
+		}
+		if t.Evidence, err = f.gather(c, g, size); err != nil {
 			return err
 		}
 	}
@@ -193,7 +197,7 @@ func (f *planFlags) load() (*graph.Graph, prune.Target, error) {
 }
 
 // gather collects what a score of gradients needs.
-func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.Evidence, error) {
+func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, size int) (*prune.Evidence, error) {
 	if f.data == "" && f.score == "" && f.table != "" {
 		return nil, fmt.Errorf("--table %s: its score (taylor or fisher) looks at training pictures: give --data, or --score l2", f.table)
 	}
@@ -212,7 +216,7 @@ func (f *planFlags) gather(c *cobra.Command, g *graph.Graph, w, h int) (*prune.E
 		return nil, err
 	}
 	defer be.Close()
-	return gather(c.Context(), be, g, data, max(w, h), evidencePictures, c.ErrOrStderr())
+	return gather(c.Context(), be, g, data, size, evidencePictures, c.ErrOrStderr())
 }
 
 // measureClock makes a latency table of this machine beside the plan.

@@ -40,8 +40,9 @@ once, are cut too. After each cut the statistics of the batch norms are measured
 ` + fmt.Sprint(judgeStatistics) + ` training pictures, and the network is validated on some pictures.
 
 The folder gets sensitivity.csv, which ultrafast plan reads, and sensitivity.html, a page to
-look at. Stopped, the same command goes on where it was. Milliseconds need a latency table:
-ultrafast latency --weights MODEL -o latency.csv measures one.`,
+look at. Stopped, the same command goes on where it was. Milliseconds need a latency table,
+and are for the input that it was measured with: ultrafast latency --weights MODEL
+--img 1280x800 -o latency.csv measures one.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -98,6 +99,9 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	}
 	table := &prune.Table{Model: g.Fingerprint(), Size: side, Pictures: min(f.pictures, len(data.Val)), Score: prune.Score(f.score),
 		Data: compress.HashData(data), Precision: judgePrecision()}
+	if l, ok := clock.(*prune.Latency); ok && (l.Width != side || l.Height != side) { // milliseconds on the device
+		table.Width, table.Height = l.Width, l.Height
+	}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return err
 	}
@@ -117,6 +121,9 @@ func (f *sensitivityFlags) run(c *cobra.Command) error {
 	}
 	if clock == nil {
 		fmt.Fprintln(c.ErrOrStderr(), "no milliseconds in the table: --latency gives them")
+	}
+	if table.Width > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "milliseconds are those at %dx%d, as the latency table has them\n", table.Width, table.Height)
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%d rows, uncut mAP50-95 %.4f on %d pictures at %d in %s\n%s\n%s\n", len(table.Rows), table.Base.MAP, table.Pictures, table.Size, table.Precision,
 		filepath.Join(f.out, tableFile), filepath.Join(f.out, pageFile))
@@ -169,6 +176,9 @@ func (f *sensitivityFlags) measure(ctx context.Context, be train.Backend, g *gra
 	if path := filepath.Join(f.out, tableFile); err != nil {
 		if _, none := os.Stat(path); none != nil {
 			return err
+		}
+		if ctx.Err() == nil {
+			return fmt.Errorf("%s has %d rows, which stay: %w", path, len(t.Rows), err)
 		}
 		return fmt.Errorf("%s has %d rows, the same command goes on: %w", path, len(t.Rows), err)
 	}

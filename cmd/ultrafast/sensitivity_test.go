@@ -58,12 +58,12 @@ func TestSensitivityStops(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		f := sensitivityFlags{out: t.TempDir(), pictures: 1}
 		table := &prune.Table{Model: g.Fingerprint(), Size: 64, Pictures: 1, Score: prune.L2, Data: "d5", Precision: "fp32"}
-		clock := stopClock(func() {
+		be := stopBackend{train.Drift(), func() {
 			if len(table.Rows) == rows {
 				stop()
 			}
-		})
-		err := f.measure(ctx, train.Drift(), g, data, table, clock, io.Discard)
+		}}
+		err := f.measure(ctx, be, g, data, table, nil, io.Discard)
 		_, none := os.Stat(filepath.Join(f.out, tableFile))
 		if !errors.Is(err, context.Canceled) || (none == nil) != (rows > 0) || strings.Contains(err.Error(), tableFile+" has 2 rows, the same command goes on") != (rows > 0) {
 			t.Errorf("stopped at %d rows: error %v, table %v", rows, err, none)
@@ -71,10 +71,13 @@ func TestSensitivityStops(t *testing.T) {
 	}
 }
 
-// A stopClock is called for the time of each network.
-type stopClock func()
+// A stopBackend calls judged for each network that is judged.
+type stopBackend struct {
+	train.Backend
+	judged func()
+}
 
-func (c stopClock) Ms(*graph.Graph, int, int) (float64, error) {
-	c()
-	return 1, nil
+func (b stopBackend) Load(g *graph.Graph, o train.LoadOptions) (train.Network, error) {
+	b.judged()
+	return b.Backend.Load(g, o)
 }

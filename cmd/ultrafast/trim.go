@@ -38,10 +38,12 @@ func trimCommand() *cobra.Command {
 anchors. What is left computes what it did before; nothing is trained. Do it before
 pruning: it costs next to no accuracy.
 
+--classes auto keeps the classes that have labels; a list has names or numbers. The labels
+of the classes that go count no further.
 --levels auto drops the levels that have less than 2 % of all matches of a label and an
-anchor (by YOLOv5's rule, at the size of --img), with all layers that feed only them.
-A list names those to keep by their number: 3 is stride 8, 4 is 16, 5 is 32.
---classes auto keeps the classes that have labels; a list has names or numbers.
+anchor (by YOLOv5's rule, at the size of --img), with all layers that feed only them, but
+none that 2 % of the labels, or all of a class, have their only match in. A list names
+those to keep by their number: 3 is stride 8, 4 is 16, 5 is 32.
 --anchors N keeps N anchors a level, those that lose the fewest labels, and auto as many
 as it takes to lose none; without it all stay. Fewer anchors mean fewer matches to learn
 from: train on after it.
@@ -111,7 +113,7 @@ func (f *trimFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	t := trimmer{flags: f, head: n.Op.(*graph.Detect), names: g.Names, data: data, sizes: dataset.Sizes(data.Train, w, h)}
+	t := newTrimmer(f, n.Op.(*graph.Detect), g.Names, data, w, h)
 	trims, whats, err := t.choose()
 	if err != nil {
 		return err
@@ -128,7 +130,7 @@ func (f *trimFlags) run(c *cobra.Command) error {
 			return err
 		}
 		models = append(models, m)
-		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP, Labels: t.found(m, trim.Classes, w, h)})
+		steps = append(steps, trimStep{What: whats[i], Parameters: summary.Parameters, GFLOP: summary.GFLOP, Labels: t.found(m, trim.Classes)})
 	}
 	ms, err := engineTimes(c, engine.FP32, f.threads, w, h, models...)
 	if err != nil {
@@ -144,9 +146,9 @@ func (f *trimFlags) run(c *cobra.Command) error {
 	if f.asJSON {
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", " ")
-		return e.Encode(map[string]any{"width": w, "height": h, "labels": len(t.sizes), "matches": t.matches(), "steps": steps, "output": f.out})
+		return e.Encode(map[string]any{"width": w, "height": h, "labels": t.all, "matches": t.matches(), "steps": steps, "output": f.out})
 	}
-	return printTrim(c.OutOrStdout(), steps, &t, f.out)
+	return printTrim(c.OutOrStdout(), steps, t, f.out)
 }
 
 func printTrim(out io.Writer, steps []trimStep, t *trimmer, file string) error {
@@ -158,7 +160,7 @@ func printTrim(out io.Writer, steps []trimStep, t *trimmer, file string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%d labels; of all matches with an anchor the levels have %s\nms of the engine in fp32\n%s\n", len(t.sizes), t.matches(), file)
+	_, err := fmt.Fprintf(out, "%d labels; of all matches with an anchor the levels have %s\nms of the engine in fp32\n%s\n", t.all, t.matches(), file)
 	return err
 }
 

@@ -18,8 +18,21 @@ type trimmer struct {
 	flags *trimFlags
 	head  *graph.Detect
 	names []string // of the model's classes
-	data  *dataset.Data
-	sizes [][2]float32 // of the labels, in the network's pixels
+	all   int      // training labels
+	// Sizes of those of each class of the model, in the network's pixels, and without the classes that go.
+	labels, sizes [][][2]float32
+}
+
+func newTrimmer(f *trimFlags, head *graph.Detect, names []string, data *dataset.Data, w, h int) *trimmer {
+	t := &trimmer{flags: f, head: head, names: names, labels: make([][][2]float32, head.Classes)}
+	rows := yolo.ClassRows(names, head.Classes, data.Names)
+	for class, sizes := range dataset.ClassSizes(data.Train, w, h, len(rows)) {
+		t.all += len(sizes)
+		if c := rows[class]; c >= 0 { // else it is the training's business
+			t.labels[c] = sizes
+		}
+	}
+	return t
 }
 
 // choose returns the steps, each with all those before it, and what to call them. The first
@@ -30,12 +43,6 @@ func (t *trimmer) choose() (trims []prune.Trim, whats []string, err error) {
 		trims, whats = append(trims, trim), append(whats, what)
 	}
 	add("as it is")
-	if trim.Levels, err = t.levels(); err != nil {
-		return nil, nil, err
-	}
-	if len(trim.Levels) < len(t.head.Strides) {
-		add("levels " + levelNames(t.head.Strides, trim.Levels))
-	}
 	if trim.Classes, err = t.classes(); err != nil {
 		return nil, nil, err
 	}
@@ -49,6 +56,18 @@ func (t *trimmer) choose() (trims []prune.Trim, whats []string, err error) {
 			what = fmt.Sprintf("%d of %d classes", len(names), t.head.Classes)
 		}
 		add(what)
+	}
+	t.sizes = slices.Clone(t.labels)
+	for c := range t.sizes {
+		if !slices.Contains(trim.Classes, c) {
+			t.sizes[c] = nil
+		}
+	}
+	if trim.Levels, err = t.levels(); err != nil {
+		return nil, nil, err
+	}
+	if len(trim.Levels) < len(t.head.Strides) {
+		add("levels " + levelNames(t.head.Strides, trim.Levels))
 	}
 	if trim.Anchors, err = t.anchors(trim.Levels); err != nil {
 		return nil, nil, err
@@ -73,11 +92,10 @@ func (t *trimmer) choose() (trims []prune.Trim, whats []string, err error) {
 
 func (t *trimmer) levels() ([]int, error) {
 	strides := t.head.Strides
-	score := yolo.ScoreAnchors(t.sizes, t.head.Anchors, yolo.AnchorThreshold)
 	var keep []int
 	if t.flags.levels == automatic {
-		if keep = score.Used(); keep == nil {
-			return nil, fmt.Errorf("%s: no label has an anchor that matches it at --img %s: see ultrafast anchors", t.flags.data, t.flags.img)
+		if keep = yolo.UsedLevels(t.sizes, t.head.Anchors, yolo.AnchorThreshold); keep == nil {
+			return nil, fmt.Errorf("%s: no label of a class that stays has an anchor that matches it at --img %s: see ultrafast anchors, or name levels with --levels", t.flags.data, t.flags.img)
 		}
 		return keep, nil
 	}
@@ -94,62 +112,54 @@ func (t *trimmer) levels() ([]int, error) {
 		keep = append(keep, l)
 	}
 	slices.Sort(keep)
-	for l, s := range score.Levels {
-		if !slices.Contains(keep, l) && s.Matches >= yolo.IdleLevel && !t.flags.force {
+	if t.flags.force {
+		return keep, nil
+	}
+	for l, s := range t.score().Levels {
+		if !slices.Contains(keep, l) && s.Matches >= yolo.IdleLevel {
 			return nil, fmt.Errorf("--levels %s: level %s has %.1f %% of the matches; drop it with --force", t.flags.levels, levelName(strides[l]), 100*s.Matches)
 		}
+	}
+	switch share, classes := yolo.LostLabels(t.sizes, t.head.Anchors, keep, yolo.AnchorThreshold); {
+	case classes != nil:
+		return nil, fmt.Errorf("--levels %s: all labels of %s lose their last anchor; drop them with --force", t.flags.levels, detect.Name(t.names, classes[0]))
+	case share >= yolo.IdleLevel:
+		return nil, fmt.Errorf("--levels %s: %.1f %% of the labels lose their last anchor; drop them with --force", t.flags.levels, 100*share)
 	}
 	return keep, nil
 }
 
-// labelled counts the labels of each class of the model; a class that is only in the data
-// is the training's business.
-func (t *trimmer) labelled() []int {
-	counts := make([]int, t.head.Classes)
-	rows := t.rows()
-	for class, n := range t.data.Count(t.data.Train).Boxes {
-		if c := rows[class]; c >= 0 {
-			counts[c] += n
+// found is the share of the training labels that m, a trimmed model, has a class and an anchor for; classes
+// are those that trim left of the model's, nil all.
+func (t *trimmer) found(m *graph.Graph, classes []int) float64 {
+	anchors, n := m.Detect().Op.(*graph.Detect).Anchors, 0.0
+	for c, sizes := range t.labels {
+		if classes == nil || slices.Contains(classes, c) {
+			n += yolo.ScoreAnchors(sizes, anchors, yolo.AnchorThreshold).BPR * float64(len(sizes))
 		}
 	}
-	return counts
+	return n / float64(max(t.all, 1))
 }
 
-// rows are the model's classes of the data's.
-func (t *trimmer) rows() []int { return yolo.ClassRows(t.names, t.head.Classes, t.data.Names) }
-
-// found is the share of the labels that m, a trimmed model, has a class and an anchor for; classes
-// are those that trim left of the model's, nil all.
-func (t *trimmer) found(m *graph.Graph, classes []int, w, h int) float64 {
-	items, rows := slices.Clone(t.data.Train), t.rows()
-	for i := range items {
-		items[i].Labels = slices.DeleteFunc(slices.Clone(items[i].Labels), func(l dataset.Label) bool {
-			c := rows[l.Class]
-			return c < 0 || classes != nil && !slices.Contains(classes, c)
-		})
-	}
-	sizes := dataset.Sizes(items, w, h)
-	if len(sizes) == 0 {
-		return 0
-	}
-	return yolo.ScoreAnchors(sizes, m.Detect().Op.(*graph.Detect).Anchors, yolo.AnchorThreshold).BPR * float64(len(sizes)) / float64(len(t.sizes))
+// score measures the model's anchors on the labels that stay.
+func (t *trimmer) score() yolo.AnchorScore {
+	return yolo.ScoreAnchors(slices.Concat(t.sizes...), t.head.Anchors, yolo.AnchorThreshold)
 }
 
 // matches is what the levels of the model have of all matches.
 func (t *trimmer) matches() string {
 	var all []string
-	for l, s := range yolo.ScoreAnchors(t.sizes, t.head.Anchors, yolo.AnchorThreshold).Levels {
+	for l, s := range t.score().Levels {
 		all = append(all, fmt.Sprintf("%s %.1f %%", levelName(t.head.Strides[l]), 100*s.Matches))
 	}
 	return strings.Join(all, ", ")
 }
 
 func (t *trimmer) classes() ([]int, error) {
-	counts := t.labelled()
 	var keep []int
 	if t.flags.classes == automatic {
-		for c, n := range counts {
-			if n > 0 {
+		for c, labels := range t.labels {
+			if len(labels) > 0 {
 				keep = append(keep, c)
 			}
 		}
@@ -169,9 +179,9 @@ func (t *trimmer) classes() ([]int, error) {
 		}
 		keep = append(keep, c)
 	}
-	for c, n := range counts {
-		if n > 0 && !slices.Contains(keep, c) && !t.flags.force {
-			return nil, fmt.Errorf("--classes %s: %s has %d labels; drop it with --force", t.flags.classes, detect.Name(t.names, c), n)
+	for c, labels := range t.labels {
+		if len(labels) > 0 && !slices.Contains(keep, c) && !t.flags.force {
+			return nil, fmt.Errorf("--classes %s: %s has %d labels; drop it with --force", t.flags.classes, detect.Name(t.names, c), len(labels))
 		}
 	}
 	return keep, nil
@@ -196,7 +206,7 @@ func (t *trimmer) anchors(levels []int) ([][]int, error) {
 			keep[l] = append(keep[l], a)
 		}
 	}
-	start := t.score(keep)
+	start := t.scoreOf(keep)
 	for {
 		var next [][]int
 		var best yolo.AnchorScore
@@ -207,7 +217,7 @@ func (t *trimmer) anchors(levels []int) ([][]int, error) {
 			for i := range keep[l] {
 				without := slices.Clone(keep)
 				without[l] = slices.Delete(slices.Clone(keep[l]), i, i+1)
-				if s := t.score(without); next == nil || s.BPR > best.BPR || s.BPR == best.BPR && s.Above > best.Above {
+				if s := t.scoreOf(without); next == nil || s.BPR > best.BPR || s.BPR == best.BPR && s.Above > best.Above {
 					next, best = without, s
 				}
 			}
@@ -217,19 +227,19 @@ func (t *trimmer) anchors(levels []int) ([][]int, error) {
 		}
 		keep = next
 	}
-	if lost := start.BPR - t.score(keep).BPR; lost >= yolo.IdleLevel && !t.flags.force {
+	if lost := start.BPR - t.scoreOf(keep).BPR; lost >= yolo.IdleLevel && !t.flags.force {
 		return nil, fmt.Errorf("--anchors %s: %.1f %% of the labels lose their last anchor; drop them with --force", t.flags.anchors, 100*lost)
 	}
 	return keep, nil
 }
 
-// score measures the anchors that stay.
-func (t *trimmer) score(keep [][]int) yolo.AnchorScore {
+// scoreOf measures the anchors of keep.
+func (t *trimmer) scoreOf(keep [][]int) yolo.AnchorScore {
 	levels := make([][][2]float32, len(keep))
 	for l, anchors := range keep {
 		for _, a := range anchors {
 			levels[l] = append(levels[l], t.head.Anchors[l][a])
 		}
 	}
-	return yolo.ScoreAnchors(t.sizes, levels, yolo.AnchorThreshold)
+	return yolo.ScoreAnchors(slices.Concat(t.sizes...), levels, yolo.AnchorThreshold)
 }

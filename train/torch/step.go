@@ -247,12 +247,12 @@ func (n *network) recalibrate(batches iter.Seq2[*tensor.Tensor, error]) error {
 	var waiting []*tensor.Tensor
 	flush := func() error {
 		err := each(n.b.workers, len(waiting), func(i int) error { return n.measure(i, waiting[i]) })
-		for i := range waiting {
+		for i, x := range waiting {
 			if err == nil {
-				err = n.b.lib.mixInto(sums, []float64{1, 1}, sums, pick(n.replicas[i], n.statistics))
+				err = n.b.lib.mixInto(sums, []float64{1, float64(x.Shape[0])}, sums, pick(n.replicas[i], n.statistics))
+				count += x.Shape[0]
 			}
 		}
-		count += len(waiting)
 		waiting = waiting[:0]
 		return err
 	}
