@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"ultrafast/graph"
@@ -28,11 +29,7 @@ func (r *run) scratch(ctx context.Context) error {
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	c := train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch), NoAutoAnchor: true}
-	m, err := r.contestant(ctx, "control: from scratch", "scratch", g, c, epochs, nil)
-	if err != nil {
-		return err
-	}
-	return r.writeJSON("scratch.json", m)
+	return r.control(ctx, "from scratch", "scratch", g, c)
 }
 
 // thin trains the widest YOLOv5n that costs no more than the child, as long.
@@ -55,11 +52,21 @@ func (r *run) thin(ctx context.Context) error {
 	}
 	r.log("control", "YOLOv5n of width", width.Width, "parameters", g.ParamCount())
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
-	m, err := r.contestant(ctx, "control: thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch)}, epochs, nil)
+	return r.control(ctx, "thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch)})
+}
+
+// control trains one, and notes it in a file called like its folder. One that diverges is none: the
+// child does not depend on it.
+func (r *run) control(ctx context.Context, name, folder string, g *graph.Graph, c train.Config) error {
+	m, err := r.contestant(ctx, "control: "+name, folder, g, c, c.Epochs, nil)
+	if errors.Is(err, train.ErrDiverged) {
+		r.log("there is no control", "of", name, "why", err)
+		m, err = &Model{Missing: err.Error()}, nil
+	}
 	if err != nil {
 		return err
 	}
-	return r.writeJSON("thin.json", m)
+	return r.writeJSON(folder+".json", m)
 }
 
 func (r *run) thinModel(width float64) (*graph.Graph, error) {
@@ -97,7 +104,9 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 		}
 		c, err := prune.CostOf(g, nil, r.job.Width, r.job.Height)
 		if err == nil {
-			c.Ms, err = r.compared(g, child)
+			var ratio float64
+			ratio, _, err = r.compared(g, child)
+			c.Ms = ratio * child.Measured
 		}
 		return c, err
 	}

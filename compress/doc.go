@@ -15,6 +15,7 @@
 //	trim.safetensors         the same without the levels that no label uses
 //	latency.csv              where the target is milliseconds: what layers take on the device
 //	round-1/ round-1-again/  ready.safetensors, table.csv, plan.yaml, cut.safetensors, tuned.safetensors, verdict.json
+//	round-1/longer.json      where it lost only somewhat too much: after training on
 //	check-0.json             where the target is milliseconds: those measured of what the rounds ended with
 //	rounds.json              what the rounds came to
 //	final/ final-back-1/     the training of what was cut; of the round before it, where that lost too much
@@ -26,9 +27,10 @@
 //	child.safetensors .onnx  that one
 //	bf16.json                what it is worth in bfloat16, or why it was not measured
 //	int8-ranges.json         what its values are, where it is to be of 8 bits
-//	child-int8.safetensors .onnx  the child in 8 bits, the better of the next two
-//	int8.json                what it is worth with these ranges
+//	int8-calibrated.safetensors  the child in 8 bits with these ranges
+//	int8.json                what that is worth
 //	int8-trained/ .json      and after a training in 8 bits, where they had cost too much
+//	child-int8.safetensors .onnx  the better of the two; int8-choice.json says that it is there
 //	report.json .html        what it all came to
 //	commands.txt             what to do with it
 package compress

@@ -210,7 +210,7 @@ func (r *run) left(name string, p train.Progress) float64 {
 		name = finalName
 	}
 	planned := func(name string) int {
-		return slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(name, again) })
+		return slices.IndexFunc(r.plan.Steps, func(s Step) bool { return s.Name == strings.TrimSuffix(strings.TrimSuffix(name, longer), again) })
 	}
 	at := planned(name)
 	if at < 0 { // a round more than planned, as one was rolled back

@@ -5,6 +5,7 @@ import (
 
 	"ultrafast/box"
 	"ultrafast/dataset"
+	"ultrafast/graph"
 	"ultrafast/prune"
 	"ultrafast/report"
 	"ultrafast/train"
@@ -56,8 +57,11 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 // layers are the times of the steps of the parent and of what is handed out.
 func (r *run) layers(found *Result) (report.LayerTimes, error) {
 	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads, Precision: r.o.Runtime.Precision}
-	if r.o.Profile == nil {
-		return l, nil
+	profile := r.o.Profile
+	if profile == nil {
+		if profile = r.predicted; r.o.Latency == nil {
+			return l, nil
+		}
 	}
 	rows := map[string]int{} // by name
 	for i, file := range []string{"parent.safetensors", found.Choice.File} {
@@ -65,8 +69,11 @@ func (r *run) layers(found *Result) (report.LayerTimes, error) {
 		if err != nil {
 			return l, err
 		}
-		var p prune.Profile
-		if p, err = r.o.Profile(g); err != nil {
+		p, err := profile(g)
+		if err != nil && r.o.Profile == nil { // a table of the parent need not have the layers of a control
+			return report.LayerTimes{Runtime: l.Runtime, Threads: l.Threads, Precision: l.Precision}, nil
+		}
+		if err != nil {
 			return l, err
 		}
 		for _, s := range p.Steps {
@@ -86,4 +93,17 @@ func (r *run) layers(found *Result) (report.LayerTimes, error) {
 		}
 	}
 	return l, nil
+}
+
+// predicted are the times of layers as the latency table has them.
+func (r *run) predicted(g *graph.Graph) (prune.Profile, error) {
+	all, err := r.o.Latency.Predict(g, r.job.Width, r.job.Height)
+	if err != nil {
+		return prune.Profile{}, err
+	}
+	p := prune.Profile{Ms: all.Ms}
+	for _, y := range all.Layers {
+		p.Steps = append(p.Steps, prune.StepMs{Node: y.Node, Ms: y.Ms})
+	}
+	return p, nil
 }

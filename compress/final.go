@@ -51,8 +51,10 @@ func (r *run) final(ctx context.Context) error {
 		switch {
 		case drop > r.job.MaxDrop:
 			end.Why += fmt.Sprintf("; this one is %.2f below it too", drop)
-		case !end.Reached:
-			end.Why += fmt.Sprintf("; the best reachable within %v points is %s", r.job.MaxDrop, r.limits.Kept(end.Cost))
+		case !end.Reached && !(back == 0 && rounds.mistimed()):
+			cost := end.Cost
+			cost.Ms = m.Milliseconds()
+			end.Why += fmt.Sprintf("; the best reachable within %v points is %s", r.job.MaxDrop, r.limits.Kept(cost))
 		}
 		if err := r.writeJSON("ended.json", end); err != nil {
 			return err

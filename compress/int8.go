@@ -20,8 +20,10 @@ import (
 const (
 	int8Name     = "int8"
 	int8Training = "int8: training"
+	int8Choice   = "int8: choice"
 
-	int8File   = "child-int8.safetensors"
+	int8File   = "child-int8.safetensors" // the better one of the two
+	calibrated = "int8-calibrated.safetensors"
 	rangesFile = "int8-ranges.json"
 	int8Folder = "int8-trained"
 )
@@ -44,7 +46,7 @@ const (
 // An unfit error is why a network cannot be had in 8 bits. The run goes on without.
 type unfit struct{ error }
 
-// int8 measures the ranges of the child's values and puts it in place in 8 bits.
+// int8 measures the ranges of the child's values and makes it one in 8 bits by them.
 func (r *run) int8(ctx context.Context) error {
 	child, err := r.handed()
 	if err != nil {
@@ -66,10 +68,10 @@ func (r *run) int8(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.save(int8File, g); err != nil {
+	if err := r.save(calibrated, g); err != nil {
 		return err
 	}
-	m, err := r.measureInt8(ctx, int8Name, int8File, g)
+	m, err := r.measureInt8(ctx, int8Name, calibrated, g)
 	if err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func (r *run) measureInt8(ctx context.Context, what, file string, g *graph.Graph
 }
 
 // trainInt8 trains the child in 8 bits, with itself in fp32 as teacher, where they cost too
-// much. The better one stays in place.
+// much.
 func (r *run) trainInt8(ctx context.Context) error {
 	const numbers = int8Folder + ".json"
 	child, err := r.handed()
@@ -192,7 +194,7 @@ func (r *run) trainInt8(ctx context.Context) error {
 		r.log("there is no training in 8 bits", "why", why)
 		return r.writeJSON(numbers, Model{Missing: why})
 	}
-	g, err := r.open(int8File)
+	g, err := r.open(before.File)
 	if err != nil {
 		return err
 	}
@@ -209,12 +211,29 @@ func (r *run) trainInt8(ctx context.Context) error {
 	}
 	m.Epochs = before.Epochs + int8Epochs
 	r.log("trained in 8 bits", "mAP50-95", m.Accuracy.MAP5095, "before", before.Accuracy.MAP5095, "in fp32", child.Accuracy.MAP5095)
-	if better(&before, m) == m {
-		if err := r.save(int8File, g); err != nil {
-			return err
-		}
-	}
 	return r.writeJSON(numbers, m)
+}
+
+// chooseInt8 puts the better one in place.
+func (r *run) chooseInt8(context.Context) error {
+	found, err := ReadResult(r.dir)
+	if err != nil {
+		return err
+	}
+	best := found.HandedInt8()
+	if best == nil {
+		return r.writeJSON("int8-choice.json", struct{}{})
+	}
+	g, err := r.open(best.File)
+	if err != nil {
+		return err
+	}
+	if err := r.save(int8File, g); err != nil {
+		return err
+	}
+	return r.writeJSON("int8-choice.json", struct {
+		File string `json:"file"`
+	}{int8File})
 }
 
 // untrained says why the child need not be trained in 8 bits, or cannot; empty where it is to be.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"ultrafast/box"
 	"ultrafast/graph"
@@ -67,25 +68,38 @@ func (p Precision) clocked(g *graph.Graph) (float64, error) {
 	return least, nil
 }
 
-// compared measures g in turns with another network of the run, and returns the milliseconds
-// that g would have taken when those of the other were measured: what else a machine does by
-// now slows both.
-func (r *run) compared(g *graph.Graph, with *Model) (float64, error) {
+// Turns of two networks that are compared go on until so many in a row have made neither faster by more
+// than 1 %, or for so long.
+const (
+	steadyTurns = 5
+	mostTurns   = 40
+	turnsFor    = 20 * time.Second
+)
+
+// compared measures g in turns with another network of the run, and returns how many times as
+// long as the other it takes, and the milliseconds of the other by now: what else a machine does
+// slows both, so the ratio says more.
+func (r *run) compared(g *graph.Graph, with *Model) (ratio, ms float64, err error) {
 	other, err := r.open(with.File)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	least := [2]float64{math.Inf(1), math.Inf(1)}
-	for range 3 {
+	start, steady := time.Now(), 0
+	for turn := 1; steady < steadyTurns && turn <= mostTurns && (turn <= 3 || time.Since(start) < turnsFor); turn++ {
+		steady++
 		for i, g := range []*graph.Graph{other, g} {
 			m, err := r.o.Profile(g)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
+			}
+			if m.Ms < 0.99*least[i] {
+				steady = 0
 			}
 			least[i] = min(least[i], m.Ms)
 		}
 	}
-	return with.Measured * least[1] / least[0], nil
+	return least[1] / least[0], least[0], nil
 }
 
 func say(c prune.Cost) string {
@@ -137,14 +151,27 @@ func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*
 	if err != nil {
 		return nil, err
 	}
+	if r.o.Profile != nil && r.done("parent.json") { // milliseconds are told in the parent's, so that rounds hours apart compare
+		parent, err := r.readModel("parent.json")
+		if err != nil {
+			return nil, err
+		}
+		ratio, _, err := r.compared(g, parent)
+		if err != nil {
+			return nil, err
+		}
+		m.Measured = ratio * parent.Measured
+	}
 	return m, r.weigh(ctx, r.fp32(), what, m, g)
 }
 
-// weigh measures what m's network, g, takes and finds in a precision.
+// weigh measures what m's network, g, finds in a precision and, where that is not known, takes.
 func (r *run) weigh(ctx context.Context, in Precision, what string, m *Model, g *graph.Graph) error {
 	var err error
-	if m.Measured, err = in.clocked(g); err != nil {
-		return err
+	if m.Measured == 0 {
+		if m.Measured, err = in.clocked(g); err != nil {
+			return err
+		}
 	}
 	found, err := r.validateIn(ctx, in, what, g)
 	if err != nil {

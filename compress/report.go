@@ -127,7 +127,7 @@ func (r *run) report(ctx context.Context) error {
 		Machine: report.Machine{Processor: r.o.Processor, Cores: runtime.GOMAXPROCS(0), System: runtime.GOOS + "/" + runtime.GOARCH,
 			Versions: r.versions()},
 		Data:     report.Data{File: r.job.Data, Train: len(r.data.Train), Val: len(r.data.Val), Classes: r.data.Names},
-		Input:    report.Input{Width: r.job.Width, Height: r.job.Height},
+		Input:    report.Input{Width: r.job.Width, Height: r.job.Height, Validated: r.job.Size},
 		Target:   report.Target{Limits: r.job.Target, MaxDrop: r.job.MaxDrop, Reached: found.Choice.Reached, Within: found.Choice.Within},
 		Commands: r.lines(found),
 		Notes:    r.notes(found),
@@ -164,7 +164,12 @@ func (r *run) report(ctx context.Context) error {
 	if c.Int8, err = r.reportInt8(found); err != nil {
 		return err
 	}
-	c.Rounds = reportRounds(found)
+	// Rounds were measured beside the parent; on the page its time is the benchmark's.
+	now := 1.0
+	if p := c.Models[0].Times; found.Parent.Measured > 0 && len(p) > 0 && p[0].Milliseconds.Known() {
+		now = float64(p[0].Milliseconds) / found.Parent.Measured
+	}
+	c.Rounds = reportRounds(found, now)
 	if c.Plan, err = r.widths(found); err != nil {
 		return err
 	}
@@ -178,7 +183,7 @@ func (r *run) report(ctx context.Context) error {
 		return err
 	}
 	if r.o.Profile == nil {
-		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table: the device is not here."
+		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table, which does not know all layers: the device is not here."
 	}
 	return report.WriteCompression(r.dir, c)
 }
@@ -255,7 +260,8 @@ func (r *run) notes(found *Result) []string {
 	return notes
 }
 
-func reportRounds(found *Result) []report.Round {
+// reportRounds takes milliseconds times now.
+func reportRounds(found *Result, now float64) []report.Round {
 	var all []report.Round
 	for _, v := range found.Rounds {
 		row := report.Round{Name: v.Name(), Before: report.Number(v.Before / 100), Predicted: report.Unknown(), AfterCut: report.Unknown(),
@@ -269,7 +275,7 @@ func reportRounds(found *Result) []report.Round {
 			row.Done = fmt.Sprintf("cut by %s, %d epochs", v.By, v.Epochs)
 			row.Parameters, row.GFLOP = v.Model.Params, report.Number(v.Model.GFLOP)
 			if v.Model.Measured > 0 {
-				row.Milliseconds = report.Number(v.Model.Measured)
+				row.Milliseconds = report.Number(now * v.Model.Measured)
 			}
 			row.AfterTraining = v.Model.Accuracy.MAP5095
 		}

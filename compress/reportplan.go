@@ -91,7 +91,8 @@ func sumOf(values []float64) report.Number {
 func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 	trainings := [][2]string{{"baseline", "baseline"}}
 	for _, v := range found.Rounds {
-		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")})
+		trainings = append(trainings, [2]string{v.Name() + preparing, filepath.Join(v.Folder, "regularisation")}, [2]string{v.Name(), filepath.Join(v.Folder, "training")},
+			[2]string{v.Name() + longer, filepath.Join(v.Folder, "training-on")})
 	}
 	for back := range found.Rounds { // those that lost too much
 		name, folder := finalTraining(back)

@@ -88,8 +88,8 @@ func TestRoundTimes(t *testing.T) {
 	model := func(measured, ms float64) *Model {
 		return &Model{Measured: measured, Cost: prune.Cost{Ms: ms}, Accuracy: &report.Accuracy{}}
 	}
-	rows := reportRounds(&Result{Rounds: []Round{{Model: model(0, 2)}, {Model: model(3, 2)}, {Model: model(3, 0)}, {}}})
-	for i, want := range [][2]report.Number{{report.Unknown(), 2}, {3, 2}, {3, report.Unknown()}, {report.Unknown(), report.Unknown()}} {
+	rows := reportRounds(&Result{Rounds: []Round{{Model: model(0, 2)}, {Model: model(3, 2)}, {Model: model(3, 0)}, {}}}, 1.5)
+	for i, want := range [][2]report.Number{{report.Unknown(), 2}, {4.5, 2}, {4.5, report.Unknown()}, {report.Unknown(), report.Unknown()}} {
 		for k, got := range []report.Number{rows[i].Milliseconds, rows[i].Predicted} {
 			if got != want[k] && (got.Known() || want[k].Known()) {
 				t.Errorf("round %d has %v, want %v", i, got, want[k])
@@ -123,7 +123,7 @@ func FuzzReadResult(f *testing.F) {
 		if r, err := ReadResult(dir); err == nil {
 			r.Handed()
 			r.HandedInt8()
-			reportRounds(r)
+			reportRounds(r, 1)
 			if r.Parent.points() != r.Final.points() {
 				t.Error("one file has two meanings")
 			}

@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -25,6 +26,8 @@ const (
 	groupRate  = 3e-4 // of the group decay that prepares it
 	roundSlack = 0.1  // of the parent's mAP50-95 may be lost beyond the budget: the training at the end brings it back, or steps back
 	attempts   = 2    // of which the second cuts half and trains twice as long
+	nearMiss   = 1.25 // times what a round may lose: within, its network is trained on before its cut is halved
+	leastCut   = 1.05 // times smaller: half a cut of less is not worth its training
 )
 
 // A Round is one attempt to make the network smaller: the contents of verdict.json.
@@ -66,6 +69,11 @@ func (all *Rounds) last() *Model {
 		}
 	}
 	return nil
+}
+
+// mistimed reports whether the rounds ended because of the latency table, with accuracy to spare.
+func (all *Rounds) mistimed() bool {
+	return !all.Reached && len(all.All) > 0 && all.All[len(all.All)-1].Kept
 }
 
 // met reports whether a goal is, but for the last bits.
@@ -129,7 +137,9 @@ func (r *run) rounds(ctx context.Context) error {
 		for attempt := 1; attempt <= attempts; attempt++ {
 			to := next(all.Cost, goal)
 			if attempt > 1 {
-				to = toward(all.Cost, to, 0.5)
+				if to = toward(all.Cost, to, 0.5); to.Excess(all.Cost) < leastCut {
+					break
+				}
 			}
 			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Before: before,
 				Blocks: goal.Excess(parent.Cost) > blocksBeyond}
@@ -156,8 +166,11 @@ func (r *run) rounds(ctx context.Context) error {
 // preparing is behind the name of the training before a cut.
 const preparing = ", before the cut"
 
-// again is behind the name of a second attempt.
-const again = " again"
+// again is behind the name of a second attempt, longer behind that of a training that goes on.
+const (
+	again  = " again"
+	longer = ", trained on"
+)
 
 func (v Round) Name() string {
 	name := fmt.Sprintf("round %d", v.Number)
@@ -205,8 +218,17 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 		if v.Model, err = r.readModel(file("tuned.json")); err != nil {
 			return err
 		}
-		v.Epochs, v.Drop = readyEpochs(r.job.Epochs)+v.Model.Epochs, parent.points()-v.Model.points()
 		most := r.job.MaxDrop + roundSlack*parent.points()
+		if drop := parent.points() - v.Model.points(); drop > most && drop <= nearMiss*most {
+			err := r.stages(ctx, []stage{{v.Name() + longer, []string{file("tuned.json")}, file("longer.json"), func(ctx context.Context) error { return r.tuneOn(ctx, v) }}})
+			if err != nil {
+				return err
+			}
+			if v.Model, err = r.readModel(file("longer.json")); err != nil {
+				return err
+			}
+		}
+		v.Epochs, v.Drop = readyEpochs(r.job.Epochs)+v.Model.Epochs, parent.points()-v.Model.points()
 		v.Kept = v.Drop <= most
 		v.Why = fmt.Sprintf("%.2f points of mAP50-95 below the parent, %.3g are allowed in a round", v.Drop, most)
 		if v.Drop < 0 {
@@ -263,24 +285,62 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	if err != nil {
 		return err
 	}
-	epochs := v.Attempt * roundEpochs(r.job.Epochs)
-	cfg := train.Config{Epochs: epochs, Hyp: brief(gentle(r.hyp, tuneRate(v.Before, c.Points)), epochs, r.job.Batch), NoAutoAnchor: true}
-	if err := r.distil(&cfg); err != nil {
-		return err
-	}
-	if g, err = r.train(ctx, v.Name(), filepath.Join(v.Folder, "training"), g, cfg); err != nil {
-		return err
-	}
-	file := filepath.Join(v.Folder, "tuned.safetensors")
-	if err := r.save(file, g); err != nil {
-		return err
-	}
-	m, err := r.measure(ctx, v.Name(), file, g)
+	m, err := r.tuned(ctx, v, v.Name(), "training", "tuned.safetensors", g, c.Points)
 	if err != nil {
 		return err
 	}
-	m.Epochs = epochs
+	if c.Points > m.points() { // the training made it worse
+		if g, err = r.open(filepath.Join(v.Folder, "cut.safetensors")); err != nil {
+			return err
+		}
+		epochs := m.Epochs
+		if m, err = r.measure(ctx, v.Name()+", as it was cut", filepath.Join(v.Folder, "cut.safetensors"), g); err != nil {
+			return err
+		}
+		m.Epochs = epochs
+	}
 	return r.writeJSON(out, m)
+}
+
+// tuneOn trains what tune left, and missed only narrowly, once more as long.
+func (r *run) tuneOn(ctx context.Context, v *Round) error {
+	g, err := r.open(v.Model.File)
+	if err != nil {
+		return err
+	}
+	m, err := r.tuned(ctx, v, v.Name()+longer, "training-on", "longer.safetensors", g, v.Model.points())
+	if err != nil {
+		return err
+	}
+	epochs := m.Epochs + v.Model.Epochs
+	if v.Model.points() > m.points() {
+		same := *v.Model
+		m = &same
+	}
+	m.Epochs = epochs
+	return r.writeJSON(filepath.Join(v.Folder, "longer.json"), m)
+}
+
+// tuned trains g, which finds so many points, in a folder of a round, and measures it.
+func (r *run) tuned(ctx context.Context, v *Round, name, folder, file string, g *graph.Graph, points float64) (*Model, error) {
+	epochs := v.Attempt * roundEpochs(r.job.Epochs)
+	c := train.Config{Epochs: epochs, Hyp: brief(gentle(r.hyp, tuneRate(v.Before, points)), epochs, r.job.Batch), NoAutoAnchor: true}
+	if err := r.distil(&c); err != nil {
+		return nil, err
+	}
+	g, err := r.train(ctx, name, filepath.Join(v.Folder, folder), g, c)
+	if err != nil {
+		return nil, err
+	}
+	file = filepath.Join(v.Folder, file)
+	if err := r.save(file, g); err != nil {
+		return nil, err
+	}
+	m, err := r.measure(ctx, name, file, g)
+	if err == nil {
+		m.Epochs = epochs
+	}
+	return m, err
 }
 
 // tuneRate is the share of lr0 in the training after a cut, which is the share of the points of
@@ -314,18 +374,24 @@ func (r *run) reached(all *Rounds, parent *Model, goal prune.Limits) (prune.Limi
 		return nil, err
 	}
 	var check struct {
-		Ms float64 `json:"measured"`
+		Ms     float64 `json:"measured"`
+		Parent float64 `json:"parent"`
 	}
 	file := fmt.Sprintf("check-%d.json", all.Corrected) // measured once, or a run that goes on might end elsewhere
 	if r.done(file) {
 		err = r.readJSON(file, &check)
-	} else if check.Ms, err = r.compared(g, parent); err == nil {
-		err = r.writeJSON(file, check)
+	} else {
+		var ratio float64
+		if ratio, check.Parent, err = r.compared(g, parent); err == nil {
+			check.Parent = min(check.Parent, parent.Measured) // the one that other work disturbed less
+			check.Ms = ratio * check.Parent
+			err = r.writeJSON(file, check)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	most := r.limits[at].Of(prune.Cost{Ms: parent.Measured})
+	most := r.limits[at].Of(prune.Cost{Ms: cmp.Or(check.Parent, parent.Measured)})
 	if check.Ms <= nearly*most {
 		return met()
 	}

@@ -20,6 +20,7 @@ const stateVersion = 2
 type State struct {
 	Version int       `json:"version"` // stateVersion
 	Job     Job       `json:"job"`
+	Device  string    `json:"device,omitempty"` // that trains, which a run that goes on may change; empty is cpu
 	Started time.Time `json:"started"`
 	Updated time.Time `json:"updated"`
 	Doing   string    `json:"doing"` // the stage at work, or that was when the run was stopped

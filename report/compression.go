@@ -80,10 +80,11 @@ type Data struct {
 	Classes []string `json:"classes"` // names by number
 }
 
-// Input is the size of the network's input, in pixels.
+// Input is the size of the network's input, in pixels: where it is to run, which times are for.
 type Input struct {
-	Width  int `json:"width"`
-	Height int `json:"height"`
+	Width     int `json:"width"`
+	Height    int `json:"height"`
+	Validated int `json:"validated"` // side of the squares that accuracy was measured on; 0 is not known
 }
 
 // Roles of a Model.

@@ -58,7 +58,7 @@ func sample(t *testing.T, pictures int) *Compression {
 		Title: "Faces and masks in photographs", Created: "2020-11-28T17:20:00Z",
 		Machine: Machine{Processor: "AMD EPYC 9R14", Cores: 2, System: "linux/amd64", Versions: map[string]string{"ultrafast": "v0.3.0", "libtorch": "1.13.1", "ONNX Runtime": "1.30.0"}},
 		Data:    Data{File: "mask/data.yaml", Train: 1898, Val: 383, Classes: names},
-		Input:   Input{416, 416},
+		Input:   Input{416, 416, 640},
 		Models: []Model{
 			model("YOLOv5n", Parent, 1766623, 11.2, 0.684),
 			model("pruned child", Child, 98211, 1.13, 0.671),

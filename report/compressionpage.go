@@ -24,7 +24,10 @@ func newPage(c *Compression) page {
 func (c *Compression) facts() []string {
 	var f []string
 	if c.Input.Width > 0 && c.Input.Height > 0 {
-		f = append(f, fmt.Sprintf("input %d × %d", c.Input.Width, c.Input.Height))
+		f = append(f, fmt.Sprintf("times at an input of %d × %d", c.Input.Width, c.Input.Height))
+	}
+	if s := c.Input.Validated; s > 0 {
+		f = append(f, fmt.Sprintf("accuracy on squares of %d", s))
 	}
 	if t := c.Target; t.Limits != "" {
 		said := func(kept bool) string {

@@ -40,6 +40,9 @@ type run struct {
 	begun   bool // training
 }
 
+// ErrDiverged is wrapped where the loss is no number any more.
+var ErrDiverged = errors.New("training has diverged")
+
 // Run trains g on data as YOLOv5 v7.0 does, and leaves opt.yaml, hyp.yaml, results.csv and
 // the weights in c.Dir. g is not changed; it may be nil where c.Resume is set. After every
 // epoch the folder holds all that a later Run with Resume needs to end as this one would
@@ -436,7 +439,7 @@ func (r *run) steps(ctx context.Context, p *Progress) (rate [3]float64, err erro
 			return rate, fmt.Errorf("step %d: %w", p.Step+1, err)
 		}
 		if math.IsNaN(parts.Total) || math.IsInf(parts.Total, 0) {
-			return rate, fmt.Errorf("step %d: the loss is %v: training has diverged, try a smaller lr0; %s", p.Step+1, parts.Total, r.seen(b.Items))
+			return rate, fmt.Errorf("step %d: the loss is %v: %w, try a smaller lr0; %s", p.Step+1, parts.Total, ErrDiverged, r.seen(b.Items))
 		}
 		update, accumulate := r.plan.at(epoch, p.Step)
 		rate = update.Rate
