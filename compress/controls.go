@@ -61,7 +61,7 @@ func (r *run) control(ctx context.Context, name, folder string, g *graph.Graph, 
 	m, err := r.contestant(ctx, "control: "+name, folder, g, c, c.Epochs, nil)
 	if errors.Is(err, train.ErrDiverged) {
 		r.log("there is no control", "of", name, "why", err)
-		m, err = &Model{Missing: err.Error()}, nil
+		m, err = &Model{Missing: "its training diverged, see log.txt"}, nil
 	}
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (r *run) thinWidth(rounds *Rounds) (found thinWidth, err error) {
 		c, err := prune.CostOf(g, nil, r.job.Width, r.job.Height)
 		if err == nil {
 			var ratio float64
-			ratio, _, err = r.compared(g, child)
+			ratio, _, err = r.compared(g, r.o.Profile, child)
 			c.Ms = ratio * child.Measured
 		}
 		return c, err

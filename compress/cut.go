@@ -134,7 +134,7 @@ func (r *run) keepCut(ctx context.Context, v *Round, g *graph.Graph, plan *prune
 	if err != nil {
 		return 0, err
 	}
-	if err := r.save(filepath.Join(v.Folder, "cut.safetensors"), g); err != nil {
+	if err := r.save(filepath.Join(v.Folder, cutFile), g); err != nil {
 		return 0, err
 	}
 	var text bytes.Buffer

@@ -15,7 +15,7 @@
 //	trim.safetensors         the same without the levels that no label uses
 //	latency.csv              where the target is milliseconds: what layers take on the device
 //	round-1/ round-1-again/  ready.safetensors, table.csv, plan.yaml, cut.safetensors, tuned.safetensors, verdict.json
-//	round-1/longer.json      where it lost only somewhat too much: after training on
+//	round-1/longer.safetensors .json, training-on/  where it lost only somewhat too much: after training on
 //	check-0.json             where the target is milliseconds: those measured of what the rounds ended with
 //	rounds.json              what the rounds came to
 //	final/ final-back-1/     the training of what was cut; of the round before it, where that lost too much

@@ -116,7 +116,7 @@ func chosen(t *testing.T, data *dataset.Data, o Options, job Job, more float64) 
 	}
 	m.Epochs = 2
 	m.Accuracy.MAP5095 += report.Number(more / 100)
-	if err := errors.Join(r.saveState(), r.save("child.safetensors", g), r.writeJSON("parent.json", m), r.writeJSON("final.json", m),
+	if err := errors.Join(r.saveState(), r.save("child.safetensors", g), r.save(m.File, g), r.writeJSON("parent.json", m), r.writeJSON("final.json", m),
 		r.writeJSON("ended.json", Rounds{Cost: m.Cost}), r.writeJSON("choice.json", Choice{File: m.File})); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"ultrafast/box"
@@ -49,49 +50,42 @@ func (r *run) cost(g *graph.Graph) (prune.Cost, error) {
 	return prune.CostOf(g, r.clock, r.job.Width, r.job.Height)
 }
 
-// clocked measures the milliseconds of g on the device: the least of a few times, since
-// whatever else a machine does makes it slower. It is 0 where the device is not here.
+// clocked measures the milliseconds of g on the device. It is 0 where the device is not here.
 func (r *run) clocked(g *graph.Graph) (float64, error) { return r.fp32().clocked(g) }
 
 func (p Precision) clocked(g *graph.Graph) (float64, error) {
 	if p.Profile == nil {
 		return 0, nil
 	}
-	least := math.Inf(1)
-	for range 3 {
-		p, err := p.Profile(g)
-		if err != nil {
-			return 0, err
-		}
-		least = min(least, p.Ms)
+	least, err := leasts(func() (prune.Profile, error) { return p.Profile(g) })
+	if err != nil {
+		return 0, err
 	}
-	return least, nil
+	return least[0], nil
 }
 
-// Turns of two networks that are compared go on until so many in a row have made neither faster by more
-// than 1 %, or for so long.
+// Turns of measurements go on until so many in a row have made none faster by more than 1 %, or for
+// so long.
 const (
 	steadyTurns = 5
 	mostTurns   = 40
 	turnsFor    = 20 * time.Second
 )
 
-// compared measures g in turns with another network of the run, and returns how many times as
-// long as the other it takes, and the milliseconds of the other by now: what else a machine does
-// slows both, so the ratio says more.
-func (r *run) compared(g *graph.Graph, with *Model) (ratio, ms float64, err error) {
-	other, err := r.open(with.File)
-	if err != nil {
-		return 0, 0, err
-	}
-	least := [2]float64{math.Inf(1), math.Inf(1)}
+// leasts takes measurements in turns, and returns the least milliseconds of each: whatever else a
+// machine does makes it slower.
+func leasts(profiles ...func() (prune.Profile, error)) ([]float64, error) {
+	least := slices.Repeat([]float64{math.Inf(1)}, len(profiles))
 	start, steady := time.Now(), 0
 	for turn := 1; steady < steadyTurns && turn <= mostTurns && (turn <= 3 || time.Since(start) < turnsFor); turn++ {
 		steady++
-		for i, g := range []*graph.Graph{other, g} {
-			m, err := r.o.Profile(g)
+		for i, profile := range profiles {
+			m, err := profile()
 			if err != nil {
-				return 0, 0, err
+				return nil, err
+			}
+			if !(m.Ms > 0) {
+				return nil, fmt.Errorf("the device measures %v ms: it has no clock that can be gone by", m.Ms)
 			}
 			if m.Ms < 0.99*least[i] {
 				steady = 0
@@ -99,7 +93,36 @@ func (r *run) compared(g *graph.Graph, with *Model) (ratio, ms float64, err erro
 			least[i] = min(least[i], m.Ms)
 		}
 	}
+	return least, nil
+}
+
+// compared measures g as a profile does, in turns with another network of the run, and returns how many
+// times as long as the other it takes, and the milliseconds of the other by now: what else a machine does
+// slows both, so the ratio says more.
+func (r *run) compared(g *graph.Graph, profile func(*graph.Graph) (prune.Profile, error), with *Model) (ratio, ms float64, err error) {
+	other, err := r.open(with.File)
+	if err != nil {
+		return 0, 0, err
+	}
+	least, err := leasts(func() (prune.Profile, error) { return r.o.Profile(other) }, func() (prune.Profile, error) { return profile(g) })
+	if err != nil {
+		return 0, 0, err
+	}
 	return least[1] / least[0], least[0], nil
+}
+
+// timed is what g takes in a precision, in the milliseconds of the parent, so that what is measured hours
+// apart compares; those of the parent itself are the device's.
+func (r *run) timed(in Precision, g *graph.Graph) (float64, error) {
+	if in.Profile == nil || r.o.Profile == nil || !r.done("parent.json") {
+		return in.clocked(g)
+	}
+	parent, err := r.readModel("parent.json")
+	if err != nil {
+		return 0, err
+	}
+	ratio, _, err := r.compared(g, in.Profile, parent)
+	return ratio * parent.Measured, err
 }
 
 func say(c prune.Cost) string {
@@ -151,27 +174,14 @@ func (r *run) measure(ctx context.Context, what, file string, g *graph.Graph) (*
 	if err != nil {
 		return nil, err
 	}
-	if r.o.Profile != nil && r.done("parent.json") { // milliseconds are told in the parent's, so that rounds hours apart compare
-		parent, err := r.readModel("parent.json")
-		if err != nil {
-			return nil, err
-		}
-		ratio, _, err := r.compared(g, parent)
-		if err != nil {
-			return nil, err
-		}
-		m.Measured = ratio * parent.Measured
-	}
 	return m, r.weigh(ctx, r.fp32(), what, m, g)
 }
 
-// weigh measures what m's network, g, finds in a precision and, where that is not known, takes.
+// weigh measures what m's network, g, takes and finds in a precision.
 func (r *run) weigh(ctx context.Context, in Precision, what string, m *Model, g *graph.Graph) error {
 	var err error
-	if m.Measured == 0 {
-		if m.Measured, err = in.clocked(g); err != nil {
-			return err
-		}
+	if m.Measured, err = r.timed(in, g); err != nil {
+		return err
 	}
 	found, err := r.validateIn(ctx, in, what, g)
 	if err != nil {

@@ -182,7 +182,7 @@ func (r *run) report(ctx context.Context) error {
 	if c.Layers, err = r.layers(found); err != nil {
 		return err
 	}
-	if r.o.Profile == nil {
+	if len(c.Layers.Rows) == 0 && r.o.Profile == nil {
 		c.Missing[report.PartLayers] = "Milliseconds are those of a latency table, which does not know all layers: the device is not here."
 	}
 	return report.WriteCompression(r.dir, c)

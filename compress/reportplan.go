@@ -101,8 +101,13 @@ func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 		}
 		trainings = append(trainings, [2]string{name + ", given up", folder})
 	}
-	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder}, [2]string{contestants[1].name, "scratch"}, [2]string{contestants[2].name, "thin"},
-		[2]string{int8Training, int8Folder})
+	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder})
+	for i, m := range []*Model{found.Scratch, found.Thin} {
+		if m != nil && m.Accuracy != nil { // else it diverged, perhaps
+			trainings = append(trainings, [2]string{contestants[1+i].name, []string{"scratch", "thin"}[i]})
+		}
+	}
+	trainings = append(trainings, [2]string{int8Training, int8Folder})
 	var all []report.LearningCurve
 	for _, t := range trainings {
 		c, err := readCurve(t[0], r.path(filepath.Join(t[1], "results.csv")))

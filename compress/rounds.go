@@ -3,6 +3,7 @@ package compress
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -27,7 +28,7 @@ const (
 	roundSlack = 0.1  // of the parent's mAP50-95 may be lost beyond the budget: the training at the end brings it back, or steps back
 	attempts   = 2    // of which the second cuts half and trains twice as long
 	nearMiss   = 1.25 // times what a round may lose: within, its network is trained on before its cut is halved
-	leastCut   = 1.05 // times smaller: half a cut of less is not worth its training
+	leastCut   = 1.05 // times smaller: after the first round, half a cut of less is not worth its training
 )
 
 // A Round is one attempt to make the network smaller: the contents of verdict.json.
@@ -137,9 +138,13 @@ func (r *run) rounds(ctx context.Context) error {
 		for attempt := 1; attempt <= attempts; attempt++ {
 			to := next(all.Cost, goal)
 			if attempt > 1 {
-				if to = toward(all.Cost, to, 0.5); to.Excess(all.Cost) < leastCut {
+				half := toward(all.Cost, to, 0.5)
+				known := r.done(filepath.Join(Round{Number: n, Attempt: attempt}.folder(), "verdict.json")) // by a program that cut less
+				if n > 1 && half.Excess(all.Cost) < leastCut && !known {
+					last.Why += fmt.Sprintf("; half of its cut would be less than %.0f %%", 100*(leastCut-1))
 					break
 				}
+				to = half
 			}
 			last = Round{Number: n, Attempt: attempt, From: all.File, Goal: to, Before: before,
 				Blocks: goal.Excess(parent.Cost) > blocksBeyond}
@@ -166,6 +171,9 @@ func (r *run) rounds(ctx context.Context) error {
 // preparing is behind the name of the training before a cut.
 const preparing = ", before the cut"
 
+// cutFile is a round's network as it was cut.
+const cutFile = "cut.safetensors"
+
 // again is behind the name of a second attempt, longer behind that of a training that goes on.
 const (
 	again  = " again"
@@ -179,6 +187,9 @@ func (v Round) Name() string {
 	}
 	return name
 }
+
+// epochs is how long its network is trained after the cut, of a full training's.
+func (v Round) epochs(full int) int { return v.Attempt * roundEpochs(full) }
 
 // folder is where an attempt stands: round-1, round-1-again.
 func (v Round) folder() string { return strings.ReplaceAll(v.Name(), " ", "-") }
@@ -219,7 +230,8 @@ func (r *run) round(ctx context.Context, parent *Model, v *Round) error {
 			return err
 		}
 		most := r.job.MaxDrop + roundSlack*parent.points()
-		if drop := parent.points() - v.Model.points(); drop > most && drop <= nearMiss*most {
+		helped := v.Model.File != file(cutFile) // else to train on would be the same training once more
+		if drop := parent.points() - v.Model.points(); helped && drop > most && drop <= nearMiss*most {
 			err := r.stages(ctx, []stage{{v.Name() + longer, []string{file("tuned.json")}, file("longer.json"), func(ctx context.Context) error { return r.tuneOn(ctx, v) }}})
 			if err != nil {
 				return err
@@ -281,7 +293,7 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	if c.By == "" { // nothing could be cut
 		return r.writeJSON(out, struct{}{})
 	}
-	g, err := r.open(filepath.Join(v.Folder, "cut.safetensors"))
+	g, err := r.open(filepath.Join(v.Folder, cutFile))
 	if err != nil {
 		return err
 	}
@@ -289,12 +301,14 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	if err != nil {
 		return err
 	}
-	if c.Points > m.points() { // the training made it worse
-		if g, err = r.open(filepath.Join(v.Folder, "cut.safetensors")); err != nil {
+	if c.Points > m.points() {
+		r.log("the training made it worse, so it stays as it was cut", "of", v.Name(), "mAP50-95", round4(c.Points/100), "after", m.Accuracy.MAP5095)
+		file := filepath.Join(v.Folder, cutFile)
+		if g, err = r.open(file); err != nil {
 			return err
 		}
 		epochs := m.Epochs
-		if m, err = r.measure(ctx, v.Name()+", as it was cut", filepath.Join(v.Folder, "cut.safetensors"), g); err != nil {
+		if m, err = r.measure(ctx, v.Name()+", as it was cut", file, g); err != nil {
 			return err
 		}
 		m.Epochs = epochs
@@ -309,21 +323,24 @@ func (r *run) tuneOn(ctx context.Context, v *Round) error {
 		return err
 	}
 	m, err := r.tuned(ctx, v, v.Name()+longer, "training-on", "longer.safetensors", g, v.Model.points())
-	if err != nil {
+	best := *v.Model
+	switch {
+	case errors.Is(err, train.ErrDiverged):
+		r.log("the training diverged, so it stays as it was", "of", v.Name(), "why", err)
+	case err != nil:
 		return err
+	case m.points() > best.points():
+		best = *m
+	default:
+		r.log("the training made it no better, so it stays as it was", "of", v.Name(), "mAP50-95", best.Accuracy.MAP5095, "after", m.Accuracy.MAP5095)
 	}
-	epochs := m.Epochs + v.Model.Epochs
-	if v.Model.points() > m.points() {
-		same := *v.Model
-		m = &same
-	}
-	m.Epochs = epochs
-	return r.writeJSON(filepath.Join(v.Folder, "longer.json"), m)
+	best.Epochs = v.Model.Epochs + v.epochs(r.job.Epochs)
+	return r.writeJSON(filepath.Join(v.Folder, "longer.json"), best)
 }
 
 // tuned trains g, which finds so many points, in a folder of a round, and measures it.
 func (r *run) tuned(ctx context.Context, v *Round, name, folder, file string, g *graph.Graph, points float64) (*Model, error) {
-	epochs := v.Attempt * roundEpochs(r.job.Epochs)
+	epochs := v.epochs(r.job.Epochs)
 	c := train.Config{Epochs: epochs, Hyp: brief(gentle(r.hyp, tuneRate(v.Before, points)), epochs, r.job.Batch), NoAutoAnchor: true}
 	if err := r.distil(&c); err != nil {
 		return nil, err
@@ -382,7 +399,7 @@ func (r *run) reached(all *Rounds, parent *Model, goal prune.Limits) (prune.Limi
 		err = r.readJSON(file, &check)
 	} else {
 		var ratio float64
-		if ratio, check.Parent, err = r.compared(g, parent); err == nil {
+		if ratio, check.Parent, err = r.compared(g, r.o.Profile, parent); err == nil {
 			check.Parent = min(check.Parent, parent.Measured) // the one that other work disturbed less
 			check.Ms = ratio * check.Parent
 			err = r.writeJSON(file, check)

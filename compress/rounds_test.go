@@ -41,22 +41,24 @@ func model(file string, points float64) *Model {
 // What misses only narrowly is trained on, and what is farther off is not.
 func TestTrainedOn(t *testing.T) {
 	for name, c := range map[string]struct {
+		tuned        string
 		above        float64 // of the parent above what all networks find
 		miss         float64 // the round's loss, over what is allowed
 		kept, longer bool
 		file         string
 	}{
-		"reached":        {1, 0.9, true, false, "tuned.safetensors"},
-		"narrow":         {1, 1.1, true, true, "longer.safetensors"},
-		"narrow in vain": {5, 1.1, false, true, "tuned.safetensors"},
-		"far":            {1, 1.3, false, false, "tuned.safetensors"},
+		"reached":        {"tuned.safetensors", 1, 0.9, true, false, "tuned.safetensors"},
+		"narrow":         {"tuned.safetensors", 1, 1.1, true, true, "longer.safetensors"},
+		"narrow in vain": {"tuned.safetensors", 5, 1.1, false, true, "tuned.safetensors"},
+		"never better":   {"cut.safetensors", 1, 1.1, false, false, "cut.safetensors"},
+		"far":            {"tuned.safetensors", 1, 1.3, false, false, "tuned.safetensors"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _, found := roundOf(t)
 			parent := model("parent.safetensors", found+c.above)
 			most := r.job.MaxDrop + roundSlack*parent.points()
 			if err := errors.Join(r.writeJSON("parent.json", parent), r.writeJSON("round-1/cut.json", cutting{By: "l2"}),
-				r.writeJSON("round-1/tuned.json", model("round-1/tuned.safetensors", parent.points()-c.miss*most))); err != nil {
+				r.writeJSON("round-1/tuned.json", model("round-1/"+c.tuned, parent.points()-c.miss*most))); err != nil {
 				t.Fatal(err)
 			}
 			v := Round{Number: 1, Attempt: 1, From: "anchors.safetensors", Before: parent.points()}
@@ -115,6 +117,10 @@ func TestBusyClock(t *testing.T) {
 			t.Errorf("%v times as slow then, %v now: the goal becomes %v", busy.then, busy.now, tighter)
 		}
 	}
+	r.o.Profile = func(*graph.Graph) (prune.Profile, error) { return prune.Profile{}, nil }
+	if m, err := r.measure(t.Context(), "it", "round-1/tuned.safetensors", g); err == nil {
+		t.Errorf("a clock that stands still: %+v", m)
+	}
 	r.o.Profile = byParams
 	m, err := r.measure(t.Context(), "it", "round-1/tuned.safetensors", g)
 	if err != nil || m.Measured == 0 {
@@ -125,5 +131,8 @@ func TestBusyClock(t *testing.T) {
 	}
 	if m, err = r.measure(t.Context(), "it", "round-1/tuned.safetensors", g); err != nil || m.Measured != 7 {
 		t.Errorf("as large as a parent of 7 ms: %+v, %v", m, err)
+	}
+	if m, err = r.measureInt8(t.Context(), "it in 8 bits", "round-1/tuned.safetensors", g); err != nil || m.Measured != 7 {
+		t.Errorf("the same as one of 8 bits: %+v, %v", m, err)
 	}
 }

@@ -139,7 +139,9 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 			return nil, err
 		}
 	}
-	r.state.Device = o.Device
+	if !r.finished() {
+		r.state.Device = o.Device
+	}
 	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp)), r.writeJSON(picturesFile, pathsOf(data))); err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (r *run) labelSize() (w, h int) {
 	return r.job.Width, r.job.Height
 }
 
-// trim takes away the levels that have less than 2 % of the matches.
+// trim takes away the levels that the labels do not need (yolo.UsedLevels).
 func (r *run) trim(context.Context) error {
 	g, err := r.open("anchors.safetensors")
 	if err != nil {

@@ -86,9 +86,10 @@ func (l *Latency) Ms(g *graph.Graph, w, h int) (float64, error) {
 func (l *Latency) layer(y layer, w, h int) (float64, error) {
 	l.once.Do(l.fit)
 	law := l.laws[y.kind]
-	if law == nil && y.kind.Groups == "1" && y.in == 1 { // what is left of a depthwise convolution, perhaps
-		y.kind.Groups = depthwiseGroups
-		law = l.laws[y.kind]
+	if law == nil && y.kind.Groups == "1" && y.in == 1 && y.out == 1 { // what is left of a depthwise convolution, perhaps
+		kind := y.kind
+		kind.Groups = depthwiseGroups
+		law = l.laws[kind]
 	}
 	if law != nil {
 		return law.at(y.in, y.out) * l.scale(), nil

@@ -10,7 +10,7 @@ import (
 const IdleLevel = 0.02
 
 // UsedLevels returns the levels that the labels need, ascending: those with IdleLevel of all
-// matches, and as many of the others, those with the most matches first, as it takes for less
+// matches, and of the others, those with the most matches first, what it takes for less
 // than IdleLevel of the labels, and in no class all, to lose their last anchor. Small labels match
 // more anchors than large ones, so a level of few matches may be all that some labels have.
 // sizes are those of the labels of each class. Where no label has a match, there is none.
@@ -26,11 +26,18 @@ func UsedLevels(sizes, anchors [][][2]float32, threshold float64) []int {
 		}
 	}
 	slices.SortStableFunc(idle, func(a, b int) int { return cmp.Compare(levels[b].Matches, levels[a].Matches) })
-	for _, l := range idle {
-		if share, classes := LostLabels(sizes, anchors, used, threshold); share < IdleLevel && classes == nil {
-			break
+	enough := func(levels []int) bool {
+		share, classes := LostLabels(sizes, anchors, levels, threshold)
+		return share < IdleLevel && classes == nil
+	}
+	taken := 0
+	for ; taken < len(idle) && !enough(used); taken++ {
+		used = append(used, idle[taken])
+	}
+	for _, l := range slices.Backward(idle[:taken]) { // one that was taken before may not be needed beside the others
+		if without := slices.DeleteFunc(slices.Clone(used), func(k int) bool { return k == l }); enough(without) {
+			used = without
 		}
-		used = append(used, l)
 	}
 	slices.Sort(used)
 	return used

@@ -25,6 +25,7 @@ func TestUsedLevels(t *testing.T) {
 		"a class is elsewhere, too":    {[][][2]float32{boxes(200, 12), slices.Concat(boxes(1, 12), boxes(3, 110))}, []int{0}, 3. / 204},
 		"no label of a class":          {[][][2]float32{boxes(200, 12), nil}, []int{0}, 0},
 		"a label of its own each":      {[][][2]float32{slices.Concat(boxes(98, 12), boxes(2, 110), boxes(1, 600))}, []int{0, 1}, 1. / 101},
+		"only the smaller one's class": {[][][2]float32{slices.Concat(boxes(300, 12), slices.Repeat([][2]float32{{32, 60}}, 9)), boxes(2, 1000)}, []int{0, 2}, 0},
 		"no label has an anchor at it": {[][][2]float32{boxes(9, 5000)}, nil, 0},
 	} {
 		used := UsedLevels(c.sizes, anchors, AnchorThreshold)

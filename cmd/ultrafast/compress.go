@@ -75,7 +75,7 @@ and how long that takes.`, compress.Int8Drop),
 	fl.IntVar(&f.batch, "batch", 16, "pictures a step")
 	fl.StringVar(&f.hyp, "hyp", "", "hyper-parameters of the trainings, as for train")
 	fl.StringVar(&f.precision, "precision", "", "what trainings multiply in: fp32, bf16 or fp16; empty is the default of the device")
-	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	fl.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N; a run that goes on keeps its own")
 	fl.Uint64Var(&f.seed, "seed", 0, "of initial weights, order and augmentation")
 	fl.StringVar(&f.runtime, "runtime", "native", "what milliseconds are measured in: native, int8 (the same with networks in 8 bits), or ort (ONNX Runtime); or a latency table of another device, see latency")
 	fl.IntVar(&f.threads, "threads", 0, "threads that milliseconds are measured with; 0 means all cores")
@@ -110,7 +110,7 @@ func (f *compressFlags) run(c *cobra.Command) error {
 		fmt.Fprintf(out, "%d of %d validation pictures are training pictures too: the numbers will be too good\n", n, len(data.Val))
 	}
 	job.DataHash = compress.HashData(data)
-	if begun && was.Device != "" && !c.Flags().Changed("device") {
+	if begun && was.Device != "" && !c.Flags().Changed("device") && !compress.Finished(f.out, job) {
 		f.device = was.Device
 	}
 	be, err := openBackend(f.device, 0, nil)

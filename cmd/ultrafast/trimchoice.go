@@ -29,7 +29,7 @@ func newTrimmer(f *trimFlags, head *graph.Detect, names []string, data *dataset.
 	for class, sizes := range dataset.ClassSizes(data.Train, w, h, len(rows)) {
 		t.all += len(sizes)
 		if c := rows[class]; c >= 0 { // else it is the training's business
-			t.labels[c] = sizes
+			t.labels[c] = append(t.labels[c], sizes...)
 		}
 	}
 	return t

@@ -21,6 +21,10 @@ func TestTrimWithoutNames(t *testing.T) {
 	if keep, err := w.classes(); err != nil || len(keep) != 1 || keep[0] != 1 {
 		t.Errorf("auto keeps %v, %v, want the second", keep, err)
 	}
+	data.Names = []string{"mask", "mask"}
+	if w := newTrimmer(flags, head, []string{"mask", "dog"}, data, 64, 64); len(w.labels[0]) != 1 || w.all != 1 {
+		t.Errorf("two classes of one name have %v", w.labels)
+	}
 	data.Names = []string{"face", "mask", "dog"} // more than the model's, so that nobody knows which are which
 	w = newTrimmer(flags, head, nil, data, 64, 64)
 	if _, err := w.classes(); err == nil || !strings.Contains(err.Error(), "by their numbers if need be") {

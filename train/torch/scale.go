@@ -1,7 +1,6 @@
 package torch
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -42,7 +41,7 @@ func (s *lossScale) note(finite bool) error {
 		s.good = 0
 		s.skipped++
 		if s.scale < leastScale {
-			return errors.New("gradients are not finite at any scale of the loss: lower the learning rate, check the labels, or train in bf16 or fp32")
+			return fmt.Errorf("%w: gradients are not finite at any scale of the loss: lower the learning rate, check the labels, or train in bf16 or fp32", train.ErrDiverged)
 		}
 		return nil
 	}
