@@ -68,7 +68,7 @@ func (p Precision) clocked(g *graph.Graph) (float64, error) {
 // so long.
 const (
 	steadyTurns = 5
-	mostTurns   = 40
+	mostTurns   = 20
 	turnsFor    = 20 * time.Second
 )
 
