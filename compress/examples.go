@@ -58,10 +58,11 @@ func (r *run) examples(ctx context.Context) ([]report.Example, error) {
 func (r *run) layers(found *Result) (report.LayerTimes, error) {
 	l := report.LayerTimes{Runtime: r.o.Runtime.Runtime, Threads: r.o.Runtime.Threads, Precision: r.o.Runtime.Precision}
 	profile := r.o.Profile
+	if profile == nil && r.o.Latency != nil {
+		profile = r.predicted
+	}
 	if profile == nil {
-		if profile = r.predicted; r.o.Latency == nil {
-			return l, nil
-		}
+		return l, nil
 	}
 	rows := map[string]int{} // by name
 	for i, file := range []string{"parent.safetensors", found.Choice.File} {
@@ -71,7 +72,8 @@ func (r *run) layers(found *Result) (report.LayerTimes, error) {
 		}
 		p, err := profile(g)
 		if err != nil && r.o.Profile == nil { // a table of the parent need not have the layers of a control
-			return report.LayerTimes{Runtime: l.Runtime, Threads: l.Threads, Precision: l.Precision}, nil
+			l.Rows = nil
+			return l, nil
 		}
 		if err != nil {
 			return l, err

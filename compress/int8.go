@@ -23,6 +23,7 @@ const (
 	int8Choice   = "int8: choice"
 
 	int8File   = "child-int8.safetensors" // the better one of the two
+	int8Chosen = "int8-choice.json"
 	calibrated = "int8-calibrated.safetensors"
 	rangesFile = "int8-ranges.json"
 	int8Folder = "int8-trained"
@@ -222,7 +223,7 @@ func (r *run) chooseInt8(context.Context) error {
 	}
 	best := found.HandedInt8()
 	if best == nil {
-		return r.writeJSON("int8-choice.json", struct{}{})
+		return r.writeJSON(int8Chosen, struct{}{})
 	}
 	g, err := r.open(best.File)
 	if err != nil {
@@ -231,7 +232,7 @@ func (r *run) chooseInt8(context.Context) error {
 	if err := r.save(int8File, g); err != nil {
 		return err
 	}
-	return r.writeJSON("int8-choice.json", struct {
+	return r.writeJSON(int8Chosen, struct {
 		File string `json:"file"`
 	}{int8File})
 }

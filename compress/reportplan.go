@@ -102,10 +102,11 @@ func (r *run) curves(found *Result) ([]report.LearningCurve, error) {
 		trainings = append(trainings, [2]string{name + ", given up", folder})
 	}
 	trainings = append(trainings, [2]string{contestants[0].name, found.End.Folder})
-	for i, m := range []*Model{found.Scratch, found.Thin} {
-		if m != nil && m.Accuracy != nil { // else it diverged, perhaps
-			trainings = append(trainings, [2]string{contestants[1+i].name, []string{"scratch", "thin"}[i]})
-		}
+	if m := found.Scratch; m != nil && m.Accuracy != nil { // else it diverged, perhaps
+		trainings = append(trainings, [2]string{contestants[1].name, "scratch"})
+	}
+	if m := found.Thin; m != nil && m.Accuracy != nil {
+		trainings = append(trainings, [2]string{contestants[2].name, "thin"})
 	}
 	trainings = append(trainings, [2]string{int8Training, int8Folder})
 	var all []report.LearningCurve

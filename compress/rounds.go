@@ -303,12 +303,8 @@ func (r *run) tune(ctx context.Context, v *Round) error {
 	}
 	if c.Points > m.points() {
 		r.log("the training made it worse, so it stays as it was cut", "of", v.Name(), "mAP50-95", round4(c.Points/100), "after", m.Accuracy.MAP5095)
-		file := filepath.Join(v.Folder, cutFile)
-		if g, err = r.open(file); err != nil {
-			return err
-		}
 		epochs := m.Epochs
-		if m, err = r.measure(ctx, v.Name()+", as it was cut", file, g); err != nil {
+		if m, err = r.measure(ctx, v.Name()+", as it was cut", filepath.Join(v.Folder, cutFile), g); err != nil {
 			return err
 		}
 		m.Epochs = epochs

@@ -139,7 +139,8 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 			return nil, err
 		}
 	}
-	if !r.finished() {
+	finished := r.finished()
+	if !finished {
 		r.state.Device = o.Device
 	}
 	if err := errors.Join(r.saveState(), r.write("hyp.yaml", []byte(job.Hyp)), r.writeJSON(picturesFile, pathsOf(data))); err != nil {
@@ -161,7 +162,7 @@ func Run(ctx context.Context, dir string, job Job, data *dataset.Data, o Options
 			return nil, err
 		}
 	}
-	if r.finished() {
+	if finished {
 		return ReadResult(dir)
 	}
 	if err := r.stages(ctx, r.way()); err != nil {

@@ -32,12 +32,12 @@ func (r *run) way() []stage {
 		{"control: thin YOLOv5", []string{"final.json"}, "thin.json", r.thin},                        // what the kept shape was worth
 		{"choice", []string{"final.json", "scratch.json", "thin.json"}, "choice.json", r.choose},     // the best is handed out
 		{"child", []string{"choice.json"}, "child.safetensors", r.child},
-		{bf16Name, []string{"child.safetensors"}, "bf16.json", r.bf16},           // the child as it is, in half the bits
-		{int8Name, []string{"child.safetensors"}, "int8.json", r.int8},           // last of all: what is quantised is not cut
-		{int8Training, []string{"int8.json"}, int8Folder + ".json", r.trainInt8}, // where 8 bits cost too much
-		{int8Choice, []string{"int8.json", "int8-trained.json"}, "int8-choice.json", r.chooseInt8},
-		{"export", []string{"child.safetensors", "int8-choice.json"}, "child.onnx", r.export}, // both of them
-		{"commands", []string{"choice.json", "int8-choice.json"}, "commands.txt", r.commands},
+		{bf16Name, []string{"child.safetensors"}, "bf16.json", r.bf16},                     // the child as it is, in half the bits
+		{int8Name, []string{"child.safetensors"}, "int8.json", r.int8},                     // last of all: what is quantised is not cut
+		{int8Training, []string{"int8.json"}, "int8-trained.json", r.trainInt8},            // where 8 bits cost too much
+		{int8Choice, []string{"int8.json", "int8-trained.json"}, int8Chosen, r.chooseInt8}, // the better of the two
+		{"export", []string{"child.safetensors", int8Chosen}, "child.onnx", r.export},      // both of them
+		{"commands", []string{"choice.json", int8Chosen}, "commands.txt", r.commands},
 		{"report", []string{"child.onnx", "choice.json", "commands.txt"}, "report.json", r.report},
 	}...)
 }
