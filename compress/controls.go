@@ -19,13 +19,15 @@ func (r *run) scratch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if rounds.Cost.Params == parent.Params {
+		return r.noControl("scratch", uncut)
+	}
 	g, err := r.open(rounds.File)
 	if err != nil {
 		return err
 	}
 	if err := yolo.Initialize(g, r.job.Seed); err != nil {
-		r.log("the same shape is not trained from scratch to compare with", "why", err)
-		return r.writeJSON("scratch.json", Model{Missing: err.Error()})
+		return r.noControl("scratch", err.Error())
 	}
 	epochs := parent.Epochs + rounds.Epochs + r.job.Epochs
 	c := train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch), NoAutoAnchor: true}
@@ -38,13 +40,15 @@ func (r *run) thin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if rounds.Cost.Params == parent.Params {
+		return r.noControl("thin", uncut)
+	}
 	width, err := r.thinWidth(rounds)
 	if err != nil {
 		return err
 	}
 	if width.Width == 0 {
-		r.log("there is no thin YOLOv5n to compare with", "why", width.Why)
-		return r.writeJSON("thin.json", Model{Missing: width.Why})
+		return r.noControl("thin", width.Why)
 	}
 	g, err := r.thinModel(width.Width)
 	if err != nil {
@@ -55,13 +59,23 @@ func (r *run) thin(ctx context.Context) error {
 	return r.control(ctx, "thin YOLOv5", "thin", g, train.Config{Epochs: epochs, Hyp: brief(r.recipe(rounds, parent), epochs, r.job.Batch)})
 }
 
+// uncut is why there are no controls of a child that has the parent's shape: they would take as
+// long as the parent did, and show nothing of a cut.
+const uncut = "nothing was cut"
+
+// noControl notes that there is none, and why.
+func (r *run) noControl(folder, why string) error {
+	r.log("there is no control", "of", folder, "why", why)
+	return r.writeJSON(folder+".json", Model{Missing: why})
+}
+
 // control trains one, and notes it in a file called like its folder. One that diverges is none: the
 // child does not depend on it.
 func (r *run) control(ctx context.Context, name, folder string, g *graph.Graph, c train.Config) error {
 	m, err := r.contestant(ctx, "control: "+name, folder, g, c, c.Epochs, nil)
 	if errors.Is(err, train.ErrDiverged) {
-		r.log("there is no control", "of", name, "why", err)
-		m, err = &Model{Missing: "its training diverged, see log.txt"}, nil
+		r.log("a control's training diverged", "error", err)
+		return r.noControl(folder, "its training diverged, see log.txt")
 	}
 	if err != nil {
 		return err

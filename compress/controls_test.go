@@ -37,7 +37,7 @@ func TestControlDiverges(t *testing.T) {
 	r, g, _ := roundOf(t)
 	parent := model("parent.safetensors", 50)
 	parent.Params = 9
-	if err := errors.Join(r.writeJSON("parent.json", parent), r.writeJSON("ended.json", Rounds{File: "parent.safetensors", Cost: prune.Cost{Params: 9}})); err != nil {
+	if err := errors.Join(r.writeJSON("parent.json", parent), r.writeJSON("ended.json", Rounds{File: "parent.safetensors", Cost: prune.Cost{Params: 8}})); err != nil {
 		t.Fatal(err)
 	}
 	r.o.Backend = endless{r.o.Backend}
@@ -50,6 +50,26 @@ func TestControlDiverges(t *testing.T) {
 	}
 	if _, err := r.contestant(t.Context(), finalName, "final", g, train.Config{Epochs: 1, Hyp: r.hyp}, 1, nil); !errors.Is(err, train.ErrDiverged) {
 		t.Errorf("the child's own training: %v", err)
+	}
+}
+
+// A child of the parent's shape needs no controls, which would take as long as the parent did.
+func TestUncutHasNoControls(t *testing.T) {
+	r, _, _ := roundOf(t)
+	parent := model("parent.safetensors", 50)
+	parent.Params = 9
+	if err := errors.Join(r.writeJSON("parent.json", parent), r.writeJSON("ended.json", Rounds{File: "parent.safetensors", Cost: prune.Cost{Params: 9}})); err != nil {
+		t.Fatal(err)
+	}
+	r.o.Backend = nil // none is trained
+	if err := errors.Join(r.scratch(t.Context()), r.thin(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"scratch.json", "thin.json"} {
+		var m Model
+		if err := r.readJSON(file, &m); err != nil || m.Missing != uncut {
+			t.Errorf("%s: %+v, %v", file, m, err)
+		}
 	}
 }
 
