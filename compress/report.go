@@ -257,6 +257,9 @@ func (r *run) notes(found *Result) []string {
 	if found.Thin != nil && found.Thin.Accuracy == nil {
 		notes = append(notes, "there is no thin YOLOv5n beside it: "+cmp.Or(found.Thin.Missing, "see log.txt"))
 	}
+	if m := found.Thin; m != nil && m.File == c.File {
+		notes = append(notes, "rounds and plan are those of the pruned network, which is not the one that is handed out")
+	}
 	return notes
 }
 
