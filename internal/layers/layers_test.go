@@ -57,6 +57,7 @@ cmd/ultrafast     : *
 docs/results/bench : prune safetensors yolo
 docs/results/curves : report
 docs/results/tradeoff : report
+docs/results/widen : graph safetensors tensor
 `
 
 func TestImports(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"math/rand/v2"
 	"os"
 
-	"ultrafast"
 	"ultrafast/graph"
 	"ultrafast/safetensors"
 	"ultrafast/tensor"
@@ -35,10 +34,11 @@ func main() {
 }
 
 func run(in, out string) error {
-	g, err := ultrafast.Load(in)
+	f, err := safetensors.Open(in)
 	if err != nil {
 		return err
 	}
+	g := f.Graph
 	if err := widen(g, rand.New(rand.NewPCG(0, 0))); err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
