@@ -42,7 +42,7 @@ func standard(t *testing.T, name string) *graph.Graph {
 
 func infer(t *testing.T, g *graph.Graph) *tensor.Tensor {
 	t.Helper()
-	x := tensor.New(1, 3, 64, 96)
+	x := tensor.New(1, 3, 32, 32)
 	rng := rand.New(rand.NewPCG(1, 0))
 	for i := range x.Data {
 		x.Data[i] = rng.Float32()
